@@ -1,0 +1,1 @@
+fn main() { print!("{}", hub_crds::crd_yaml().unwrap()); }

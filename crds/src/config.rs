@@ -1,0 +1,94 @@
+//! The file that the operator renders into a ConfigMap and the hub reads. It holds no secret, only the files that do.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+use crate::{HttpsType, SingleUser};
+
+/// Everything that `hub serve --config FILE` needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HubConfig {
+    /// Path below which everything is served; starts and ends with a slash.
+    pub base_url: String,
+    /// The address that people use, if it is known; ends with `base_url`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<String>,
+    /// Where the hub listens, such as `0.0.0.0:8081`.
+    pub bind: String,
+    /// Where servers and the proxy reach the hub, without a path: `http://jhub-hub.jupyter:8081`.
+    pub connect_url: String,
+    pub https: HttpsType,
+    pub database_file: PathBuf,
+    /// 64 hexadecimal characters (S80).
+    pub cookie_secret_file: PathBuf,
+    pub proxy: ProxyConnection,
+    pub auth: AuthConfig,
+    /// The Kubernetes spawner's settings. Without them servers are local processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<KubernetesConfig>,
+}
+
+/// How the hub reaches the proxy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProxyConnection {
+    /// Its REST API: `http://jhub-proxy-api.jupyter:8001`.
+    pub api_url: String,
+    /// The token that both agree upon (S49).
+    pub token_file: PathBuf,
+}
+
+/// Who may log in, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AuthConfig {
+    pub authenticator: AuthenticatorConfig,
+    #[serde(default)]
+    pub allow_all: bool,
+    #[serde(default)]
+    pub allowed_users: Vec<String>,
+    #[serde(default)]
+    pub blocked_users: Vec<String>,
+    #[serde(default)]
+    pub admin_users: Vec<String>,
+}
+
+/// The way of logging in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "type", deny_unknown_fields)]
+pub enum AuthenticatorConfig {
+    /// A token for each user, in the file of that name in `tokens_dir`.
+    Token { users: Vec<TokenLogin>, tokens_dir: PathBuf, log: bool },
+    /// One shared password; without a file any password passes.
+    Dummy { password_file: Option<PathBuf> },
+}
+
+/// A user who logs in with a token.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TokenLogin {
+    pub name: String,
+    #[serde(default)]
+    pub admin: bool,
+}
+
+/// What the Kubernetes spawner needs beside its own API server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KubernetesConfig {
+    /// The Hub that user pods belong to.
+    pub hub: HubIdentity,
+    /// Namespace of the user pods.
+    pub namespace: String,
+    pub singleuser: SingleUser,
+}
+
+/// Which Hub this is: labels and owner references of user pods come from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HubIdentity {
+    pub name: String,
+    pub namespace: String,
+    pub uid: String,
+}

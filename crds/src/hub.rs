@@ -1,0 +1,102 @@
+//! The spec of a `Hub`. Every field says what it does here; what refuses a wrong one is beside it as a CEL rule, whose
+//! message names the remedy.
+
+mod access;
+mod components;
+mod schema;
+mod singleuser;
+
+pub use access::*;
+pub use components::*;
+pub use schema::*;
+pub use singleuser::*;
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::status::HubStatus;
+
+/// A multi-user Jupyter: a hub, a proxy and the secrets that they share.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "jupyter.rs",
+    version = "v1alpha1",
+    kind = "Hub",
+    plural = "hubs",
+    singular = "hub",
+    shortname = "jhub",
+    namespaced,
+    status = "HubStatus",
+    derive = "PartialEq",
+    category = "jupyter",
+    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name":"URL","type":"string","jsonPath":".status.url"}"#,
+    printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason","priority":1}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
+    validation = kube::core::Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$')").message(
+        "metadata.name must be at most 40 lower case letters, digits and '-', starting with a letter: the names of Services are made from it"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = rules(&[
+    ("has(self.https)", "spec.https is required: set spec.https.type to 'external' (TLS ends in front of the proxy) or to 'none' with allowInsecure: true"),
+    ("has(self.auth)", "spec.auth is required: set exactly one of spec.auth.token and spec.auth.dummy"),
+    ("!has(self.publicUrl) || self.publicUrl.endsWith(self.baseUrl)", "spec.publicUrl must end with spec.baseUrl (which starts and ends with '/')"),
+    ("!has(self.publicUrl) || !has(self.https) || self.https.type != 'external' || self.publicUrl.startsWith('https://')", "spec.publicUrl must start with https:// when spec.https.type is 'external'"),
+    ("!has(oldSelf.database) || self.database.type == oldSelf.database.type", "spec.database.type cannot be changed: make a new Hub and move the data"),
+]))]
+pub struct HubSpec {
+    /// Path below which everything is served: starts and ends with a slash.
+    #[serde(default = "root_path")]
+    #[schemars(regex(pattern = r"^/([^?#\s]*/)?$"), length(max = 256))]
+    pub base_url: String,
+    /// The address that people use, for example `https://hub.example.org/`. Decides which links the hub makes and
+    /// whether its cookies are Secure. Without it the hub follows each request's own address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^https?://[^/?#\s]+/([^?#\s]*/)?$"), length(max = 512))]
+    pub public_url: Option<String>,
+    /// Leave everything as it is: the operator changes nothing until this is false again.
+    #[serde(default)]
+    pub paused: bool,
+    /// What happens to the database volume and the Secrets of record when this Hub is deleted. `Retain` keeps them;
+    /// a Hub of the same name takes them up again and everyone is still logged in.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+    /// The hub: logins, pages, the REST API, and the starting and stopping of servers.
+    #[serde(default)]
+    pub hub: HubComponent,
+    /// The proxy: carries every request of every user.
+    #[serde(default)]
+    pub proxy: ProxyComponent,
+    /// Where the hub keeps its state.
+    #[serde(default)]
+    pub database: Database,
+    /// The secrets that hub and proxy share.
+    #[serde(default)]
+    pub security: Security,
+    /// How TLS is meant to end. Required.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub https: Option<Https>,
+    /// Who may log in, and how. Required.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+    /// The servers of the users.
+    #[serde(default)]
+    pub singleuser: SingleUser,
+    /// NetworkPolicies around hub, proxy and user pods.
+    #[serde(default)]
+    pub network_policy: NetworkPolicySpec,
+}
+
+fn root_path() -> String {
+    "/".to_owned()
+}
+
+/// What outlives a deleted Hub.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    #[default]
+    Retain,
+    Delete,
+}

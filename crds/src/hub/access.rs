@@ -1,0 +1,129 @@
+//! Secrets, TLS, and who may log in.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::schema::{SecretKeyRef, name_set, rules};
+
+/// The secrets that hub and proxy share.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Security {
+    /// Signs the browsers' cookies (S31, S80): 64 hexadecimal characters.
+    pub cookie_secret: SecretSource,
+    /// Authenticates the hub to the proxy (S49, S51).
+    pub proxy_auth_token: SecretSource,
+}
+
+/// A secret of the administrator's, or one that the operator makes once and keeps.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SecretSource {
+    /// A Secret in this namespace. Without it the operator generates the value once and keeps it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretKeyRef>,
+}
+
+/// How TLS is meant to end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = rules(&[
+    ("self.type != 'none' || self.allowInsecure", "spec.https.type 'none' sends passwords and tokens in the clear: set spec.https.allowInsecure: true to accept that, or use type 'external'"),
+]))]
+pub struct Https {
+    /// `external`: TLS ends in front of the proxy (S46). `none`: there is no TLS (needs allowInsecure).
+    #[serde(rename = "type")]
+    pub https_type: HttpsType,
+    /// Accept that passwords and tokens travel in the clear (S30, S35).
+    #[serde(default)]
+    pub allow_insecure: bool,
+}
+
+/// How TLS is meant to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum HttpsType {
+    None,
+    External,
+}
+
+/// Who may log in, and how: exactly one way, and the lists.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = rules(&[
+    ("has(self.token) != has(self.dummy)", "spec.auth needs exactly one of token and dummy"),
+    ("!has(self.dummy) || self.allowAll || (has(self.allowedUsers) && size(self.allowedUsers) > 0) || (has(self.adminUsers) && size(self.adminUsers) > 0)", "nobody could log in: set spec.auth.allowedUsers, spec.auth.adminUsers or spec.auth.allowAll: true"),
+    ("!has(self.blockedUsers) || !has(self.allowedUsers) || !self.allowedUsers.exists(u, u in self.blockedUsers)", "a user is in both spec.auth.allowedUsers and spec.auth.blockedUsers: remove them from one"),
+    ("!has(self.blockedUsers) || !has(self.adminUsers) || !self.adminUsers.exists(u, u in self.blockedUsers)", "a user is in both spec.auth.adminUsers and spec.auth.blockedUsers: remove them from one"),
+]))]
+pub struct Auth {
+    /// Each user logs in with a token of their own, as on the Jupyter Server page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenAuth>,
+    /// Any user name with one shared password: for trials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dummy: Option<DummyAuth>,
+    /// Everybody who passes the login may use the Hub.
+    pub allow_all: bool,
+    /// Who may use the Hub. Users of `token` and administrators may without being listed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "name_set")]
+    pub allowed_users: Vec<String>,
+    /// Who may not, whatever else is said.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "name_set")]
+    pub blocked_users: Vec<String>,
+    /// Who administers the Hub.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "name_set")]
+    pub admin_users: Vec<String>,
+}
+
+/// Login by token: it names its users, and a token logs in as exactly its user.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TokenAuth {
+    /// The users, one by default.
+    #[schemars(
+        length(min = 1, max = 200),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub users: Vec<TokenUser>,
+    /// Log the login URL with its token when the hub starts (S9).
+    pub log: bool,
+}
+
+impl Default for TokenAuth {
+    fn default() -> Self {
+        Self { users: vec![TokenUser { name: "admin".to_owned(), admin: true, token_secret_ref: None }], log: true }
+    }
+}
+
+/// A user who logs in with a token.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenUser {
+    /// User name; also the key in the Secret of generated tokens.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-._a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// The user administers the Hub.
+    #[serde(default)]
+    pub admin: bool,
+    /// A Secret with the token: 8 to 64 characters. Without it the operator generates one of 48.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_secret_ref: Option<SecretKeyRef>,
+}
+
+/// Any user name with one shared password.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = rules(&[
+    ("has(self.passwordSecretRef) != self.allowAnyPassword", "spec.auth.dummy needs passwordSecretRef, or allowAnyPassword: true to let everybody in without one, not both"),
+]))]
+pub struct DummyAuth {
+    /// A Secret with the password that everybody shares.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_secret_ref: Option<SecretKeyRef>,
+    /// Accept any password.
+    pub allow_any_password: bool,
+}

@@ -1,0 +1,216 @@
+//! The two programs that the operator runs, their database, and the policies around them.
+
+use k8s_openapi::api::core::v1::{EnvVar, LocalObjectReference, Toleration};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use super::schema::{Amount, Amounts, Open, environment, open_object, open_objects, rules, string_map};
+
+/// Requests and limits of a container.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Resources {
+    /// What the scheduler sets aside.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    pub requests: Amounts,
+    /// What the container may not exceed.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    pub limits: Amounts,
+}
+
+/// Where a component's image comes from and where its pod may run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodPlacement {
+    /// Image. Without it the operator uses the one of its own version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub image: Option<String>,
+    /// When the image is pulled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_pull_policy: Option<ImagePullPolicy>,
+    /// Secrets with the credentials of the image's registry.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub image_pull_secrets: Vec<LocalObjectReference>,
+    /// CPU and memory.
+    pub resources: Resources,
+    /// Labels that a node must have.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "string_map")]
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints that the pod accepts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub tolerations: Vec<Toleration>,
+    /// A Kubernetes `Affinity`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "open_object")]
+    pub affinity: Option<Open>,
+    /// Kubernetes `TopologySpreadConstraint`s.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "open_objects")]
+    pub topology_spread_constraints: Vec<Open>,
+    /// Name of a PriorityClass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub priority_class_name: Option<String>,
+    /// Additional environment variables.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "environment")]
+    pub extra_env: Vec<EnvVar>,
+}
+
+/// When an image is pulled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ImagePullPolicy {
+    Always,
+    IfNotPresent,
+    Never,
+}
+
+impl ImagePullPolicy {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Never => "Never",
+        }
+    }
+}
+
+/// The hub's pod.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HubComponent {
+    #[serde(flatten)]
+    pub pod: PodPlacement,
+}
+
+/// The proxy's pod and the Service in front of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProxyComponent {
+    /// Which proxy runs. Both have the same command line and REST API.
+    pub implementation: ProxyImplementation,
+    /// The Service that people reach.
+    pub service: ProxyService,
+    #[serde(flatten)]
+    pub pod: PodPlacement,
+}
+
+/// Which proxy runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyImplementation {
+    #[default]
+    HubProxy,
+    ConfigurableHttpProxy,
+}
+
+/// The Service that people reach.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = rules(&[
+    ("self.type != 'ClusterIP' || !has(self.nodePorts)", "spec.proxy.service.nodePorts needs type NodePort or LoadBalancer: remove it or change the type"),
+]))]
+pub struct ProxyService {
+    /// Type of the Service.
+    #[serde(rename = "type")]
+    pub service_type: ServiceType,
+    /// Annotations of the Service, as load balancers of clouds want them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "string_map")]
+    pub annotations: BTreeMap<String, String>,
+    /// Fixed ports on the nodes; without them Kubernetes chooses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_ports: Option<NodePorts>,
+}
+
+/// Type of the Service that people reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ServiceType {
+    ClusterIP,
+    NodePort,
+    #[default]
+    LoadBalancer,
+}
+
+impl ServiceType {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClusterIP => "ClusterIP",
+            Self::NodePort => "NodePort",
+            Self::LoadBalancer => "LoadBalancer",
+        }
+    }
+}
+
+/// Fixed ports on the nodes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct NodePorts {
+    /// Port for plain HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub http: Option<i32>,
+}
+
+/// Where the hub keeps its state.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Database {
+    /// Kind of database.
+    #[serde(rename = "type")]
+    pub database_type: DatabaseType,
+    /// The volume of the SQLite database.
+    pub pvc: DatabaseVolume,
+}
+
+/// Kind of database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DatabaseType {
+    #[default]
+    Sqlite,
+}
+
+/// The volume of the SQLite database.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = rules(&[
+    ("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)", "spec.database.pvc.storageClassName cannot be changed: a claim keeps its class; make a new Hub and move the data"),
+    ("quantity(string(self.storage)).compareTo(quantity(string(oldSelf.storage))) >= 0", "spec.database.pvc.storage cannot shrink: a claim can only grow"),
+]))]
+pub struct DatabaseVolume {
+    /// Size of the volume.
+    pub storage: Amount,
+    /// Its StorageClass; without one the cluster's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub storage_class_name: Option<String>,
+}
+
+impl Default for DatabaseVolume {
+    fn default() -> Self {
+        Self { storage: Amount::new("1Gi"), storage_class_name: None }
+    }
+}
+
+/// NetworkPolicies around hub, proxy and user pods.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct NetworkPolicySpec {
+    /// Make them. They restrict ingress everywhere, and egress of user pods to DNS, hub, proxy and the internet
+    /// without private ranges and the metadata address.
+    pub enabled: bool,
+}
+
+impl Default for NetworkPolicySpec {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}

@@ -1,0 +1,135 @@
+//! Names, labels, ports, Secret keys and mount paths: what two programs must spell alike.
+
+/// Manager of the fields that the operator applies.
+pub const FIELD_MANAGER: &str = "hub-operator";
+/// Finalizer on a `Hub`: orders the going of what owner references cannot reach.
+pub const HUB_FINALIZER: &str = "jupyter.rs/hub";
+/// Finalizer on a Secret of record: keeps its bytes until they are written into a new one.
+pub const SECRET_FINALIZER: &str = "jupyter.rs/secret-of-record";
+
+/// `app.kubernetes.io/*` and our own labels, on every object that belongs to a Hub.
+pub mod label {
+    pub const NAME: &str = "app.kubernetes.io/name";
+    pub const INSTANCE: &str = "app.kubernetes.io/instance";
+    pub const COMPONENT: &str = "app.kubernetes.io/component";
+    pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+    pub const VERSION: &str = "app.kubernetes.io/version";
+    /// Name of the Hub that an object belongs to.
+    pub const HUB: &str = "jupyter.rs/hub";
+    /// Namespace of that Hub: user pods and their policies may live in another one.
+    pub const HUB_NAMESPACE: &str = "jupyter.rs/hub-namespace";
+    /// UID of that Hub. On Secrets of record and volume claims it says whose they were made.
+    pub const HUB_UID: &str = "jupyter.rs/hub-uid";
+    /// kubespawner's component label: `singleuser-server` on pods, `singleuser-storage` on claims.
+    pub const KUBESPAWNER_COMPONENT: &str = "component";
+    pub const USERNAME: &str = "hub.jupyter.org/username";
+    pub const SERVERNAME: &str = "hub.jupyter.org/servername";
+}
+
+/// Values of [`label::NAME`], [`label::MANAGED_BY`] and [`label::COMPONENT`].
+pub mod label_value {
+    pub const NAME: &str = "jupyterhub";
+    pub const OPERATOR: &str = "hub-operator";
+    pub const HUB: &str = "hub";
+    pub const PROXY: &str = "proxy";
+    pub const SINGLEUSER_SERVER: &str = "singleuser-server";
+    pub const SINGLEUSER_STORAGE: &str = "singleuser-storage";
+}
+
+/// Checksum of the ConfigMap on a pod template: a change rolls the pods (secrets never do).
+pub const CONFIG_CHECKSUM_ANNOTATION: &str = "jupyter.rs/config-checksum";
+
+/// Ports, as zero-to-jupyterhub has them.
+pub mod port {
+    pub const HUB: u16 = 8081;
+    pub const PROXY_HTTP: u16 = 8000;
+    pub const PROXY_API: u16 = 8001;
+    pub const PROXY_METRICS: u16 = 8002;
+    pub const NOTEBOOK: u16 = 8888;
+    /// Port names, also the names of the Services' ports.
+    pub const HUB_NAME: &str = "http";
+    pub const PROXY_HTTP_NAME: &str = "http";
+    pub const PROXY_API_NAME: &str = "api";
+    pub const PROXY_METRICS_NAME: &str = "metrics";
+    pub const NOTEBOOK_NAME: &str = "notebook-port";
+}
+
+/// Keys in the Secrets of record, and the file names under which their values are mounted.
+pub mod secret_key {
+    /// 64 hexadecimal characters: 32 random bytes (S80).
+    pub const COOKIE_SECRET: &str = "cookie-secret";
+    /// A random string (S51).
+    pub const PROXY_TOKEN: &str = "proxy-token";
+    /// The shared password of `auth.dummy`.
+    pub const DUMMY_PASSWORD: &str = "password";
+}
+
+/// Where the pods find what is mounted.
+pub mod path {
+    /// The rendered [`crate::config::HubConfig`].
+    pub const CONFIG_DIR: &str = "/etc/jupyterhub/config";
+    pub const CONFIG_FILE: &str = "hub.yaml";
+    /// Each below it is a whole directory: `cookie`, `proxy`, `login-tokens` (a file for each user), `dummy`.
+    pub const SECRETS_DIR: &str = "/etc/jupyterhub/secrets";
+    pub const COOKIE_DIR: &str = "/etc/jupyterhub/secrets/cookie";
+    pub const PROXY_DIR: &str = "/etc/jupyterhub/secrets/proxy";
+    pub const LOGIN_TOKENS_DIR: &str = "/etc/jupyterhub/secrets/login-tokens";
+    pub const DUMMY_DIR: &str = "/etc/jupyterhub/secrets/dummy";
+    /// The hub's volume, with the SQLite database on it.
+    pub const DATA_DIR: &str = "/srv/jupyterhub";
+    pub const DATABASE_FILE: &str = "/srv/jupyterhub/jupyterhub.sqlite";
+    /// The proxy's scratch volume, with its snapshot of the routes.
+    pub const PROXY_STATE_DIR: &str = "/run/hub-proxy";
+    pub const PROXY_SNAPSHOT: &str = "/run/hub-proxy/routes.json";
+}
+
+/// Names of what the operator makes for a Hub called `hub`.
+pub mod child {
+    /// Deployment, Service, ServiceAccount, Role, ConfigMap and NetworkPolicy of the hub.
+    pub fn hub(hub: &str) -> String {
+        format!("{hub}-hub")
+    }
+
+    /// Deployment and NetworkPolicy of the proxy.
+    pub fn proxy(hub: &str) -> String {
+        format!("{hub}-proxy")
+    }
+
+    /// The Service in front of the proxy's REST API, reached by the hub only.
+    pub fn proxy_api(hub: &str) -> String {
+        format!("{hub}-proxy-api")
+    }
+
+    /// The Service that people reach.
+    pub fn proxy_public(hub: &str) -> String {
+        format!("{hub}-proxy-public")
+    }
+
+    /// NetworkPolicy of the user pods.
+    pub fn singleuser(hub: &str) -> String {
+        format!("{hub}-singleuser")
+    }
+
+    /// The claim that holds the SQLite database.
+    pub fn database_claim(hub: &str) -> String {
+        format!("{hub}-hub-db")
+    }
+
+    /// Secret of record: [`super::secret_key::COOKIE_SECRET`].
+    pub fn cookie_secret(hub: &str) -> String {
+        format!("{hub}-cookie-secret")
+    }
+
+    /// Secret of record: [`super::secret_key::PROXY_TOKEN`].
+    pub fn proxy_token(hub: &str) -> String {
+        format!("{hub}-proxy-token")
+    }
+
+    /// Secret of record of `auth.token`: a key for each user.
+    pub fn login_tokens(hub: &str) -> String {
+        format!("{hub}-login-tokens")
+    }
+}
+
+/// The longest name of a Hub: with the longest suffix a child's name stays a DNS label (63).
+pub const HUB_NAME_MAX: usize = 40;
