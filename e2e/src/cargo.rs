@@ -1,0 +1,60 @@
+//! Cargo, called the way in which nothing is compiled twice.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::{places::Places, program::Program};
+
+/// The cargo that runs this, or the one on `PATH`, at the workspace's root.
+pub(crate) fn command(places: &Places) -> Program {
+    Program::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).dir(&places.repository)
+}
+
+/// Which binaries to build.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Build {
+    pub(crate) release: bool,
+    /// A Rust target other than this machine's.
+    pub(crate) target: Option<String>,
+}
+
+/// Builds every binary of the workspace, which resolves features as the tests do; gives their paths by name.
+pub(crate) async fn build_binaries(places: &Places, build: &Build) -> Result<BTreeMap<String, PathBuf>> {
+    let mut cargo = command(places).args([
+        "build",
+        "--quiet",
+        "--workspace",
+        "--bins",
+        "--message-format",
+        "json-render-diagnostics",
+    ]);
+    if build.release {
+        cargo = cargo.arg("--release");
+    }
+    if let Some(target) = &build.target {
+        cargo = cargo.args(["--target", target]);
+    }
+    let messages = cargo.output_with_shown_errors().await?;
+    let mut binaries = BTreeMap::new();
+    for line in messages.lines() {
+        let message: Message = serde_json::from_str(line).context("failed to read what cargo says of an artifact")?;
+        if let (Some(target), Some(executable)) = (message.target, message.executable) {
+            binaries.insert(target.name, executable);
+        }
+    }
+    Ok(binaries)
+}
+
+/// The part of cargo's JSON messages that tells where a binary lies.
+#[derive(Deserialize)]
+struct Message {
+    target: Option<Target>,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}

@@ -1,0 +1,196 @@
+//! Other programs: run, waited for, and named in errors.
+
+use std::{
+    ffi::OsStr,
+    fs::OpenOptions,
+    path::Path,
+    process::{Output, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
+
+use crate::progress::Log;
+
+/// Lines of a failed program's words that go into its error.
+const LAST_WORDS: usize = 15;
+
+/// A program to run. Nothing secret may be among its arguments: errors show them.
+pub(crate) struct Program {
+    command: Command,
+    shown: String,
+    input: Option<Vec<u8>>,
+}
+
+impl Program {
+    pub(crate) fn new(program: impl AsRef<OsStr>) -> Self {
+        let program = program.as_ref();
+        let name = Path::new(program).file_name().unwrap_or(program);
+        let mut command = Command::new(program);
+        command.kill_on_drop(true);
+        Self { command, shown: name.to_string_lossy().into_owned(), input: None }
+    }
+
+    pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.shown = format!("{} {}", self.shown, arg.as_ref().to_string_lossy());
+        self.command.arg(arg);
+        self
+    }
+
+    pub(crate) fn args<A: AsRef<OsStr>>(self, args: impl IntoIterator<Item = A>) -> Self {
+        args.into_iter().fold(self, Self::arg)
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub(crate) fn dir(mut self, dir: impl AsRef<Path>) -> Self {
+        self.command.current_dir(dir);
+        self
+    }
+
+    /// What the program reads from its standard input; without it the input is empty.
+    pub(crate) fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.input = Some(bytes.into());
+        self
+    }
+
+    /// Standard output, without the last line's end; an error if the program fails.
+    pub(crate) async fn output(mut self) -> Result<String> {
+        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let (shown, output) = self.collect().await?;
+        if !output.status.success() {
+            let words =
+                [output.stderr, output.stdout].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).join("");
+            bail!("`{shown}` failed ({})\n{}", output.status, last_lines(&words, LAST_WORDS));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    }
+
+    /// Standard output while the program speaks to the terminal on its standard error.
+    pub(crate) async fn output_with_shown_errors(mut self) -> Result<String> {
+        self.command.stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let (shown, output) = self.collect().await?;
+        if !output.status.success() {
+            bail!("`{shown}` failed ({})", output.status);
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Runs with every word going to the log of the step; an error if the program fails.
+    pub(crate) async fn logged(mut self, log: &Log) -> Result<()> {
+        let file =
+            OpenOptions::new().create(true).append(true).open(log.path()).context("failed to open the step's log")?;
+        self.command.stdout(file.try_clone()?).stderr(file);
+        let (shown, output) = self.collect().await?;
+        if !output.status.success() {
+            bail!(
+                "`{shown}` failed ({}); its last words, all in {}:\n{}",
+                output.status,
+                log.path().display(),
+                log.tail(LAST_WORDS)
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether the program runs, ends well, and does so in time.
+    pub(crate) async fn succeeds_within(self, limit: Duration) -> bool {
+        matches!(timeout(limit, self.output()).await, Ok(Ok(_)))
+    }
+
+    /// `self | next`, as in a shell; fails if either fails.
+    pub(crate) async fn pipe_into(mut self, mut next: Self) -> Result<()> {
+        let mut source = self
+            .command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .with_context(|| format!("failed to start `{}`", self.shown))?;
+        let pipe: Stdio = source.stdout.take().context("a piped standard output")?.try_into()?;
+        next.command.stdin(pipe).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let sink = next.command.output().await.with_context(|| format!("failed to start `{}`", next.shown))?;
+        let sent = source.wait().await?;
+        if !sink.status.success() {
+            bail!(
+                "`{}` failed ({})\n{}",
+                next.shown,
+                sink.status,
+                last_lines(&String::from_utf8_lossy(&sink.stderr), LAST_WORDS)
+            );
+        }
+        if !sent.success() {
+            bail!("`{}` failed ({sent})", self.shown);
+        }
+        Ok(())
+    }
+
+    async fn collect(mut self) -> Result<(String, Output)> {
+        self.command.stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() });
+        let mut child = self.command.spawn().with_context(|| format!("failed to start `{}`", self.shown))?;
+        let stdin = child.stdin.take();
+        let feed = async {
+            if let (Some(mut stdin), Some(bytes)) = (stdin, self.input) {
+                // A program that does not read to the end says why in its own words.
+                let _ = stdin.write_all(&bytes).await;
+            }
+        };
+        let (output, ()) = tokio::join!(child.wait_with_output(), feed);
+        Ok((self.shown, output?))
+    }
+}
+
+/// Where a program lies on `PATH`.
+pub(crate) fn which(program: &str) -> Option<std::path::PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    // Daemons and administration tools lie in directories that a plain user's PATH may lack.
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .map(|dir| dir.join(program))
+        .find(|file| file.is_file())
+}
+
+/// The last lines of a text, without empty ones.
+pub(crate) fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn output_is_what_the_program_said_without_the_last_newline() {
+        assert_eq!(Program::new("sh").args(["-c", "cat; echo b"]).input("a\n").output().await.unwrap(), "a\nb");
+    }
+
+    #[tokio::test]
+    async fn a_failure_names_the_command_and_keeps_its_words() {
+        let error = Program::new("sh").args(["-c", "echo why >&2; exit 3"]).output().await.unwrap_err().to_string();
+        assert!(error.contains("sh -c") && error.contains("why") && error.contains('3'), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_pipe_fails_when_its_source_fails() {
+        let source = Program::new("sh").args(["-c", "echo a; exit 1"]);
+        assert!(source.pipe_into(Program::new("cat")).await.is_err());
+        Program::new("echo").arg("a").pipe_into(Program::new("grep").arg("a")).await.unwrap();
+    }
+
+    #[test]
+    fn each_program_is_looked_for_by_itself() {
+        assert!(which("sh").is_some());
+        assert!(which("no-such-program-here").is_none());
+    }
+
+    #[test]
+    fn last_lines_are_the_last_that_say_something() {
+        assert_eq!(last_lines("a\n\nb\nc\n\n", 2), "b\nc");
+        assert_eq!(last_lines("", 2), "");
+    }
+}

@@ -1,0 +1,341 @@
+//! The run of all tests: areas one after another, each with its time, and one line at the end that counts.
+
+use std::{
+    fs,
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+use futures::{FutureExt, StreamExt, future::LocalBoxFuture, stream};
+use tokio::time::timeout;
+
+use crate::{
+    cargo,
+    cluster::Cluster,
+    commands, diagnosis, images, install,
+    kind::Kind,
+    node_image, packages,
+    places::Places,
+    progress::{Log, seconds, step},
+    suite::{self, Skipped, Test},
+};
+
+/// The cluster that tests make for themselves.
+pub(crate) const CLUSTER: &str = "hub-e2e-test";
+/// Cluster tests that don't disturb each other run this many at a time.
+const TOGETHER: usize = 4;
+
+/// Which tests to run.
+pub(crate) struct Selection {
+    pub(crate) long: bool,
+    pub(crate) only: Option<String>,
+}
+
+/// The cluster that the cluster tests run in.
+pub(crate) enum Where {
+    Own,
+    /// A cluster that `up` made.
+    Existing(&'static str),
+}
+
+const FORMAT: &str = "lint::format";
+const CLIPPY: &str = "lint::clippy";
+const UNIT: &str = "unit";
+
+impl Selection {
+    fn has(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|pattern| name.contains(pattern.as_str()))
+    }
+
+    fn cluster_tests(&self) -> Vec<Test> {
+        let tests = suite::tests().into_iter().filter(|test| self.long || !test.long);
+        tests.filter(|test| self.has(&format!("cluster::{}", test.name))).collect()
+    }
+
+    /// Names of what is selected.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let areas = [FORMAT, CLIPPY, UNIT].into_iter().filter(|name| self.has(name)).map(str::to_owned);
+        areas.chain(self.cluster_tests().iter().map(|test| format!("cluster::{}", test.name))).collect()
+    }
+}
+
+/// How one test, or many of an area, ended.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tally {
+    passed: usize,
+    failed: Vec<String>,
+    skipped: usize,
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed.extend(other.failed);
+        self.skipped += other.skipped;
+    }
+
+    fn of(name: &str, result: &Result<()>) -> Self {
+        match result {
+            Ok(()) => Self { passed: 1, ..Self::default() },
+            Err(error) if error.is::<Skipped>() => Self { skipped: 1, ..Self::default() },
+            Err(_) => Self { failed: vec![name.to_owned()], ..Self::default() },
+        }
+    }
+}
+
+/// Runs what is selected and prints the summary; an error if a test failed or none was found.
+pub(crate) async fn run(places: &Places, selection: &Selection, cluster: Where, yes: bool) -> Result<()> {
+    if selection.names().is_empty() {
+        bail!(
+            "no test has `{}` in its name; `cargo e2e test --list` names them",
+            selection.only.as_deref().unwrap_or_default()
+        );
+    }
+    let start = Instant::now();
+    let mut tally = Tally::default();
+    for (name, work) in local_areas(places) {
+        if selection.has(name) {
+            tally.add(work.await);
+        }
+    }
+    let tests = selection.cluster_tests();
+    if !tests.is_empty() {
+        let names: Vec<_> = tests.iter().map(|test| test.name).collect();
+        match cluster_area(places, &tests, cluster, yes).await {
+            Ok(outcomes) => outcomes.into_iter().for_each(|outcome| tally.add(outcome)),
+            Err(error) => {
+                eprintln!("\nerror: no cluster test could run: {error:?}");
+                tally.failed.extend(names.into_iter().map(str::to_owned));
+            }
+        }
+    }
+    for name in &tally.failed {
+        eprintln!("failed: {name}");
+    }
+    eprintln!("all areas: {}\n", seconds(start.elapsed()));
+    println!("{} passed, {} failed, {} skipped", tally.passed, tally.failed.len(), tally.skipped);
+    if tally.failed.is_empty() { Ok(()) } else { Err(anyhow!("{} tests failed", tally.failed.len())) }
+}
+
+/// What needs no cluster.
+fn local_areas(places: &Places) -> Vec<(&'static str, LocalBoxFuture<'_, Tally>)> {
+    let format = async {
+        let work = async |log: &Log| cargo::command(places).args(["fmt", "--all", "--check"]).logged(log).await;
+        Tally::of(FORMAT, &shown(step(places, "Check the format", work).await))
+    };
+    let clippy = async {
+        let args = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
+        let work = async |log: &Log| cargo::command(places).args(args).logged(log).await;
+        Tally::of(CLIPPY, &shown(step(places, "Check with clippy", work).await))
+    };
+    vec![(FORMAT, format.boxed_local()), (CLIPPY, clippy.boxed_local()), (UNIT, unit_area(places).boxed_local())]
+}
+
+/// Unit and integration tests of every crate, counted from what libtest says.
+async fn unit_area(places: &Places) -> Tally {
+    let mut words = String::new();
+    let result = step(places, "Run unit and integration tests", async |log| {
+        // Binaries first: integration tests start them, and images hold them.
+        cargo::command(places).args(["build", "--quiet", "--workspace", "--bins"]).logged(log).await?;
+        let result = cargo::command(places).args(["test", "--workspace", "--no-fail-fast"]).logged(log).await;
+        words = String::from_utf8_lossy(&fs::read(log.path())?).into_owned();
+        result
+    })
+    .await;
+    let mut tally = tally_of_libtest(&words);
+    if result.is_err() {
+        eprintln!("{}", failures_in(&words));
+        if tally.failed.is_empty() {
+            // It did not come to tests at all.
+            tally.add(Tally::of(UNIT, &shown(result)));
+        }
+    }
+    tally
+}
+
+/// Prints an error and hands it on.
+fn shown(result: Result<()>) -> Result<()> {
+    result.inspect_err(|error| eprintln!("{error:?}"))
+}
+
+/// Sums the `test result:` lines; failed tests by name.
+fn tally_of_libtest(words: &str) -> Tally {
+    let mut tally = Tally::default();
+    for line in words.lines() {
+        if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
+            tally.failed.push(name.to_owned());
+        }
+        let Some(counts) = line.strip_prefix("test result: ") else { continue };
+        for count in counts.split(['.', ';']) {
+            match count.split_whitespace().collect::<Vec<_>>()[..] {
+                [number, "passed"] => tally.passed += number.parse::<usize>().unwrap_or(0),
+                [number, "ignored"] => tally.skipped += number.parse::<usize>().unwrap_or(0),
+                _ => {}
+            }
+        }
+    }
+    tally
+}
+
+/// The parts of libtest's words that say why tests failed.
+fn failures_in(words: &str) -> String {
+    let mut shown = String::new();
+    let mut inside = false;
+    for line in words.lines() {
+        inside = (inside || line == "failures:") && !line.starts_with("test result:");
+        if inside {
+            shown.push_str(line);
+            shown.push('\n');
+        }
+    }
+    shown
+}
+
+/// Makes the cluster, runs the tests in it, and deletes it unless something failed.
+async fn cluster_area(places: &Places, tests: &[Test], place: Where, yes: bool) -> Result<Vec<Tally>> {
+    let start = Instant::now();
+    let cluster = prepare(places, &place, yes).await?;
+    eprintln!("cluster is ready for tests after {}", seconds(start.elapsed()));
+    let outcomes = run_tests(&cluster, tests).await;
+    for (what, value) in cluster.measurements() {
+        eprintln!("measured: {what}: {value}");
+    }
+    let failed = outcomes.iter().any(|outcome| !outcome.tally.failed.is_empty());
+    if failed {
+        let report = diagnosis::of_cluster(&cluster).await;
+        fs::write(places.output()?.join("cluster.log"), &report)?;
+        eprintln!("{report}");
+    }
+    if let Where::Own = place {
+        if failed {
+            eprintln!("cluster {CLUSTER} stays, to be looked at: {}", cluster.kubeconfig_hint());
+        } else {
+            delete_own(places, yes).await?;
+        }
+    }
+    write_long_table(places, tests, &outcomes)?;
+    eprintln!("cluster tests: {}", seconds(start.elapsed()));
+    Ok(outcomes.into_iter().map(|outcome| outcome.tally).collect())
+}
+
+async fn prepare(places: &Places, place: &Where, yes: bool) -> Result<Cluster> {
+    packages::ensure(places, yes, &[packages::IMAGES, packages::BROWSER].concat()).await?;
+    let docker = commands::docker(places, yes).await?;
+    commands::client_tools(places).await?;
+    let image = node_image::ensure(places, &docker, yes).await?;
+    let images = images::ensure(places, &docker, yes).await?;
+    let kind = match place {
+        Where::Existing(name) => {
+            let kind = Kind::new(places, &docker, name);
+            if !kind.exists().await {
+                bail!("cluster {name} does not run; `cargo e2e up` makes it");
+            }
+            kind
+        }
+        Where::Own => {
+            let kind = Kind::new(places, &docker, CLUSTER);
+            kind.delete().await?; // a run that failed leaves its cluster
+            kind
+        }
+    };
+    let port = kind.ensure(&image, None).await?;
+    kind.load(&images.all()).await?;
+    let cluster = Cluster::of_kind(kind, port, images).await?;
+    install::install(&cluster).await?;
+    Ok(cluster)
+}
+
+async fn delete_own(places: &Places, yes: bool) -> Result<()> {
+    let docker = commands::docker(places, yes).await?;
+    step(places, &format!("Delete cluster {CLUSTER}"), async |_| Kind::new(places, &docker, CLUSTER).delete().await)
+        .await
+}
+
+/// One cluster test's end.
+struct Outcome {
+    name: &'static str,
+    time: Duration,
+    tally: Tally,
+}
+
+/// First those that can run together, then the others one by one.
+async fn run_tests(cluster: &Cluster, tests: &[Test]) -> Vec<Outcome> {
+    let (alone, together): (Vec<_>, Vec<_>) = tests.iter().partition(|test| test.alone);
+    let together = stream::iter(together).map(|test| run_test(cluster, test)).buffer_unordered(TOGETHER);
+    let mut outcomes: Vec<_> = together.collect().await;
+    for test in alone {
+        outcomes.push(run_test(cluster, test).await);
+    }
+    outcomes
+}
+
+async fn run_test(cluster: &Cluster, test: &Test) -> Outcome {
+    let start = Instant::now();
+    let result = match timeout(test.limit, AssertUnwindSafe((test.run)(cluster)).catch_unwind()).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(anyhow!("it panicked; its words are above")),
+        Err(_) => Err(anyhow!("it did not end within {} s", test.limit.as_secs())),
+    };
+    let tally = Tally::of(test.name, &result);
+    let time = start.elapsed();
+    match result {
+        Ok(()) => eprintln!("✓ {}  {}", test.name, seconds(time)),
+        Err(error) if tally.skipped > 0 => eprintln!("- {}  skipped: {error}", test.name),
+        Err(error) => eprintln!("✗ {}  {}\n{error:?}", test.name, seconds(time)),
+    }
+    Outcome { name: test.name, time, tally }
+}
+
+/// The long tests' table, for readers of the documentation.
+fn write_long_table(places: &Places, tests: &[Test], outcomes: &[Outcome]) -> Result<()> {
+    let long: Vec<_> =
+        outcomes.iter().filter(|outcome| tests.iter().any(|test| test.long && test.name == outcome.name)).collect();
+    if long.is_empty() {
+        return Ok(());
+    }
+    let date = jiff::Zoned::now().date();
+    let mut table = format!(
+        "# Long tests\n\nWritten by `cargo e2e test --long` on {date}.\n\n| test | result | time |\n|---|---|---|\n"
+    );
+    for outcome in long {
+        let result = if outcome.tally.failed.is_empty() { "passed" } else { "failed" };
+        table += &format!("| {} | {result} | {} |\n", outcome.name, seconds(outcome.time));
+    }
+    fs::write(places.repository.join("docs/long-tests.md"), table).context("failed to write docs/long-tests.md")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libtest_lines_are_summed_over_binaries() {
+        let words = "test a::b ... ok\ntest c ... FAILED\ntest result: FAILED. 3 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.1s\n\
+                     test result: ok. 4 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n";
+        assert_eq!(tally_of_libtest(words), Tally { passed: 7, failed: vec!["c".to_owned()], skipped: 2 });
+    }
+
+    #[test]
+    fn reasons_of_failures_are_kept_and_the_rest_is_not() {
+        let words =
+            "test x ... ok\nfailures:\n---- c ----\nwhy\n\nfailures:\n    c\n\ntest result: FAILED.\ntest y ... ok\n";
+        let shown = failures_in(words);
+        assert!(shown.contains("why") && !shown.contains("test y"));
+    }
+
+    #[test]
+    fn a_pattern_selects_by_area_and_by_name() {
+        let names = |only: &str| Selection { long: false, only: Some(only.to_owned()) }.names();
+        assert_eq!(names("lint"), [FORMAT, CLIPPY]);
+        assert_eq!(names("unit"), [UNIT]);
+        assert!(names("cluster::smoke").len() > 1);
+        assert!(names("no such test").is_empty());
+    }
+
+    #[test]
+    fn a_skipped_test_is_no_failure() {
+        assert_eq!(Tally::of("t", &suite::skip("no browser")), Tally { skipped: 1, ..Tally::default() });
+        assert_eq!(Tally::of("t", &Err(anyhow!("no"))).failed, ["t"]);
+    }
+}
