@@ -1,0 +1,140 @@
+//! What a proxy is told when it starts; the command line makes one, and so does a program that embeds the proxy.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::headers::Rewrite;
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bind {
+    /// A name or an address, and a port; port 0 takes a free one. An empty address means all interfaces.
+    Tcp(String, u16),
+    /// A Unix socket; a file that is left from before is replaced.
+    Unix(PathBuf),
+}
+
+/// Who may use the REST API.
+#[derive(Clone, Default)]
+pub enum Token {
+    /// Everybody who reaches it.
+    #[default]
+    None,
+    /// Who knows this value.
+    Value(String),
+    /// Who knows the value that this file holds now.
+    File(PathBuf),
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Value(_) => f.write_str("Value(..)"),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+        }
+    }
+}
+
+/// Where the pages of 404, 503 and other errors come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ErrorPages {
+    #[default]
+    BuiltIn,
+    /// `GET {url}/{status}?url={path}` gives the page.
+    Target(String),
+    /// `{status}.html` or `error.html` in this directory.
+    Directory(PathBuf),
+}
+
+/// Where the routing table is kept over a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    pub file: PathBuf,
+    /// The pod that may read it again; empty outside a cluster.
+    pub pod_uid: String,
+}
+
+/// Everything that a proxy is told. [`Default`] listens on free ports of the loopback interface.
+#[derive(Debug, Clone)]
+pub struct ProxyConfig {
+    pub public: Bind,
+    pub api: Bind,
+    /// `/metrics`; none by default.
+    pub metrics: Option<Bind>,
+    pub token: Token,
+    /// Where requests go that no other route takes.
+    pub default_target: Option<String>,
+    pub error_pages: ErrorPages,
+    /// The first segment of a route is the host.
+    pub host_routing: bool,
+    /// Add `X-Forwarded-*` to requests.
+    pub x_forward: bool,
+    /// Put the path of a target before that of a request.
+    pub prepend_path: bool,
+    /// Leave the route's own path in the request's.
+    pub include_prefix: bool,
+    /// Send the target's own name as `Host`.
+    pub change_origin: bool,
+    /// Rewrite host and port of redirects to a target.
+    pub auto_rewrite: bool,
+    /// Rewrite the scheme of redirects to a target.
+    pub protocol_rewrite: Option<String>,
+    /// Fields that are set on every request to a target.
+    pub custom_headers: Vec<(String, String)>,
+    /// A request during which no byte moves for this long is given up. Without it only clients that stall are.
+    pub timeout: Option<Duration>,
+    /// A target that sends nothing for this long is given up.
+    pub proxy_timeout: Option<Duration>,
+    /// How long a client's idle connection is kept.
+    pub keep_alive_timeout: Duration,
+    /// How long requests may go on after the proxy is told to stop.
+    pub grace_period: Duration,
+    pub snapshot: Option<Snapshot>,
+    /// Write one line of JSON to standard output for each request.
+    pub access_log: bool,
+    /// When the process started; times in the log count from here.
+    pub started: Instant,
+}
+
+impl Default for ProxyConfig {
+    fn default() -> Self {
+        Self {
+            public: Bind::Tcp("127.0.0.1".to_owned(), 0),
+            api: Bind::Tcp("127.0.0.1".to_owned(), 0),
+            metrics: None,
+            token: Token::None,
+            default_target: None,
+            error_pages: ErrorPages::BuiltIn,
+            host_routing: false,
+            x_forward: true,
+            prepend_path: true,
+            include_prefix: true,
+            change_origin: false,
+            auto_rewrite: false,
+            protocol_rewrite: None,
+            custom_headers: Vec::new(),
+            timeout: None,
+            proxy_timeout: None,
+            keep_alive_timeout: Duration::from_secs(5),
+            grace_period: Duration::from_secs(10),
+            snapshot: None,
+            access_log: false,
+            started: Instant::now(),
+        }
+    }
+}
+
+impl ProxyConfig {
+    pub(crate) fn rewrite(&self) -> Rewrite {
+        Rewrite {
+            x_forward: self.x_forward,
+            prepend_path: self.prepend_path,
+            include_prefix: self.include_prefix,
+            change_origin: self.change_origin,
+            auto_rewrite: self.auto_rewrite,
+            protocol_rewrite: self.protocol_rewrite.clone(),
+            custom_headers: self.custom_headers.clone(),
+        }
+    }
+}

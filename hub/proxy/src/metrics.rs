@@ -1,0 +1,140 @@
+//! Counters under configurable-http-proxy's names, in Prometheus' text format.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Counts by status, 100 to 599.
+#[derive(Debug)]
+pub(crate) struct ByStatus([AtomicU64; 500]);
+
+impl ByStatus {
+    pub(crate) fn count(&self, status: u16) {
+        if let Some(counter) = self.0.get(usize::from(status).wrapping_sub(100)) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Count and total time of something that happens often.
+#[derive(Debug, Default)]
+pub(crate) struct Summary {
+    count: AtomicU64,
+    nanos: AtomicU64,
+}
+
+impl Summary {
+    fn record(&self, time: Duration) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.nanos.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    /// Summaries cost two clock readings a request, so they are kept only where somebody can read them.
+    enabled: bool,
+    pub(crate) api_route_get: AtomicU64,
+    pub(crate) api_route_add: AtomicU64,
+    pub(crate) api_route_delete: AtomicU64,
+    pub(crate) find_target_for_req: Summary,
+    pub(crate) last_activity_updating: Summary,
+    pub(crate) requests_ws: AtomicU64,
+    pub(crate) requests_web: AtomicU64,
+    pub(crate) requests_proxy: ByStatus,
+    pub(crate) requests_api: ByStatus,
+}
+
+impl Metrics {
+    pub(crate) fn new(enabled: bool) -> Self {
+        let by_status = || ByStatus([const { AtomicU64::new(0) }; 500]);
+        Self {
+            enabled,
+            api_route_get: AtomicU64::default(),
+            api_route_add: AtomicU64::default(),
+            api_route_delete: AtomicU64::default(),
+            find_target_for_req: Summary::default(),
+            last_activity_updating: Summary::default(),
+            requests_ws: AtomicU64::default(),
+            requests_web: AtomicU64::default(),
+            requests_proxy: by_status(),
+            requests_api: by_status(),
+        }
+    }
+
+    /// Runs `work`, timed if anybody can see it.
+    pub(crate) fn time<T>(&self, summary: &Summary, work: impl FnOnce() -> T) -> T {
+        if !self.enabled {
+            return work();
+        }
+        let start = Instant::now();
+        let result = work();
+        summary.record(start.elapsed());
+        result
+    }
+
+    pub(crate) fn render(&self) -> String {
+        let mut text = String::new();
+        for (name, help, counter) in [
+            ("api_route_get", "Count of API route get requests", &self.api_route_get),
+            ("api_route_add", "Count of API route add requests", &self.api_route_add),
+            ("api_route_delete", "Count of API route delete requests", &self.api_route_delete),
+            ("requests_ws", "Count of websocket requests", &self.requests_ws),
+            ("requests_web", "Count of web requests", &self.requests_web),
+        ] {
+            describe(&mut text, name, help, "counter");
+            line(&mut text, format_args!("{name} {}", counter.load(Ordering::Relaxed)));
+        }
+        for (name, help, summary) in [
+            ("find_target_for_req", "Summary of find target requests", &self.find_target_for_req),
+            ("last_activity_updating", "Summary of last activity updating requests", &self.last_activity_updating),
+        ] {
+            describe(&mut text, name, help, "summary");
+            let seconds = Duration::from_nanos(summary.nanos.load(Ordering::Relaxed)).as_secs_f64();
+            line(&mut text, format_args!("{name}_sum {seconds}"));
+            line(&mut text, format_args!("{name}_count {}", summary.count.load(Ordering::Relaxed)));
+        }
+        for (name, help, counters) in [
+            ("requests_proxy", "Count of proxy requests", &self.requests_proxy),
+            ("requests_api", "Count of API requests", &self.requests_api),
+        ] {
+            describe(&mut text, name, help, "counter");
+            for (status, counter) in (100..).zip(&counters.0) {
+                let count = counter.load(Ordering::Relaxed);
+                if count > 0 {
+                    line(&mut text, format_args!("{name}{{status=\"{status}\"}} {count}"));
+                }
+            }
+        }
+        text
+    }
+}
+
+fn describe(text: &mut String, name: &str, help: &str, kind: &str) {
+    line(text, format_args!("# HELP {name} {help}"));
+    line(text, format_args!("# TYPE {name} {kind}"));
+}
+
+fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{arguments}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_the_original_names() {
+        let metrics = Metrics::new(true);
+        metrics.requests_proxy.count(503);
+        metrics.requests_proxy.count(999);
+        metrics.requests_ws.fetch_add(2, Ordering::Relaxed);
+        metrics.time(&metrics.find_target_for_req, || ());
+        let page = metrics.render();
+        for expected in ["requests_proxy{status=\"503\"} 1\n", "requests_ws 2\n", "find_target_for_req_count 1\n"] {
+            assert!(page.contains(expected), "{expected} in {page}");
+        }
+        assert!(!page.contains("_total") && !page.contains("999"));
+    }
+}

@@ -1,0 +1,81 @@
+//! Connections to backends that wait for their next request.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::stream::Stream;
+use crate::target::Address;
+
+/// The most idle connections to one backend.
+const MAX_IDLE: usize = 64;
+/// An idle connection is closed after this long.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// One backend and its idle connections; all routes to it share them.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    pub(crate) address: Address,
+    idle: Mutex<Vec<(Stream, Instant)>>,
+}
+
+impl Upstream {
+    /// The connection that was used last, if one still stands.
+    pub(crate) fn take(&self) -> Option<Stream> {
+        let mut idle = lock(&self.idle);
+        std::iter::from_fn(|| idle.pop()).map(|(stream, _)| stream).find(Stream::is_quiet)
+    }
+
+    /// Keeps a connection for the next request.
+    pub(crate) fn keep(&self, stream: Stream) {
+        let mut idle = lock(&self.idle);
+        if idle.len() < MAX_IDLE {
+            idle.push((stream, Instant::now()));
+        }
+    }
+
+    fn close_stale(&self, now: Instant) {
+        let mut idle = lock(&self.idle);
+        idle.retain(|(stream, since)| now.duration_since(*since) < IDLE_TIMEOUT && stream.is_quiet());
+        if idle.is_empty() {
+            idle.shrink_to_fit();
+        }
+    }
+}
+
+/// All backends that some route leads to.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    upstreams: Mutex<HashMap<Address, Weak<Upstream>>>,
+}
+
+impl Pool {
+    pub(crate) fn upstream(&self, address: &Address) -> Arc<Upstream> {
+        let mut upstreams = lock(&self.upstreams);
+        if let Some(upstream) = upstreams.get(address).and_then(Weak::upgrade) {
+            return upstream;
+        }
+        let upstream = Arc::new(Upstream { address: address.clone(), idle: Mutex::default() });
+        upstreams.insert(address.clone(), Arc::downgrade(&upstream));
+        upstream
+    }
+
+    /// Closes connections that were idle for long or that their backend has closed, and forgets unused backends.
+    pub(crate) fn sweep(&self) {
+        let now = Instant::now();
+        lock(&self.upstreams).retain(|_, upstream| match upstream.upgrade() {
+            Some(upstream) => {
+                upstream.close_stale(now);
+                true
+            }
+            None => false,
+        });
+    }
+}
+
+/// Nothing here can be left half-changed by a panic, so a poisoned lock is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,264 @@
+//! Serves a client's connection, one request after the other: reads, decides, forwards or answers.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bytes::{Buf, BytesMut};
+
+use crate::client::{Client, NoHead, Reply};
+use crate::forward::{self, Failure, Finished, Request};
+use crate::headers::{Hop, write_request};
+use crate::http1::body::Body;
+use crate::http1::field;
+use crate::http1::head::FieldSlots;
+use crate::http1::request::{self, RequestError, RequestFacts, RequestHead};
+use crate::log;
+use crate::path;
+use crate::shared::Shared;
+use crate::stream::Stream;
+use crate::table::Route;
+use crate::transfer::Transfer;
+
+/// Serves a connection until either side ends it.
+pub(crate) async fn serve(stream: Stream, peer: Option<IpAddr>, shared: Arc<Shared>) {
+    let mut client = Client::new(stream, peer);
+    let mut idle = shared.limits.head;
+    loop {
+        match client.read_head(&shared.limits, idle).await {
+            Ok(length) => {
+                let _active = shared.begin_request();
+                if !serve_request(&mut client, &shared, length).await {
+                    break;
+                }
+            }
+            Err(NoHead::Gone) => return,
+            Err(NoHead::Slow) => {
+                client.refuse(408, "the request did not arrive in time").await;
+                break;
+            }
+            Err(NoHead::Refused(error)) => {
+                refuse(&mut client, &shared, error).await;
+                break;
+            }
+        }
+        idle = shared.limits.keep_alive;
+    }
+    client.close().await;
+}
+
+/// Serves the request whose head stands at the front of the buffer; true if the connection can go on.
+async fn serve_request(client: &mut Client, shared: &Shared, length: usize) -> bool {
+    let started = Instant::now();
+    let planned = plan(&client.conn.read[..length], client.peer, shared);
+    client.conn.read.advance(length);
+    let (request, action) = match planned {
+        Ok(plan) => plan,
+        Err(error) => {
+            refuse(client, shared, error).await;
+            return false;
+        }
+    };
+    let finished = match action {
+        Action::Health(is_healthy, has_body) => health(client, &request, is_healthy, has_body).await,
+        Action::NoRoute(has_body) => fail(client, shared, &request, 404, has_body).await,
+        Action::Forward(route, upload) => forward(client, shared, &request, &route, upload).await,
+    };
+    if shared.access_log {
+        access_log(client.peer, &request, finished, started);
+    }
+    finished.reusable
+}
+
+/// What is done with a request.
+enum Action {
+    /// Whether to say that all is well, and whether a body follows.
+    Health(bool, bool),
+    NoRoute(bool),
+    Forward(Arc<Route>, Transfer),
+}
+
+/// Reads a request head and decides; the head is not needed any more after that.
+fn plan(bytes: &[u8], peer: Option<IpAddr>, shared: &Shared) -> Result<(Request, Action), RequestError> {
+    let mut slots = FieldSlots::new();
+    let head = request::parse(bytes, &mut slots)?;
+    let mut facts = request::examine(&head)?;
+    let target = if head.target == "*" && head.method == "OPTIONS" { "/*" } else { head.target };
+    let target = path::parse_target(target).map_err(|_| RequestError::Malformed("the request target is malformed"))?;
+    if let Some(authority) = target.authority {
+        if !field::is_valid_host(authority.as_bytes()) {
+            return Err(RequestError::Malformed("the host of the request target is malformed"));
+        }
+        facts.host = Some(authority.as_bytes());
+    }
+    let host = facts.host.and_then(|host| std::str::from_utf8(host).ok());
+    let request = Request {
+        method: head.method.to_owned(),
+        url: head.target.to_owned(),
+        host: host.filter(|_| shared.rewrite.auto_rewrite).map(str::to_owned),
+        is_http11: head.is_http11,
+        keep_alive: facts.keep_alive,
+        websocket: facts.websocket,
+    };
+    let has_body = !facts.body.is_empty();
+    let action = match head.target {
+        "/_chp_healthz" => Action::Health(true, has_body),
+        "/_hub_proxy_readyz" => Action::Health(shared.routes.is_filled(), has_body),
+        _ => match find_route(&target.path, facts.host, shared)? {
+            Some(route) => {
+                let upload = start_upload(&head, facts, peer, &target, &route, shared);
+                Action::Forward(route, upload)
+            }
+            None => Action::NoRoute(has_body),
+        },
+    };
+    if !matches!(action, Action::Health(..)) {
+        let counter = if request.websocket { &shared.metrics.requests_ws } else { &shared.metrics.requests_web };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok((request, action))
+}
+
+fn find_route(path: &str, host: Option<&[u8]>, shared: &Shared) -> Result<Option<Arc<Route>>, RequestError> {
+    let decoded =
+        path::decode(path).map_err(|_| RequestError::Malformed("a percent escape in the path is malformed"))?;
+    let host = host.map_or(&b""[..], |host| field::split_port(host).0);
+    let host = std::str::from_utf8(host).unwrap_or_default();
+    let metrics = &shared.metrics;
+    Ok(metrics.time(&metrics.find_target_for_req, || shared.routes.find(host, &decoded)))
+}
+
+fn start_upload(
+    head: &RequestHead<'_, '_>,
+    facts: RequestFacts<'_>,
+    peer: Option<IpAddr>,
+    target: &path::RequestTarget<'_>,
+    route: &Route,
+    shared: &Shared,
+) -> Transfer {
+    let path = if shared.rewrite.include_prefix { &target.path[..] } else { without_prefix(&target.path, route.depth) };
+    let hop = Hop { peer, target: &route.target, host: facts.host, path, query: target.query };
+    let mut out = BytesMut::new();
+    write_request(&mut out, head, &facts, &hop, &shared.rewrite);
+    let chunked = matches!(facts.body, Body::Chunked(_));
+    Transfer::new(out, facts.body, chunked)
+}
+
+/// The rest of a path after its first `depth` segments; empty if there is none.
+fn without_prefix(path: &str, depth: usize) -> &str {
+    let mut rest = path;
+    for _ in 0..depth {
+        let segment_end = rest.get(1..).and_then(|inner| inner.find('/')).map(|end| end + 1);
+        rest = segment_end.map_or("", |end| &rest[end..]);
+    }
+    rest
+}
+
+async fn forward(client: &mut Client, shared: &Shared, request: &Request, route: &Route, upload: Transfer) -> Finished {
+    let failure = match forward::forward(client, shared, request, route, upload).await {
+        Ok(finished) => {
+            if finished.status < 300 && !request.websocket {
+                shared.metrics.time(&shared.metrics.last_activity_updating, || route.touch());
+            }
+            return finished;
+        }
+        Err(failure) => failure,
+    };
+    let status = match &failure {
+        Failure::Connect(_) | Failure::Closed => 503,
+        Failure::Invalid(_) => 502,
+        Failure::UpstreamTimeout => 504,
+        Failure::ClientTimeout => 408,
+        Failure::RequestBody(_) => 400,
+        // Nobody is left to answer, or the answer has begun: closing is all that can be said.
+        Failure::ClientGone | Failure::BrokeOff => 0,
+    };
+    let (method, path) = (&request.method, log::path(&request.url));
+    if status == 0 {
+        tracing::debug!(method, path, error = %failure, "request ended early");
+        return Finished { status, reusable: false };
+    }
+    tracing::warn!(status, method, path, error = %failure, "request failed");
+    if status < 500 {
+        client.refuse(status, &failure.to_string()).await;
+        return Finished { status, reusable: false };
+    }
+    fail(client, shared, request, status, true).await
+}
+
+/// Answers with an error page. What may follow of the request was not read, so the connection ends if there is any.
+async fn fail(client: &mut Client, shared: &Shared, request: &Request, status: u16, has_body: bool) -> Finished {
+    shared.metrics.requests_proxy.count(status);
+    if request.websocket {
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+        // A client that is gone has no use for it.
+        let _ = client.conn.write_all(answer.as_bytes()).await;
+        return Finished { status, reusable: false };
+    }
+    let page = shared.error_pages.page(status, &request.url).await;
+    let keep_alive = request.keep_alive && request.is_http11 && !has_body && !shared.is_draining();
+    let reply = Reply {
+        status,
+        content_type: &page.content_type,
+        content_encoding: page.content_encoding.as_deref(),
+        body: &page.body,
+        to_head: request.is_head(),
+        keep_alive,
+        ..Reply::default()
+    };
+    let sent = client.reply(&reply).await;
+    Finished { status, reusable: keep_alive && sent.is_ok() }
+}
+
+async fn health(client: &mut Client, request: &Request, is_healthy: bool, has_body: bool) -> Finished {
+    let (status, body): (_, &[u8]) =
+        if is_healthy { (200, br#"{"status":"OK"}"#) } else { (503, br#"{"status":"no routing table yet"}"#) };
+    let keep_alive = request.keep_alive && request.is_http11 && !has_body;
+    let reply = Reply {
+        status,
+        content_type: "application/json",
+        body,
+        to_head: request.is_head(),
+        keep_alive,
+        ..Reply::default()
+    };
+    let sent = client.reply(&reply).await;
+    Finished { status, reusable: keep_alive && sent.is_ok() }
+}
+
+async fn refuse(client: &mut Client, shared: &Shared, error: RequestError) {
+    tracing::debug!(status = error.status(), %error, "request refused");
+    shared.metrics.requests_proxy.count(error.status());
+    client.refuse(error.status(), &error.to_string()).await;
+}
+
+fn access_log(peer: Option<IpAddr>, request: &Request, finished: Finished, started: Instant) {
+    let line = serde_json::json!({
+        "time": jiff::Timestamp::now().to_string(),
+        "client": peer.map(|peer| peer.to_canonical().to_string()),
+        "method": request.method.get(..32).unwrap_or(&request.method),
+        "path": log::path(&request.url),
+        "status": finished.status,
+        "duration_ms": u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+    });
+    println!("{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_are_taken_off_by_segments() {
+        for (path, depth, rest) in [
+            ("/user/a/lab", 2, "/lab"),
+            ("/user/a/", 2, "/"),
+            ("/user/a", 2, ""),
+            ("/user/%40a/lab", 2, "/lab"),
+            ("/lab", 0, "/lab"),
+        ] {
+            assert_eq!(without_prefix(path, depth), rest, "{path}");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The routing table: shared by the data path, the REST API, the snapshot and an embedding hub.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use tokio::sync::Notify;
+
+use crate::pool::{Pool, Upstream};
+use crate::routes::{self, RoutePathError, Trie};
+use crate::target::{Target, TargetError};
+
+/// Why a route is not added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    #[error("Must specify 'target' as string")]
+    MissingTarget,
+    #[error("Bad target: {0}")]
+    Target(#[from] TargetError),
+    #[error("Bad path: {0}")]
+    Path(#[from] RoutePathErrorText),
+}
+
+/// What is wrong with a route's path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct RoutePathErrorText(RoutePathError);
+
+/// One route.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) path: String,
+    pub(crate) target: Target,
+    pub(crate) upstream: Arc<Upstream>,
+    /// Leads to the hub, for whose restart requests wait.
+    pub(crate) is_hub: bool,
+    /// How many segments of a request's path the route's path takes.
+    pub(crate) depth: usize,
+    data: Map<String, Value>,
+    /// Milliseconds since 1970.
+    last_activity: AtomicI64,
+}
+
+impl Route {
+    /// Notes that somebody uses the route now.
+    pub(crate) fn touch(&self) {
+        self.last_activity.store(Timestamp::now().as_millisecond(), Ordering::Relaxed);
+    }
+
+    fn last_activity(&self) -> i64 {
+        self.last_activity.load(Ordering::Relaxed)
+    }
+
+    /// The route as the API shows it: what was posted, and `last_activity`.
+    fn to_json(&self) -> Value {
+        let mut data = self.data.clone();
+        data.insert("last_activity".to_owned(), format_time(self.last_activity()).into());
+        Value::Object(data)
+    }
+}
+
+/// As JavaScript writes a date: `2026-11-23T14:21:51.467Z`.
+fn format_time(millis: i64) -> String {
+    let time = Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH);
+    format!("{time:.3}")
+}
+
+/// The routing table; clones are handles to the same one.
+#[derive(Debug, Clone)]
+pub struct RouteTable(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    trie: RwLock<Trie<Arc<Route>>>,
+    pool: Pool,
+    by_host: bool,
+    filled: AtomicBool,
+    changed: Notify,
+}
+
+impl RouteTable {
+    pub(crate) fn new(by_host: bool) -> Self {
+        Self(Arc::new(Inner {
+            trie: RwLock::default(),
+            pool: Pool::default(),
+            by_host,
+            filled: AtomicBool::new(false),
+            changed: Notify::new(),
+        }))
+    }
+
+    /// Adds or replaces a route. `data` is kept and shown as it is; its `target` says where the route leads.
+    ///
+    /// # Errors
+    /// If `target` is missing or no `http` or `http+unix` URL, or if the path is not one that requests can have.
+    pub fn add(&self, path: &str, data: Map<String, Value>) -> Result<(), RouteError> {
+        self.insert(path, data, Timestamp::now().as_millisecond(), false)?;
+        self.0.filled.store(true, Ordering::Release);
+        self.0.changed.notify_one();
+        Ok(())
+    }
+
+    /// Adds the route of `--default-target`, which does not count as a table from the hub.
+    pub(crate) fn add_default(&self, target: &str) -> Result<(), RouteError> {
+        let data = Map::from_iter([("target".to_owned(), target.into())]);
+        self.insert("/", data, Timestamp::now().as_millisecond(), true)
+    }
+
+    /// Adds a route as [`Self::to_json`] gave it.
+    pub(crate) fn restore(&self, path: &str, mut data: Map<String, Value>) -> Result<(), RouteError> {
+        let seen = data.remove("last_activity").and_then(|value| value.as_str()?.parse::<Timestamp>().ok());
+        let seen = seen.unwrap_or_else(Timestamp::now).as_millisecond();
+        self.insert(path, data, seen, false)?;
+        self.0.filled.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn insert(&self, path: &str, mut data: Map<String, Value>, seen: i64, is_default: bool) -> Result<(), RouteError> {
+        let target = data.get("target").and_then(Value::as_str).ok_or(RouteError::MissingTarget)?;
+        let target = Target::parse(target)?;
+        let path = clean(path)?;
+        let segments = path.split('/').skip(1).filter(|segment| !segment.is_empty()).count();
+        if self.0.by_host && segments > 0 {
+            let host = path.split('/').nth(1).unwrap_or_default();
+            data.insert("host".to_owned(), host.into());
+        }
+        data.remove("last_activity");
+        let route = Route {
+            upstream: self.0.pool.upstream(&target.address),
+            is_hub: is_default || data.get("hub") == Some(&Value::Bool(true)),
+            depth: segments.saturating_sub(usize::from(self.0.by_host)),
+            last_activity: AtomicI64::new(seen),
+            path,
+            target,
+            data,
+        };
+        let key = route.path.clone();
+        self.write().insert(&key, Arc::new(route));
+        Ok(())
+    }
+
+    /// Removes a route; false if there was none.
+    pub fn remove(&self, path: &str) -> bool {
+        let removed = clean(path).is_ok_and(|path| self.write().remove(&path).is_some());
+        if removed {
+            self.0.changed.notify_one();
+        }
+        removed
+    }
+
+    /// One route as the API shows it.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<Value> {
+        let path = clean(path).ok()?;
+        let route = self.read().get(&path).cloned();
+        route.map(|route| route.to_json())
+    }
+
+    /// All routes by path, or those without activity since a time.
+    #[must_use]
+    pub fn all(&self, inactive_since: Option<Timestamp>) -> Map<String, Value> {
+        let limit = inactive_since.map_or(i64::MAX, Timestamp::as_millisecond);
+        let mut routes = Map::new();
+        self.read().for_each(&mut |route| {
+            if route.last_activity() < limit {
+                routes.insert(route.path.clone(), route.to_json());
+            }
+        });
+        routes
+    }
+
+    /// Whether the table came from the hub, by the API or by a snapshot of what it had posted.
+    #[must_use]
+    pub fn is_filled(&self) -> bool {
+        self.0.filled.load(Ordering::Acquire)
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.read().len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The route for a decoded path; `host` is the request's, without a port.
+    pub(crate) fn find(&self, host: &str, path: &str) -> Option<Arc<Route>> {
+        self.read().find(self.0.by_host.then_some(host), path).cloned()
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.0.pool
+    }
+
+    /// Waits for the next change.
+    pub(crate) async fn changed(&self) {
+        self.0.changed.notified().await;
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Trie<Arc<Route>>> {
+        self.0.trie.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Trie<Arc<Route>>> {
+        self.0.trie.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn clean(path: &str) -> Result<String, RouteError> {
+    routes::clean_path(path).map_err(|error| RouteError::Path(RoutePathErrorText(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn data(value: &Value) -> Map<String, Value> {
+        value.as_object().cloned().unwrap()
+    }
+
+    #[test]
+    fn routes_are_shown_as_posted_with_their_activity() {
+        let table = RouteTable::new(false);
+        let posted = json!({"target": "http://127.0.0.1:1", "user": "a", "last_activity": "never"});
+        table.add("/user/a/", data(&posted)).unwrap();
+        let shown = table.get("user/a").unwrap();
+        assert_eq!((&shown["user"], &shown["target"]), (&json!("a"), &json!("http://127.0.0.1:1")));
+        let seen = shown["last_activity"].as_str().unwrap();
+        assert_eq!((seen.len(), seen.ends_with('Z')), (24, true), "{seen}");
+        assert!(seen.parse::<Timestamp>().is_ok());
+        assert_eq!(table.all(None).keys().collect::<Vec<_>>(), ["/user/a"]);
+        assert!(table.all(Some(Timestamp::UNIX_EPOCH)).is_empty());
+        assert!(table.remove("/user/a") && !table.remove("/user/a"));
+    }
+
+    #[test]
+    fn only_tables_from_the_hub_count_as_filled() {
+        let table = RouteTable::new(false);
+        table.add_default("http://127.0.0.1:1").unwrap();
+        assert!(!table.is_filled());
+        table.add("/", data(&json!({"target": "http://127.0.0.1:1"}))).unwrap();
+        assert!(table.is_filled());
+    }
+
+    #[test]
+    fn host_routing_notes_the_host() {
+        let table = RouteTable::new(true);
+        table.add("/a.example/user/a", data(&json!({"target": "http://127.0.0.1:1"}))).unwrap();
+        assert_eq!(table.get("/a.example/user/a").unwrap()["host"], "a.example");
+        let route = table.find("a.example", "/user/a/lab").unwrap();
+        assert_eq!(route.depth, 2);
+    }
+}

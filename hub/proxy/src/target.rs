@@ -1,0 +1,148 @@
+//! The targets of routes: `http://host[:port][/path][?query]` or `http+unix://<escaped socket path>[/path]`. Pure.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use crate::http1::field;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    #[error("the target's scheme must be http or http+unix")]
+    Scheme,
+    #[error("https targets are not supported yet; use http")]
+    Https,
+    #[error("the target must not hold user information")]
+    UserInfo,
+    #[error("the target's host or port is malformed")]
+    Host,
+    #[error("the target must not be a link-local address")]
+    LinkLocal,
+    #[error("the target holds a character that a URL must not hold")]
+    Character,
+}
+
+/// Where a connection goes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Address {
+    /// A name or an address without brackets, and a port.
+    Tcp(String, u16),
+    Unix(PathBuf),
+}
+
+/// A parsed target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) address: Address,
+    /// The value of a `Host` field that names the target itself.
+    pub(crate) host: String,
+    /// The path, at least `/`.
+    pub(crate) path: String,
+    /// The query without its question mark; may be empty.
+    pub(crate) query: String,
+}
+
+impl Target {
+    pub(crate) fn parse(url: &str) -> Result<Self, TargetError> {
+        if url.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '\\' | '#')) {
+            return Err(TargetError::Character);
+        }
+        let (scheme, rest) = url.split_once("://").ok_or(TargetError::Scheme)?;
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, tail) = rest.split_at(end);
+        if authority.contains('@') {
+            return Err(TargetError::UserInfo);
+        }
+        let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
+        let (address, host) = match scheme.to_ascii_lowercase().as_str() {
+            "http" => tcp_address(authority)?,
+            "https" => return Err(TargetError::Https),
+            "http+unix" | "unix+http" => unix_address(authority)?,
+            _ => return Err(TargetError::Scheme),
+        };
+        let path = if path.is_empty() { "/" } else { path };
+        Ok(Self { address, host, path: path.to_owned(), query: query.to_owned() })
+    }
+}
+
+fn tcp_address(authority: &str) -> Result<(Address, String), TargetError> {
+    if !field::is_valid_host(authority.as_bytes()) {
+        return Err(TargetError::Host);
+    }
+    let (name, port) = field::split_port(authority.as_bytes());
+    let name = &authority[..name.len()];
+    let port = match port.map(|digits| &authority[authority.len() - digits.len()..]) {
+        None | Some("") => 80,
+        Some(digits) => digits.parse().ok().filter(|port| *port != 0).ok_or(TargetError::Host)?,
+    };
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    if bare.parse().is_ok_and(is_link_local) {
+        return Err(TargetError::LinkLocal);
+    }
+    if name.starts_with('[') && bare.parse::<IpAddr>().is_err() {
+        return Err(TargetError::Host);
+    }
+    Ok((Address::Tcp(bare.to_owned(), port), authority.to_owned()))
+}
+
+fn unix_address(authority: &str) -> Result<(Address, String), TargetError> {
+    let path = crate::path::decode(authority).map_err(|_| TargetError::Host)?;
+    if path.is_empty() {
+        return Err(TargetError::Host);
+    }
+    Ok((Address::Unix(PathBuf::from(path.into_owned())), "localhost".to_owned()))
+}
+
+/// The addresses where clouds keep their metadata service; no server is behind them.
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => {
+            v6.is_unicast_link_local() || v6.to_ipv4_mapped().is_some_and(|mapped| mapped.is_link_local())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_parse() {
+        let tcp = |host: &str, port| Address::Tcp(host.to_owned(), port);
+        for (url, address, host, path, query) in [
+            ("http://127.0.0.1:8888", tcp("127.0.0.1", 8888), "127.0.0.1:8888", "/", ""),
+            ("HTTP://hub", tcp("hub", 80), "hub", "/", ""),
+            ("http://[::1]:8888/base?x=1", tcp("::1", 8888), "[::1]:8888", "/base", "x=1"),
+            ("http+unix://%2Frun%2Fa.sock/base", Address::Unix("/run/a.sock".into()), "localhost", "/base", ""),
+            ("unix+http://%2Frun%2Fa.sock", Address::Unix("/run/a.sock".into()), "localhost", "/", ""),
+        ] {
+            let expected = Target { address, host: host.to_owned(), path: path.to_owned(), query: query.to_owned() };
+            assert_eq!(Target::parse(url), Ok(expected), "{url}");
+        }
+    }
+
+    #[test]
+    fn odd_targets_are_refused() {
+        for (url, error) in [
+            ("file:///etc/passwd", TargetError::Scheme),
+            ("localhost:8000", TargetError::Scheme),
+            ("", TargetError::Scheme),
+            ("https://a", TargetError::Https),
+            ("http://user:pw@a", TargetError::UserInfo),
+            ("http://", TargetError::Host),
+            ("http://a:0", TargetError::Host),
+            ("http://a:99999", TargetError::Host),
+            ("http://a:x", TargetError::Host),
+            ("http://[::g]", TargetError::Host),
+            ("http://169.254.169.254/latest", TargetError::LinkLocal),
+            ("http://[fe80::1]:80", TargetError::LinkLocal),
+            ("http://[::ffff:169.254.169.254]", TargetError::LinkLocal),
+            ("http://a\r\nX: y", TargetError::Character),
+            ("http://a/b c", TargetError::Character),
+            ("http://a\\b", TargetError::Character),
+            ("http+unix:///a", TargetError::Host),
+        ] {
+            assert_eq!(Target::parse(url), Err(error), "{url:?}");
+        }
+    }
+}
