@@ -1,1 +1,10 @@
-//! Filled in by the commits that follow.
+//! The rules of the hub's security, without any input or output: no clock, no randomness and no storage but what is
+//! passed in. Tokens, signed cookies, cross-site checks, scopes, PKCE, safe redirects and names.
+
+pub mod cookie;
+pub mod names;
+pub mod next_url;
+pub mod pkce;
+pub mod scopes;
+pub mod token;
+pub mod xsrf;

@@ -1,0 +1,135 @@
+//! Names of users and servers: which are valid, and how they stand in addresses and client ids.
+
+use percent_encoding::percent_decode_str;
+
+/// Columns of names hold this many characters.
+const MAX_LENGTH: usize = 255;
+
+/// A user name as logins use it: lower case (JupyterHub's default normalisation).
+pub fn normalize_user(name: &str) -> String {
+    name.to_lowercase()
+}
+
+/// Whether a user may have this name: no `/`, not empty, not only dots (a browser would remove those from a path), no
+/// blanks at the edges, no control characters, at most 255 characters.
+pub fn valid_user(name: &str) -> bool {
+    !name.is_empty()
+        && name.chars().count() <= MAX_LENGTH
+        && name.trim() == name
+        && !name.contains('/')
+        && !name.chars().all(|character| character == '.')
+        && !name.chars().any(char::is_control)
+}
+
+/// Whether a named server may have this name: lower-case letters and digits in words joined by single `-`, starting
+/// with a letter, 1 to 30 characters. The default server's name is empty and isn't valid here.
+pub fn valid_server(name: &str) -> bool {
+    let word =
+        |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    name.len() <= 30 && name.starts_with(|first: char| first.is_ascii_lowercase()) && name.split('-').all(word)
+}
+
+/// Percent-encodes as Python's `urllib.parse.quote` does: letters, digits, `_.-~` and `safe` stay.
+pub fn quote(text: &str, safe: &str) -> String {
+    let mut quoted = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"_.-~".contains(&byte) || safe.as_bytes().contains(&byte) {
+            quoted.push(char::from(byte));
+        } else {
+            quoted.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    quoted
+}
+
+/// A name as a segment of a path: `@` and `~` stay.
+pub fn escape(name: &str) -> String {
+    quote(name, "@~")
+}
+
+/// The name behind a segment of a path; `None` if it isn't UTF-8.
+pub fn unescape(segment: &str) -> Option<String> {
+    percent_decode_str(segment).decode_utf8().ok().map(Into::into)
+}
+
+/// The path of a server, `{base_url}user/{name}/[{server}/]`: its prefix, and its route in the proxy. `base_url` ends with `/`.
+pub fn server_path(base_url: &str, user: &str, server: &str) -> String {
+    let user = escape(user);
+    match server {
+        "" => format!("{base_url}user/{user}/"),
+        server => format!("{base_url}user/{user}/{}/", escape(server)),
+    }
+}
+
+/// The redirect address of a server's OAuth client.
+pub fn server_callback(base_url: &str, user: &str, server: &str) -> String {
+    server_path(base_url, user, server) + "oauth_callback"
+}
+
+/// The id of a server's OAuth client, also the name of its cookie: `@` is no character of a cookie's name.
+pub fn server_client_id(user: &str, server: &str) -> String {
+    let user = quote(user, "/");
+    match server {
+        "" => format!("jupyterhub-user-{user}"),
+        server => format!("jupyterhub-user-{user}-{}", quote(server, "/")),
+    }
+}
+
+/// A server in filters and models: `alice/`, `alice/s1`.
+pub fn full_server_name(user: &str, server: &str) -> String {
+    format!("{user}/{server}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_user_names_are_valid() {
+        let long = "a".repeat(255);
+        for good in ["a", "alice", "user@example.com", "a.b", "..a", "Ünïcode", "with space", "a\\b", &long] {
+            assert!(valid_user(good), "{good}");
+        }
+        let too_long = "a".repeat(256);
+        for bad in ["", ".", "..", "...", "a/b", "/", " a", "a ", "\u{a0}a", "a\nb", "a\0", &too_long] {
+            assert!(!valid_user(bad), "{bad:?}");
+        }
+        assert_eq!(normalize_user("AliCE"), "alice");
+    }
+
+    #[test]
+    fn which_server_names_are_valid() {
+        for good in ["a", "a1", "my-server", "a-1-b", "a23456789012345678901234567890"] {
+            assert!(valid_server(good), "{good}");
+        }
+        for bad in ["", "1a", "-a", "a-", "a--b", "A", "a_b", "a.b", "a/b", "ä", "a234567890123456789012345678901"] {
+            assert!(!valid_server(bad), "{bad}");
+        }
+    }
+
+    /// Checked against `urllib.parse.quote` of Python 3.11.
+    #[test]
+    fn names_are_quoted_as_python_quotes_them() {
+        let cases = [
+            ("alice", "alice", "jupyterhub-user-alice"),
+            ("user@example.com", "user@example.com", "jupyterhub-user-user%40example.com"),
+            ("a b~c", "a%20b~c", "jupyterhub-user-a%20b~c"),
+            ("é+%", "%C3%A9%2B%25", "jupyterhub-user-%C3%A9%2B%25"),
+        ];
+        for (name, escaped, client_id) in cases {
+            assert_eq!(escape(name), escaped);
+            assert_eq!(unescape(escaped).as_deref(), Some(name));
+            assert_eq!(server_client_id(name, ""), client_id);
+        }
+        assert_eq!(unescape("%ff"), None);
+    }
+
+    #[test]
+    fn paths_and_client_ids_of_servers() {
+        assert_eq!(server_path("/", "a b", ""), "/user/a%20b/");
+        assert_eq!(server_path("/base/", "u@x", "s1"), "/base/user/u@x/s1/");
+        assert_eq!(server_callback("/", "u", "s1"), "/user/u/s1/oauth_callback");
+        assert_eq!(server_client_id("u@x", "s1"), "jupyterhub-user-u%40x-s1");
+        assert_eq!(full_server_name("u", ""), "u/");
+    }
+}
