@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use crate::{places::Places, program::Program};
+use crate::{places::Places, program::Program, progress::Log};
 
 /// The cargo that runs this, or the one on `PATH`, at the workspace's root.
 pub(crate) fn command(places: &Places) -> Program {
@@ -21,22 +21,16 @@ pub(crate) struct Build {
 }
 
 /// Builds every binary of the workspace, which resolves features as the tests do; gives their paths by name.
-pub(crate) async fn build_binaries(places: &Places, build: &Build) -> Result<BTreeMap<String, PathBuf>> {
-    let mut cargo = command(places).args([
-        "build",
-        "--quiet",
-        "--workspace",
-        "--bins",
-        "--message-format",
-        "json-render-diagnostics",
-    ]);
+pub(crate) async fn build_binaries(places: &Places, build: &Build, log: &Log) -> Result<BTreeMap<String, PathBuf>> {
+    let mut cargo =
+        command(places).args(["build", "--workspace", "--bins", "--message-format", "json-render-diagnostics"]);
     if build.release {
         cargo = cargo.arg("--release");
     }
     if let Some(target) = &build.target {
         cargo = cargo.args(["--target", target]);
     }
-    let messages = cargo.output_with_shown_errors().await?;
+    let messages = cargo.output_logged(log).await?;
     let mut binaries = BTreeMap::new();
     for line in messages.lines() {
         let message: Message = serde_json::from_str(line).context("failed to read what cargo says of an artifact")?;

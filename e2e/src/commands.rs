@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{daemon, docker::Docker, packages, places::Places, tools};
+use crate::{daemon, docker::Docker, packages, places::Places, progress::explained, tools};
 
 /// A Hub on a real Kubernetes cluster: to look at, and to test.
 ///
@@ -57,7 +57,7 @@ impl Cli {
         match self.dispatch().await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("\nerror: {error:?}");
+                eprintln!("\nerror: {}", explained(&error));
                 ExitCode::from(if error.is::<packages::Missing>() { 2 } else { 1 })
             }
         }

@@ -52,8 +52,10 @@ impl Images {
 
 /// Makes every image that is not there yet.
 pub(crate) async fn ensure(places: &Places, docker: &Docker, yes: bool) -> Result<Images> {
-    let [hub, proxy, operator] = our_images(places, docker, &Build::default()).await?;
-    let singleuser = singleuser::ensure(places, docker, yes).await?;
+    // One waits for the compiler, the other for downloads.
+    let build = Build::default();
+    let (ours, singleuser) = tokio::join!(our_images(places, docker, &build), singleuser::ensure(places, docker, yes));
+    let ([hub, proxy, operator], singleuser) = (ours?, singleuser?);
     Ok(Images { hub, proxy, operator, singleuser })
 }
 
@@ -75,7 +77,8 @@ async fn push_image(places: &Places, docker: &Docker, image: &str, registry: &st
 }
 
 async fn our_images(places: &Places, docker: &Docker, build: &Build) -> Result<[String; 3]> {
-    let binaries = step(places, "Build the binaries", async |_| cargo::build_binaries(places, build).await).await?;
+    let binaries =
+        step(places, "Build the binaries", async |log| cargo::build_binaries(places, build, log).await).await?;
     let certificates = certificates(places)?;
     let platform = build.target.as_deref().map(platform_of).transpose()?;
     let mut images = Vec::new();

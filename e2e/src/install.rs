@@ -53,29 +53,24 @@ async fn try_install(cluster: &Cluster) -> Result<Welcome> {
     welcome(cluster).await
 }
 
+/// The operator's chart brings the resource definition, and the operator the images that Hubs run unless they name others.
 async fn install_operator(cluster: &Cluster) -> Result<()> {
     ensure_namespace(cluster, OPERATOR_NAMESPACE).await?;
-    upgrade(cluster, "hub-crds", "hub-crds", OPERATOR_NAMESPACE, &[]).await?;
-    cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "crd/hubs.jupyter.rs"]).await?;
-    let (repository, tag) = split_image(&cluster.images.operator)?;
-    let (registry, repository) = repository.rsplit_once('/').unwrap_or(("", repository));
-    let values = json!({"image": {"registry": registry, "repository": repository, "tag": tag}});
+    let images = &cluster.images;
+    let values = json!({"images": {"operator": images.operator, "hub": images.hub, "proxy": images.proxy}});
     let values = values_file(cluster, "hub-operator", &values)?;
-    upgrade(cluster, "hub-operator", "hub-operator", OPERATOR_NAMESPACE, &[values]).await
+    upgrade(cluster, "hub-operator", OPERATOR_NAMESPACE, "hub-operator", &[values]).await?;
+    cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "crd/hubs.jupyter.rs"]).await.map(|_| ())
 }
 
 async fn apply_example(cluster: &Cluster) -> Result<()> {
     ensure_namespace(cluster, NAMESPACE).await?;
-    let mut spec = json!({
-        "hub": {"image": cluster.images.hub},
-        "proxy": {"image": cluster.images.proxy},
-        "singleuser": {"image": cluster.images.singleuser},
-    });
+    let mut spec = json!({"singleuser": {"image": cluster.images.singleuser}});
     if cluster.is_on_this_host() {
         spec["proxy"]["service"] = json!({"type": "NodePort", "nodePorts": {"http": HTTP_NODE_PORT}});
     }
-    let images = values_file(cluster, HUB, &json!({"spec": spec}))?;
-    upgrade(cluster, HUB, "hub", NAMESPACE, &[cluster.places.source("example-values.yaml"), images]).await
+    let overrides = values_file(cluster, HUB, &json!({"spec": spec}))?;
+    upgrade(cluster, HUB, NAMESPACE, "hub", &[cluster.places.source("example-values.yaml"), overrides]).await
 }
 
 /// A namespace in which the Pod Security Standard `restricted` is enforced.
@@ -89,7 +84,7 @@ async fn ensure_namespace(cluster: &Cluster, name: &str) -> Result<()> {
 }
 
 /// `helm upgrade --install`, waiting until what it made is up.
-async fn upgrade(cluster: &Cluster, release: &str, chart: &str, namespace: &str, values: &[PathBuf]) -> Result<()> {
+async fn upgrade(cluster: &Cluster, release: &str, namespace: &str, chart: &str, values: &[PathBuf]) -> Result<()> {
     let chart = cluster.places.repository.join("charts").join(chart);
     let chart = chart.to_string_lossy();
     let values: Vec<String> =
@@ -176,11 +171,6 @@ async fn welcome(cluster: &Cluster) -> Result<Welcome> {
     Ok(Welcome { login_url: format!("{base_url}hub/login?token={token}"), base_url, kubectl })
 }
 
-/// Repository and tag.
-fn split_image(image: &str) -> Result<(&str, &str)> {
-    image.rsplit_once(':').with_context(|| format!("image {image} has no tag"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,10 +188,5 @@ mod tests {
         assert!(is_ready(&ready("True", 2), Some(2)));
         assert!(!is_ready(&ready("True", 1), Some(2)));
         assert!(!is_ready(&ready("False", 2), Some(2)));
-    }
-
-    #[test]
-    fn a_registry_with_a_port_is_no_tag() {
-        assert_eq!(split_image("localhost:5000/hub:a1").unwrap(), ("localhost:5000/hub", "a1"));
     }
 }

@@ -120,7 +120,7 @@ impl Kind {
 
     fn kind<A: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Program {
         let kind = self.docker.known_to(Program::new(self.places.bin("kind")));
-        kind.env("KUBECONFIG", self.kubeconfig()).args(args).args(["--name", &self.name])
+        kind.env("KUBECONFIG", self.kubeconfig()).env("KIND_CLUSTER_NAME", &self.name).args(args)
     }
 }
 

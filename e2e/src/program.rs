@@ -2,9 +2,8 @@
 
 use std::{
     ffi::OsStr,
-    fs::OpenOptions,
     path::Path,
-    process::{Output, Stdio},
+    process::{ExitStatus, Output, Stdio},
     time::Duration,
 };
 
@@ -15,6 +14,8 @@ use crate::progress::Log;
 
 /// Lines of a failed program's words that go into its error.
 const LAST_WORDS: usize = 15;
+/// The same where a log has the rest: enough for a compiler's error.
+const LAST_LOGGED: usize = 40;
 
 /// A program to run. Nothing secret may be among its arguments: errors show them.
 pub(crate) struct Program {
@@ -70,31 +71,20 @@ impl Program {
         Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
     }
 
-    /// Standard output while the program speaks to the terminal on its standard error.
-    pub(crate) async fn output_with_shown_errors(mut self) -> Result<String> {
-        self.command.stdout(Stdio::piped()).stderr(Stdio::inherit());
+    /// Standard output, while what goes to standard error goes to the log of the step.
+    pub(crate) async fn output_logged(mut self, log: &Log) -> Result<String> {
+        self.command.stdout(Stdio::piped()).stderr(log.append()?);
         let (shown, output) = self.collect().await?;
-        if !output.status.success() {
-            bail!("`{shown}` failed ({})", output.status);
-        }
+        require(&shown, output.status, log)?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Runs with every word going to the log of the step; an error if the program fails.
     pub(crate) async fn logged(mut self, log: &Log) -> Result<()> {
-        let file =
-            OpenOptions::new().create(true).append(true).open(log.path()).context("failed to open the step's log")?;
+        let file = log.append()?;
         self.command.stdout(file.try_clone()?).stderr(file);
         let (shown, output) = self.collect().await?;
-        if !output.status.success() {
-            bail!(
-                "`{shown}` failed ({}); its last words, all in {}:\n{}",
-                output.status,
-                log.path().display(),
-                log.tail(LAST_WORDS)
-            );
-        }
-        Ok(())
+        require(&shown, output.status, log)
     }
 
     /// Whether the program runs, ends well, and does so in time.
@@ -142,6 +132,18 @@ impl Program {
         let (output, ()) = tokio::join!(child.wait_with_output(), feed);
         Ok((self.shown, output?))
     }
+}
+
+/// An error that holds the log's end, unless the program succeeded.
+fn require(shown: &str, status: ExitStatus, log: &Log) -> Result<()> {
+    if !status.success() {
+        bail!(
+            "`{shown}` failed ({status}); its last words, all in {}:\n{}",
+            log.path().display(),
+            log.tail(LAST_LOGGED)
+        );
+    }
+    Ok(())
 }
 
 /// Where a program lies on `PATH`.

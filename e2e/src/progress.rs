@@ -1,13 +1,13 @@
 //! Steps as people see them: what is being done, that it still goes on, and how long it took.
 
 use std::{
-    fs,
+    fs::{self, File, OpenOptions},
     io::{IsTerminal, Write},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tokio::time::{interval_at, sleep};
 
 use crate::{places::Places, program::last_lines};
@@ -37,6 +37,14 @@ impl Log {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// A writer at its end.
+    pub(crate) fn append(&self) -> Result<File> {
+        OpenOptions::new()
+            .append(true)
+            .open(&self.path)
+            .with_context(|| format!("failed to open {}", self.path.display()))
     }
 
     /// The last lines so far.
@@ -79,6 +87,11 @@ pub(crate) fn seconds(time: Duration) -> String {
         0..60 => format!("{:.1} s", time.as_secs_f64()),
         whole => format!("{} min {:02} s", whole / 60, whole % 60),
     }
+}
+
+/// An error and its causes, a line each. (Not `{:?}`, which shows stack traces where RUST_BACKTRACE is set.)
+pub(crate) fn explained(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).collect::<Vec<_>>().join("\n  because: ")
 }
 
 /// Asks on the terminal. `None` where there is none.

@@ -17,7 +17,7 @@ use crate::{
     kind::Kind,
     node_image, packages,
     places::Places,
-    progress::{Log, seconds, step},
+    progress::{Log, explained, seconds, step},
     suite::{self, Skipped, Test},
 };
 
@@ -105,7 +105,7 @@ pub(crate) async fn run(places: &Places, selection: &Selection, cluster: Where, 
         match cluster_area(places, &tests, cluster, yes).await {
             Ok(outcomes) => outcomes.into_iter().for_each(|outcome| tally.add(outcome)),
             Err(error) => {
-                eprintln!("\nerror: no cluster test could run: {error:?}");
+                eprintln!("\nerror: no cluster test could run: {}", explained(&error));
                 tally.failed.extend(names.into_iter().map(str::to_owned));
             }
         }
@@ -156,7 +156,7 @@ async fn unit_area(places: &Places) -> Tally {
 
 /// Prints an error and hands it on.
 fn shown(result: Result<()>) -> Result<()> {
-    result.inspect_err(|error| eprintln!("{error:?}"))
+    result.inspect_err(|error| eprintln!("{}", explained(error)))
 }
 
 /// Sums the `test result:` lines; failed tests by name.
@@ -282,7 +282,7 @@ async fn run_test(cluster: &Cluster, test: &Test) -> Outcome {
     match result {
         Ok(()) => eprintln!("✓ {}  {}", test.name, seconds(time)),
         Err(error) if tally.skipped > 0 => eprintln!("- {}  skipped: {error}", test.name),
-        Err(error) => eprintln!("✗ {}  {}\n{error:?}", test.name, seconds(time)),
+        Err(error) => eprintln!("✗ {}  {}\n{}", test.name, seconds(time), explained(&error)),
     }
     Outcome { name: test.name, time, tally }
 }
