@@ -1,3 +1,7 @@
 //! The hub: logins, pages, the OAuth provider, the REST API, and the starting and stopping of servers.
 
+pub mod authenticator;
+pub mod config;
+pub mod reread;
 pub mod spawner;
+pub mod urls;

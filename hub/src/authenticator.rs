@@ -1,0 +1,77 @@
+//! Who is at the door: the ways of logging in. Whether that person may come in is the business of [`allow`].
+
+use hub_crds::config::AuthenticatorConfig;
+use secrecy::SecretString;
+
+use crate::reread::RereadError;
+
+pub mod allow;
+mod dummy;
+mod token;
+
+pub use dummy::DummyPassword;
+pub use token::{LoginTokens, TokenUser};
+
+/// The way of logging in that the settings chose.
+pub enum Authenticator {
+    /// Each user has a token (S2).
+    Token(LoginTokens),
+    /// Any name, one shared password: for trials.
+    Dummy(DummyPassword),
+}
+
+/// What the login form sent.
+pub struct Credentials {
+    pub username: String,
+    pub password: SecretString,
+}
+
+impl Authenticator {
+    pub fn new(config: &AuthenticatorConfig) -> Self {
+        match config {
+            AuthenticatorConfig::Token { users, tokens_dir, .. } => Self::Token(LoginTokens::new(users, tokens_dir)),
+            AuthenticatorConfig::Dummy { password_file } => Self::Dummy(DummyPassword::new(password_file.as_deref())),
+        }
+    }
+
+    /// The normalised name of the user whose credentials these are. An unknown user, a wrong password and a name that
+    /// can't be one give the same answer.
+    ///
+    /// # Errors
+    /// The file that holds the password can't be used: nobody can log in.
+    pub fn login(&self, credentials: &Credentials) -> Result<Option<String>, RereadError> {
+        match self {
+            Self::Token(tokens) => Ok(tokens.login(credentials)),
+            Self::Dummy(dummy) => dummy.login(credentials),
+        }
+    }
+
+    /// The user whose login token this is (S4, S5, S6).
+    pub fn token_user(&self, token: &str) -> Option<String> {
+        match self {
+            Self::Token(tokens) => tokens.user_of(token),
+            Self::Dummy(_) => None,
+        }
+    }
+
+    /// Users that the settings name, with whether they are administrators.
+    pub fn configured_users(&self) -> Vec<(String, bool)> {
+        match self {
+            Self::Token(tokens) => tokens.users().map(|user| (user.name.clone(), user.admin)).collect(),
+            Self::Dummy(_) => Vec::new(),
+        }
+    }
+
+    /// Whether the login form asks for a token rather than for a name and password.
+    pub fn is_token(&self) -> bool {
+        matches!(self, Self::Token(_))
+    }
+
+    /// Name for `GET /hub/api/info`.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "token",
+            Self::Dummy(_) => "dummy",
+        }
+    }
+}

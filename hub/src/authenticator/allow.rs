@@ -1,0 +1,83 @@
+//! Who may come in once known. Default deny. Pure.
+
+use hub_auth::names::normalize_user;
+use hub_crds::config::AuthConfig;
+use std::collections::BTreeSet;
+
+/// The allow, block and admin lists, with normalised names.
+#[derive(Clone, Debug, Default)]
+pub struct AllowList {
+    all: bool,
+    allowed: BTreeSet<String>,
+    blocked: BTreeSet<String>,
+    admins: BTreeSet<String>,
+}
+
+impl AllowList {
+    /// The lists of the settings, and `configured`: users whom the authenticator names, with whether they are admins.
+    pub fn new(config: &AuthConfig, configured: &[(String, bool)]) -> Self {
+        let names = |list: &[String]| list.iter().map(|name| normalize_user(name)).collect::<BTreeSet<_>>();
+        let mut rules = Self {
+            all: config.allow_all,
+            allowed: names(&config.allowed_users),
+            blocked: names(&config.blocked_users),
+            admins: names(&config.admin_users),
+        };
+        for (name, admin) in configured {
+            rules.allowed.insert(name.clone());
+            if *admin {
+                rules.admins.insert(name.clone());
+            }
+        }
+        rules
+    }
+
+    /// A block always wins; an admin is allowed.
+    pub fn admits(&self, name: &str) -> bool {
+        !self.blocked.contains(name) && (self.all || self.allowed.contains(name) || self.admins.contains(name))
+    }
+
+    pub fn is_admin(&self, name: &str) -> bool {
+        self.admins.contains(name)
+    }
+
+    /// Everyone whom the lists name and admit, with whether they are administrators.
+    pub fn named(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.allowed.union(&self.admins).map(String::as_str).filter(|n| self.admits(n)).map(|n| (n, self.is_admin(n)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hub_crds::config::AuthenticatorConfig;
+
+    fn rules(all: bool, allowed: &[&str], blocked: &[&str], admins: &[&str]) -> AllowList {
+        let names = |list: &[&str]| list.iter().map(|&n| n.to_owned()).collect();
+        let config = AuthConfig {
+            authenticator: AuthenticatorConfig::Dummy { password_file: None },
+            allow_all: all,
+            allowed_users: names(allowed),
+            blocked_users: names(blocked),
+            admin_users: names(admins),
+        };
+        AllowList::new(&config, &[("tina".into(), false), ("theo".into(), true)])
+    }
+
+    #[test]
+    fn nobody_comes_in_who_is_not_named() {
+        let rules = rules(false, &["Alice"], &["mallory", "theo"], &["root"]);
+        for (name, admitted) in
+            [("alice", true), ("root", true), ("tina", true), ("bob", false), ("theo", false), ("", false)]
+        {
+            assert_eq!(rules.admits(name), admitted, "{name}");
+        }
+        assert_eq!(rules.named().collect::<Vec<_>>(), [("alice", false), ("root", true), ("tina", false)]);
+    }
+
+    #[test]
+    fn a_block_wins_over_allow_all() {
+        let rules = rules(true, &[], &["Mallory"], &[]);
+        assert!(rules.admits("anyone") && !rules.admits("mallory"));
+    }
+}

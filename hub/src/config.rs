@@ -1,0 +1,133 @@
+//! Reading and checking of the settings file: every complaint names the file, the field and the remedy.
+
+use hub_crds::config::HubConfig;
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+use url::Url;
+
+/// Why the settings can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("failed to read {}: {source}; give the settings file with --config", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("failed to parse {}: {field}: {message}", path.display())]
+    Parse { path: PathBuf, field: String, message: String },
+    #[error("failed to use {}: {field}: {message}", path.display())]
+    Invalid { path: PathBuf, field: &'static str, message: String },
+}
+
+/// Reads and checks a settings file.
+pub fn load(path: &Path) -> Result<HubConfig, ConfigError> {
+    let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+    let config = parse(&text).map_err(|(field, message)| ConfigError::Parse { path: path.into(), field, message })?;
+    check(&config).map_err(|(field, message)| ConfigError::Invalid { path: path.into(), field, message })?;
+    Ok(config)
+}
+
+/// The field's path and what is wrong with it, if anything is.
+fn parse(text: &str) -> Result<HubConfig, (String, String)> {
+    serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| {
+        let field = match error.path().to_string() {
+            top if top == "." => "top level".to_owned(),
+            path => path,
+        };
+        (field, error.into_inner().to_string())
+    })
+}
+
+/// What the types can't say. Pure.
+fn check(config: &HubConfig) -> Result<(), (&'static str, String)> {
+    check_base_url(&config.base_url).map_err(|message| ("baseUrl", message))?;
+    if let Some(public) = &config.public_url {
+        check_public_url(public, &config.base_url).map_err(|message| ("publicUrl", message))?;
+    }
+    if config.bind.parse::<SocketAddr>().is_err() {
+        return Err(("bind", format!("`{}` is not an address and port; write 0.0.0.0:8081 for example", config.bind)));
+    }
+    check_http(&config.connect_url).map_err(|message| ("connectUrl", message))?;
+    check_http(&config.proxy.api_url).map_err(|message| ("proxy.apiUrl", message))
+}
+
+fn check_base_url(base: &str) -> Result<(), String> {
+    let bad = |c: char| c.is_control() || c.is_whitespace() || "{}?#\\\"<>*".contains(c);
+    if !base.starts_with('/') || !base.ends_with('/') || base.contains("//") {
+        Err(format!("`{base}` must start and end with one slash; write / or /jupyter/ for example"))
+    } else if base.contains(bad) {
+        Err(format!("`{base}` holds a character that a path can't; escape it as in /my%20hub/"))
+    } else {
+        Ok(())
+    }
+}
+
+fn check_public_url(public: &str, base: &str) -> Result<(), String> {
+    let url = Url::parse(public)
+        .map_err(|e| format!("`{public}` is not an address ({e}); write https://hub.example.com/"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(format!("`{public}` must start with https:// or http:// and name a host"));
+    }
+    if url.path() != base {
+        return Err(format!("its path is `{}`; it must be the base URL `{base}`", url.path()));
+    }
+    Ok(())
+}
+
+fn check_http(address: &str) -> Result<(), String> {
+    match Url::parse(address) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.host_str().is_some() => Ok(()),
+        _ => Err(format!("`{address}` must be an http address with a host; write http://127.0.0.1:8081 for example")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "
+baseUrl: /
+publicUrl: https://hub.example.com/
+bind: 0.0.0.0:8081
+connectUrl: http://jhub-hub.jupyter:8081
+https: external
+databaseFile: /srv/jupyterhub/jupyterhub.sqlite
+cookieSecretFile: /etc/jupyterhub/secrets/cookie/cookie-secret
+proxy: {apiUrl: 'http://jhub-proxy-api.jupyter:8001', tokenFile: /etc/jupyterhub/secrets/proxy/proxy-token}
+auth: {authenticator: {type: dummy, passwordFile: null}, allowAll: true}
+";
+
+    fn complaint(from: &str, to: &str) -> String {
+        assert!(GOOD.contains(from));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hub.yaml");
+        fs::write(&path, GOOD.replace(from, to)).unwrap();
+        load(&path).unwrap_err().to_string().replace(&path.display().to_string(), "FILE")
+    }
+
+    #[test]
+    fn the_file_that_the_operator_renders_is_read() {
+        check(&parse(GOOD).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn complaints_name_the_file_the_field_and_the_remedy() {
+        let table = [
+            (
+                "baseUrl: /",
+                "baseUrl: hub",
+                "baseUrl: `hub` must start and end with one slash; write / or /jupyter/ for example",
+            ),
+            ("hub.example.com/", "hub.example.com/x/", "publicUrl: its path is `/x/`; it must be the base URL `/`"),
+            ("0.0.0.0:8081", "8081", "bind: `8081` is not an address and port; write 0.0.0.0:8081 for example"),
+        ];
+        for (from, to, message) in table {
+            assert_eq!(complaint(from, to), format!("failed to use FILE: {message}"));
+        }
+        let misspelt = complaint("allowAll", "allowEveryone");
+        assert!(misspelt.starts_with("failed to parse FILE: auth"), "{misspelt}");
+        assert!(misspelt.contains("unknown field `allowEveryone`"), "{misspelt}");
+        let missing = load(Path::new("/nowhere/hub.yaml")).unwrap_err().to_string();
+        assert!(missing.ends_with("give the settings file with --config"), "{missing}");
+    }
+}
