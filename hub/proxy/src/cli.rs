@@ -294,6 +294,7 @@ impl Cli {
             snapshot: self.snapshot.map(|file| Snapshot { file, pod_uid }),
             access_log: self.access_log,
             started,
+            ..ProxyConfig::default()
         })
     }
 }

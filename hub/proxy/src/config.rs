@@ -86,6 +86,8 @@ pub struct ProxyConfig {
     pub timeout: Option<Duration>,
     /// A target that sends nothing for this long is given up.
     pub proxy_timeout: Option<Duration>,
+    /// How long the head of a request may take to arrive.
+    pub head_timeout: Duration,
     /// How long a client's idle connection is kept.
     pub keep_alive_timeout: Duration,
     /// How long requests may go on after the proxy is told to stop.
@@ -116,6 +118,7 @@ impl Default for ProxyConfig {
             custom_headers: Vec::new(),
             timeout: None,
             proxy_timeout: None,
+            head_timeout: Duration::from_secs(30),
             keep_alive_timeout: Duration::from_secs(5),
             grace_period: Duration::from_secs(10),
             snapshot: None,

@@ -20,8 +20,6 @@ use crate::table::{RouteError, RouteTable};
 use crate::target::{Target, TargetError};
 use crate::token::{TokenError, TokenGuard};
 
-/// The time a request's head may take.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// The time for which a client may neither send nor read what is due.
 const CLIENT_STALL: Duration = Duration::from_secs(120);
 /// How often idle connections to backends are looked through.
@@ -73,7 +71,7 @@ pub async fn bind(config: ProxyConfig) -> Result<Proxy, BindError> {
         ErrorPages::Directory(directory) => ErrorPageSource::Directory(directory.clone()),
     };
     let limits = Limits {
-        head: HEAD_TIMEOUT,
+        head: config.head_timeout,
         keep_alive: config.keep_alive_timeout,
         client_stall: CLIENT_STALL,
         idle: config.timeout,

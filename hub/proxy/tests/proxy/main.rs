@@ -1,0 +1,13 @@
+//! The proxy as its clients, its backends and its hub see it: real sockets on all sides.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
+
+mod api;
+mod backend;
+mod forwarding;
+mod framing;
+mod harness;
+mod parity;
+mod process;
+mod streaming;
+mod websocket;
