@@ -23,6 +23,9 @@ Examples:
     curl -X POST -H \"Authorization: token $CONFIGPROXY_AUTH_TOKEN\" \\
          -d '{\"target\": \"http://127.0.0.1:8888\"}' http://127.0.0.1:8001/api/routes/user/alice
 
+The TLS options of configurable-http-proxy (--ssl-*, --api-ssl-*, --client-ssl-*, --insecure, --redirect-*) and
+--storage-backend are known and refused for now.
+
 On SIGTERM or SIGINT it stops accepting, lets requests finish for --grace-period seconds and exits with status 0
 (configurable-http-proxy exits at once with status 2).";
 
@@ -113,9 +116,6 @@ pub struct Cli {
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     grace_period: u64,
 
-    /// The API's token; better given by the environment or by a file than seen in a list of processes
-    #[arg(skip = std::env::var("CONFIGPROXY_AUTH_TOKEN").ok().filter(|token| !token.is_empty()))]
-    auth_token: Option<String>,
     /// File that holds the API's token; read again when it changes. Without it CONFIGPROXY_AUTH_TOKEN holds the token
     #[arg(long, value_name = "FILE", env = "CONFIGPROXY_AUTH_TOKEN_FILE")]
     auth_token_file: Option<PathBuf>,
@@ -252,7 +252,9 @@ impl Cli {
         if let Some((name, remedy)) = self.unsupported.given() {
             return Err(refuse(format!("{name} is not supported: {remedy}")));
         }
-        let token = match (self.auth_token, self.auth_token_file) {
+        // Never an option: a list of processes would show it.
+        let token = std::env::var("CONFIGPROXY_AUTH_TOKEN").ok().filter(|token| !token.is_empty());
+        let token = match (token, self.auth_token_file) {
             (Some(_), Some(_)) => {
                 let message = "CONFIGPROXY_AUTH_TOKEN and --auth-token-file are both given; keep one of them";
                 return Err(refuse(message.to_owned()));

@@ -86,6 +86,8 @@ pub struct ProxyConfig {
     pub timeout: Option<Duration>,
     /// A target that sends nothing for this long is given up.
     pub proxy_timeout: Option<Duration>,
+    /// How long a client may neither send what it announced nor read what it is sent.
+    pub stall_timeout: Duration,
     /// How long the head of a request may take to arrive.
     pub head_timeout: Duration,
     /// How long a client's idle connection is kept.
@@ -118,6 +120,7 @@ impl Default for ProxyConfig {
             custom_headers: Vec::new(),
             timeout: None,
             proxy_timeout: None,
+            stall_timeout: Duration::from_secs(120),
             head_timeout: Duration::from_secs(30),
             keep_alive_timeout: Duration::from_secs(5),
             grace_period: Duration::from_secs(10),

@@ -17,7 +17,6 @@ use crate::shared::{Limits, Shared};
 use crate::stream::{Conn, Stream};
 use crate::table::Route;
 use crate::transfer::{Transfer, TransferError, Waiting};
-use crate::upgrade;
 
 /// How long one attempt to connect may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,11 +50,19 @@ impl Request {
     }
 }
 
-/// How an exchange ended.
+/// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Finished {
     pub(crate) status: u16,
+    /// The client's connection can take another request.
     pub(crate) reusable: bool,
+}
+
+/// What an exchange led to.
+pub(crate) enum Outcome {
+    Answered(Finished),
+    /// Both sides have switched protocols; what goes on between client and target is a tunnel.
+    Upgraded(Conn),
 }
 
 /// Why there is no whole response.
@@ -86,7 +93,7 @@ pub(crate) async fn forward(
     request: &Request,
     route: &Route,
     mut upload: Transfer,
-) -> Result<Finished, Failure> {
+) -> Result<Outcome, Failure> {
     let mut fresh = false;
     loop {
         let (upstream, reused) = acquire(client, shared, route, fresh).await?;
@@ -157,14 +164,12 @@ async fn respond(
     mut length: usize,
     shared: &Shared,
     request: &Request,
-) -> Result<Finished, Failure> {
+) -> Result<Outcome, Failure> {
     for _ in 0..MAX_INTERIM {
         let mut answer = exchange.read_answer(length, shared, request)?;
         if answer.is_upgrade {
             exchange.relay(&mut answer.download).await?;
-            let Exchange { client, upstream, route, .. } = exchange;
-            upgrade::tunnel(client, upstream, route).await;
-            return Ok(Finished { status: answer.status, reusable: false });
+            return Ok(Outcome::Upgraded(exchange.upstream));
         }
         if answer.status < 200 {
             if request.is_http11 {
@@ -178,7 +183,8 @@ async fn respond(
         if let Some(stream) = exchange.upstream.into_idle().filter(|_| whole && answer.upstream_keep_alive) {
             exchange.route.upstream.keep(stream);
         }
-        return Ok(Finished { status: answer.status, reusable: whole && answer.client_keep_alive });
+        let reusable = whole && answer.client_keep_alive;
+        return Ok(Outcome::Answered(Finished { status: answer.status, reusable }));
     }
     Err(Failure::Invalid(ResponseError("too many interim responses")))
 }

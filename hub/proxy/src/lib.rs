@@ -8,6 +8,17 @@
 //! ```
 //!
 //! `http1`, `path`, `routes`, `target` and `headers` are pure; the others move bytes.
+//!
+//! # Where it differs from configurable-http-proxy 5.3
+//! - A request that two readers could understand differently is refused (400, 414, 417, 431, 501, 505); a bad percent
+//!   escape is 400, not 500. Bodies of DELETE and OPTIONS go on as bodies (CVE-2026-29057).
+//! - A doubtful answer of a target is 502 and a target that exceeds `--proxy-timeout` 504; the original says 503.
+//! - Only WebSockets are upgraded, with version 13 and a valid key; other protocols are not offered to targets.
+//! - Routes with empty or dot segments or control characters, and targets with user information, link-local addresses
+//!   or other schemes than http and http+unix are refused with 400. `DELETE /api/routes` deletes the root route.
+//! - The API's `Authorization` must be exactly `token <value>`.
+//! - While the hub (a route with `"hub": true`, or the default target) refuses connections, requests wait up to 10 s.
+//! - SIGTERM lets requests finish (`--grace-period`) and exits with 0, not 2; tunnels are not waited for.
 
 mod api;
 pub mod cli;

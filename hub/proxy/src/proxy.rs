@@ -20,8 +20,6 @@ use crate::table::{RouteError, RouteTable};
 use crate::target::{Target, TargetError};
 use crate::token::{TokenError, TokenGuard};
 
-/// The time for which a client may neither send nor read what is due.
-const CLIENT_STALL: Duration = Duration::from_secs(120);
 /// How often idle connections to backends are looked through.
 const SWEEP: Duration = Duration::from_secs(5);
 
@@ -73,7 +71,7 @@ pub async fn bind(config: ProxyConfig) -> Result<Proxy, BindError> {
     let limits = Limits {
         head: config.head_timeout,
         keep_alive: config.keep_alive_timeout,
-        client_stall: CLIENT_STALL,
+        client_stall: config.stall_timeout,
         idle: config.timeout,
         upstream: config.proxy_timeout,
     };

@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::{Buf, BytesMut};
 
 use crate::client::{Client, NoHead, Reply};
-use crate::forward::{self, Failure, Finished, Request};
+use crate::forward::{self, Failure, Finished, Outcome, Request};
 use crate::headers::{Hop, write_request};
 use crate::http1::body::Body;
 use crate::http1::field;
@@ -17,9 +17,10 @@ use crate::http1::request::{self, RequestError, RequestFacts, RequestHead};
 use crate::log;
 use crate::path;
 use crate::shared::Shared;
-use crate::stream::Stream;
+use crate::stream::{Conn, Stream};
 use crate::table::Route;
 use crate::transfer::Transfer;
+use crate::upgrade;
 
 /// Serves a connection until either side ends it.
 pub(crate) async fn serve(stream: Stream, peer: Option<IpAddr>, shared: Arc<Shared>) {
@@ -27,12 +28,11 @@ pub(crate) async fn serve(stream: Stream, peer: Option<IpAddr>, shared: Arc<Shar
     let mut idle = shared.limits.head;
     loop {
         match client.read_head(&shared.limits, idle).await {
-            Ok(length) => {
-                let _active = shared.begin_request();
-                if !serve_request(&mut client, &shared, length).await {
-                    break;
-                }
-            }
+            Ok(length) => match serve_request(&mut client, &shared, length).await {
+                Next::Request => {}
+                Next::Close => break,
+                Next::Tunnel(upstream, route) => return upgrade::tunnel(&mut client, upstream, &route).await,
+            },
             Err(NoHead::Gone) => return,
             Err(NoHead::Slow) => {
                 client.refuse(408, "the request did not arrive in time").await;
@@ -48,8 +48,16 @@ pub(crate) async fn serve(stream: Stream, peer: Option<IpAddr>, shared: Arc<Shar
     client.close().await;
 }
 
-/// Serves the request whose head stands at the front of the buffer; true if the connection can go on.
-async fn serve_request(client: &mut Client, shared: &Shared, length: usize) -> bool {
+/// How a client's connection goes on after a request.
+enum Next {
+    Request,
+    Close,
+    Tunnel(Conn, Arc<Route>),
+}
+
+/// Serves the request whose head stands at the front of the buffer.
+async fn serve_request(client: &mut Client, shared: &Shared, length: usize) -> Next {
+    let _active = shared.begin_request();
     let started = Instant::now();
     let planned = plan(&client.conn.read[..length], client.peer, shared);
     client.conn.read.advance(length);
@@ -57,18 +65,25 @@ async fn serve_request(client: &mut Client, shared: &Shared, length: usize) -> b
         Ok(plan) => plan,
         Err(error) => {
             refuse(client, shared, error).await;
-            return false;
+            return Next::Close;
         }
     };
+    let mut tunnel = None;
     let finished = match action {
         Action::Health(is_healthy, has_body) => health(client, &request, is_healthy, has_body).await,
         Action::NoRoute(has_body) => fail(client, shared, &request, 404, has_body).await,
-        Action::Forward(route, upload) => forward(client, shared, &request, &route, upload).await,
+        Action::Forward(route, upload) => match forward(client, shared, &request, &route, upload).await {
+            Outcome::Answered(finished) => finished,
+            Outcome::Upgraded(upstream) => {
+                tunnel = Some(Next::Tunnel(upstream, route));
+                Finished { status: 101, reusable: false }
+            }
+        },
     };
     if shared.access_log {
         access_log(client.peer, &request, finished, started);
     }
-    finished.reusable
+    tunnel.unwrap_or(if finished.reusable { Next::Request } else { Next::Close })
 }
 
 /// What is done with a request.
@@ -155,36 +170,41 @@ fn without_prefix(path: &str, depth: usize) -> &str {
     rest
 }
 
-async fn forward(client: &mut Client, shared: &Shared, request: &Request, route: &Route, upload: Transfer) -> Finished {
+/// Forwards, and answers for the target if it does not answer itself.
+async fn forward(client: &mut Client, shared: &Shared, request: &Request, route: &Route, upload: Transfer) -> Outcome {
     let failure = match forward::forward(client, shared, request, route, upload).await {
-        Ok(finished) => {
-            if finished.status < 300 && !request.websocket {
+        Ok(outcome) => {
+            if matches!(&outcome, Outcome::Answered(finished) if finished.status < 300 && !request.websocket) {
                 shared.metrics.time(&shared.metrics.last_activity_updating, || route.touch());
             }
-            return finished;
+            return outcome;
         }
         Err(failure) => failure,
     };
-    let status = match &failure {
-        Failure::Connect(_) | Failure::Closed => 503,
-        Failure::Invalid(_) => 502,
-        Failure::UpstreamTimeout => 504,
-        Failure::ClientTimeout => 408,
-        Failure::RequestBody(_) => 400,
-        // Nobody is left to answer, or the answer has begun: closing is all that can be said.
-        Failure::ClientGone | Failure::BrokeOff => 0,
-    };
-    let (method, path) = (&request.method, log::path(&request.url));
-    if status == 0 {
+    let (status, method, path) = (status_of(&failure), &request.method, log::path(&request.url));
+    let Some(status) = status else {
         tracing::debug!(method, path, error = %failure, "request ended early");
-        return Finished { status, reusable: false };
-    }
+        return Outcome::Answered(Finished { status: 0, reusable: false });
+    };
     tracing::warn!(status, method, path, error = %failure, "request failed");
     if status < 500 {
         client.refuse(status, &failure.to_string()).await;
-        return Finished { status, reusable: false };
+        return Outcome::Answered(Finished { status, reusable: false });
     }
-    fail(client, shared, request, status, true).await
+    Outcome::Answered(fail(client, shared, request, status, true).await)
+}
+
+/// What a failure is answered with; nothing if nobody is left to answer or the answer has begun, where closing is all
+/// that can still be said.
+fn status_of(failure: &Failure) -> Option<u16> {
+    match failure {
+        Failure::Connect(_) | Failure::Closed => Some(503),
+        Failure::Invalid(_) => Some(502),
+        Failure::UpstreamTimeout => Some(504),
+        Failure::ClientTimeout => Some(408),
+        Failure::RequestBody(_) => Some(400),
+        Failure::ClientGone | Failure::BrokeOff => None,
+    }
 }
 
 /// Answers with an error page. What may follow of the request was not read, so the connection ends if there is any.

@@ -163,6 +163,24 @@ async fn requests_that_do_not_finish_are_cut_off_after_the_grace_period() {
     assert!(busy.answer(false).await.is_none());
 }
 
+/// A tunnel has no end of its own: waiting for it would only delay the next process.
+#[tokio::test(flavor = "multi_thread")]
+async fn tunnels_do_not_hold_up_the_end() {
+    let address = raw(|stream| async move {
+        let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+        while let Some(Ok(_)) = futures::StreamExt::next(&mut socket).await {}
+    })
+    .await;
+    let mut process = Process::start(&["--grace-period", "60"]);
+    process.post("/", address, "").await;
+    let (_socket, _) = tokio_tungstenite::connect_async(format!("ws://{}/", process.public)).await.unwrap();
+    process.signal("TERM");
+    let started = std::time::Instant::now();
+    let status = tokio::task::block_in_place(|| process.child.wait()).unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
+}
+
 /// A mounted Secret changes by swapping a link to a directory; what cannot be used changes nothing.
 #[tokio::test]
 async fn the_token_file_is_read_again_when_it_changes() {

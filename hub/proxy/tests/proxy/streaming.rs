@@ -204,3 +204,29 @@ async fn a_head_that_drips_in_is_cut_off_and_others_are_served() {
     let mut silent = Client::connect(proxy.public).await;
     assert!(silent.rest().await.is_empty());
 }
+
+/// Slow body, slow read: a client that stalls must not hold a connection for ever.
+#[tokio::test]
+async fn clients_that_stall_are_cut_off() {
+    let address = raw(|mut stream| async move {
+        let head = read_head(&mut stream).await;
+        if head.starts_with("GET") {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n").await;
+            while stream.write_all(&[0; 64 * 1024]).await.is_ok() {}
+        } else {
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        }
+    })
+    .await;
+    let config = hub_proxy::ProxyConfig { stall_timeout: Duration::from_millis(300), ..Default::default() };
+    let proxy = TestProxy::start(config).await;
+    proxy.route("/", address, serde_json::json!({}));
+    let mut slow_body = proxy.client().await;
+    slow_body.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc").await;
+    assert_eq!(slow_body.answer(false).await.unwrap().status, 408);
+    let mut slow_read = proxy.client().await;
+    slow_read.send(get("/")).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let got = slow_read.rest().await.len();
+    assert!(got < 100_000_000, "{got} bytes");
+}
