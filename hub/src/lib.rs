@@ -2,6 +2,7 @@
 
 pub mod authenticator;
 pub mod config;
+pub mod database;
 pub mod reread;
 pub mod spawner;
 pub mod urls;

@@ -209,6 +209,15 @@ impl Scopes {
         }
     }
 
+    /// All names that any scope is held for through one kind of filter.
+    pub fn filtered_by(&self, entity: Entity) -> BTreeSet<&str> {
+        let filters = self.0.values().filter_map(|extent| match extent {
+            Extent::All => None,
+            Extent::Only(filters) => filters.get(&entity),
+        });
+        filters.flatten().map(String::as_str).collect()
+    }
+
     /// Whether any of `required` is held for the resource, and what to answer if not.
     pub fn check(&self, required: &[&str], resource: Option<Resource<'_>>, groups: &Groups) -> Access {
         if required.iter().any(|scope| self.allow(scope, resource, groups)) {

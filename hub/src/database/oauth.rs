@@ -1,0 +1,233 @@
+//! Clients of the hub's OAuth provider, and the codes that they exchange for tokens. Secrets and codes are stored as hashes.
+
+use super::{Database, FromRow, Result, column, failed, one};
+use hub_auth::{pkce, token};
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+use std::fmt;
+
+/// What a client stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientTarget {
+    /// A user's server; `server` is empty for the default one.
+    Server { user_id: i64, user: String, server: String },
+    /// A service, by name.
+    Service(String),
+}
+
+/// A client of the OAuth provider.
+#[derive(Clone)]
+pub struct OAuthClient {
+    pub identifier: String,
+    pub description: String,
+    /// The only address that codes are sent to: a path, or a whole address.
+    pub redirect_uri: String,
+    /// Raw scopes that it may ask for.
+    pub allowed_scopes: Vec<String>,
+    /// `None` for a client whose server or service is gone.
+    pub target: Option<ClientTarget>,
+    secret: String,
+}
+
+impl fmt::Debug for OAuthClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OAuthClient")
+            .field("identifier", &self.identifier)
+            .field("target", &self.target)
+            .finish_non_exhaustive()
+    }
+}
+
+impl OAuthClient {
+    /// Whether this is the client's secret. A client without one has none that passes. It takes about a millisecond.
+    pub fn verify_secret(&self, secret: &str) -> bool {
+        token::verify_token(&self.secret, secret)
+    }
+}
+
+/// A client to be stored, or changed if its identifier is there already.
+#[derive(Clone, Copy, Debug)]
+pub struct NewClient<'a> {
+    pub identifier: &'a str,
+    pub secret: &'a SecretString,
+    pub redirect_uri: &'a str,
+    pub description: &'a str,
+    pub allowed_scopes: &'a [String],
+}
+
+/// A code to be stored.
+#[derive(Clone, Copy, Debug)]
+pub struct NewCode<'a> {
+    pub code: &'a SecretString,
+    pub client_id: &'a str,
+    pub user_id: i64,
+    /// As the request gave it: the exchange must give the same.
+    pub redirect_uri: &'a str,
+    pub session_id: &'a str,
+    /// Raw scopes that were granted.
+    pub scopes: &'a [String],
+    pub challenge: Option<(&'a str, pkce::Method)>,
+    pub expires_at: Timestamp,
+}
+
+/// What a code was given for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OAuthCode {
+    pub client_id: String,
+    pub user_id: i64,
+    pub redirect_uri: String,
+    pub session_id: Option<String>,
+    pub scopes: Vec<String>,
+    pub challenge: Option<(String, pkce::Method)>,
+}
+
+impl FromRow for OAuthClient {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        let text = |column| row.try_get::<Option<String>, _>(column).map(Option::unwrap_or_default);
+        let target = match (row.try_get("user_id")?, row.try_get("user_name")?, row.try_get("service_name")?) {
+            (Some(user_id), Some(user), _) => {
+                Some(ClientTarget::Server { user_id, user, server: text("server_name")? })
+            }
+            (_, _, Some(service)) => Some(ClientTarget::Service(service)),
+            _ => None,
+        };
+        Ok(Self {
+            identifier: text("identifier")?,
+            description: text("description")?,
+            redirect_uri: text("redirect_uri")?,
+            allowed_scopes: column::get_list(row, "allowed_scopes")?,
+            target,
+            secret: text("secret")?,
+        })
+    }
+}
+
+impl FromRow for OAuthCode {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        let challenge: Option<String> = row.try_get("code_challenge")?;
+        let method: Option<String> = row.try_get("code_challenge_method")?;
+        let challenge = match challenge.filter(|challenge| !challenge.is_empty()) {
+            None => None,
+            Some(challenge) => {
+                // RFC 7636 section 4.3: without a method it is plain. A method that nobody knows must not pass as none.
+                let method =
+                    pkce::Method::parse(method.as_deref().filter(|method| !method.is_empty()).unwrap_or("plain"))
+                        .ok_or_else(|| sqlx::Error::Decode("unknown code challenge method".into()))?;
+                Some((challenge, method))
+            }
+        };
+        Ok(Self {
+            client_id: row.try_get("client_id")?,
+            user_id: row.try_get("user_id")?,
+            redirect_uri: row.try_get::<Option<String>, _>("redirect_uri")?.unwrap_or_default(),
+            session_id: row.try_get("session_id")?,
+            scopes: column::get_list(row, "scopes")?,
+            challenge,
+        })
+    }
+}
+
+impl Database {
+    /// The client with this identifier, and what it stands for.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn oauth_client(&self, identifier: &str) -> Result<Option<OAuthClient>> {
+        let query = "SELECT c.identifier, c.description, c.secret, c.redirect_uri, c.allowed_scopes,
+                            u.id AS user_id, u.name AS user_name, s.name AS server_name, v.name AS service_name
+                     FROM oauth_clients c
+                     LEFT JOIN spawners s ON s.oauth_client_id = c.identifier LEFT JOIN users u ON u.id = s.user_id
+                     LEFT JOIN services v ON v.oauth_client_id = c.identifier
+                     WHERE c.identifier = $1";
+        let row = sqlx::query(query).bind(identifier).fetch_optional(&self.pool).await;
+        row.and_then(one).map_err(failed("find an OAuth client"))
+    }
+
+    /// Stores a client, with its secret hashed. Servers have theirs stored by [`Database::start_server`].
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn save_oauth_client(&self, client: NewClient<'_>) -> Result<()> {
+        const ACTION: &str = "store an OAuth client";
+        let mut connection = self.pool.acquire().await.map_err(failed(ACTION))?;
+        save_client(&mut connection, client).await.map_err(failed(ACTION))
+    }
+
+    /// Removes a client, and all tokens and codes that it got.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn delete_oauth_client(&self, identifier: &str) -> Result<()> {
+        let delete = sqlx::query("DELETE FROM oauth_clients WHERE identifier = $1").bind(identifier);
+        delete.execute(&self.pool).await.map(drop).map_err(failed("delete an OAuth client"))
+    }
+
+    /// Stores a code's hash, for one exchange until it expires.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn create_code(&self, new: &NewCode<'_>) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO oauth_codes (client_id, code, expires_at, redirect_uri, session_id, user_id, scopes,
+                                      code_challenge, code_challenge_method)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        )
+        .bind(new.client_id)
+        .bind(token::hash_code(new.code.expose_secret()))
+        .bind(new.expires_at.as_second())
+        .bind(new.redirect_uri)
+        .bind(new.session_id)
+        .bind(new.user_id)
+        .bind(column::list_text(new.scopes))
+        .bind(new.challenge.map(|(challenge, _)| challenge))
+        .bind(new.challenge.map(|(_, method)| method.name()))
+        .execute(&self.pool)
+        .await
+        .map(drop)
+        .map_err(failed("store an OAuth code"))
+    }
+
+    /// Takes a code away and returns what it was given for; `None` if there is no such code, it was taken before or it has
+    /// expired. Of two exchanges at once only one gets it.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn take_code(&self, code: &str, now: Timestamp) -> Result<Option<OAuthCode>> {
+        const ACTION: &str = "take an OAuth code";
+        let query = "DELETE FROM oauth_codes WHERE code = $1 AND user_id IS NOT NULL AND client_id IS NOT NULL
+                     RETURNING client_id, user_id, expires_at, redirect_uri, session_id, scopes, code_challenge,
+                               code_challenge_method";
+        let row =
+            sqlx::query(query).bind(token::hash_code(code)).fetch_optional(&self.pool).await.map_err(failed(ACTION))?;
+        let Some(row) = row else { return Ok(None) };
+        let expires_at: i64 = row.try_get("expires_at").map_err(failed(ACTION))?;
+        if expires_at <= now.as_second() {
+            return Ok(None);
+        }
+        OAuthCode::from_row(&row).map(Some).map_err(failed(ACTION))
+    }
+}
+
+/// Adds or changes a client; also within another room's transaction.
+pub(super) async fn save_client(connection: &mut SqliteConnection, client: NewClient<'_>) -> sqlx::Result<()> {
+    let secret = client.secret.expose_secret();
+    let hashed = match secret {
+        "" => String::new(),
+        secret => token::hash_token(secret, token::CONFIGURED_ROUNDS, rand::random()),
+    };
+    sqlx::query(
+        "INSERT INTO oauth_clients (identifier, description, secret, redirect_uri, allowed_scopes)
+         VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (identifier) DO UPDATE SET description = excluded.description, secret = excluded.secret,
+             redirect_uri = excluded.redirect_uri, allowed_scopes = excluded.allowed_scopes",
+    )
+    .bind(client.identifier)
+    .bind(client.description)
+    .bind(hashed)
+    .bind(client.redirect_uri)
+    .bind(column::list_text(client.allowed_scopes))
+    .execute(connection)
+    .await
+    .map(drop)
+}

@@ -1,0 +1,10 @@
+-- Our own tables. JupyterHub never reads them, and keeps what they refer to right through the foreign keys.
+CREATE TABLE IF NOT EXISTS hub_settings (
+    name VARCHAR(255) NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+);
+-- Which token a server got when it was started: the one to end with the server.
+CREATE TABLE IF NOT EXISTS hub_server_tokens (
+    spawner_id INTEGER NOT NULL PRIMARY KEY REFERENCES spawners (id) ON DELETE CASCADE,
+    token_id INTEGER NOT NULL REFERENCES api_tokens (id) ON DELETE CASCADE
+);

@@ -1,0 +1,280 @@
+//! Tokens of users and services. Only their hashes are stored (S32).
+
+use super::{Database, FromRow, Result, all, column, failed, failed_or_taken, one, schema::OWN_CLIENT};
+use hub_auth::token;
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+
+/// Whose token it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenOwner {
+    /// A user's id.
+    User(i64),
+    /// A service's id.
+    Service(i64),
+}
+
+impl TokenOwner {
+    fn user_id(self) -> Option<i64> {
+        match self {
+            Self::User(id) => Some(id),
+            Self::Service(_) => None,
+        }
+    }
+
+    fn service_id(self) -> Option<i64> {
+        match self {
+            Self::User(_) => None,
+            Self::Service(id) => Some(id),
+        }
+    }
+}
+
+/// What is known of a token; not the token itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApiToken {
+    pub id: i64,
+    pub owner: TokenOwner,
+    /// The OAuth client that it was given to; `jupyterhub` if it isn't from OAuth.
+    pub client_id: String,
+    /// The browser session in which it was given out: logout ends all of one session (S65, S71).
+    pub session_id: Option<String>,
+    pub created: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+    pub last_activity: Option<Timestamp>,
+    pub note: Option<String>,
+    /// Raw scopes.
+    pub scopes: Vec<String>,
+}
+
+impl ApiToken {
+    /// Whether it was given to an OAuth client.
+    pub fn is_oauth(&self) -> bool {
+        self.client_id != OWN_CLIENT
+    }
+}
+
+/// A token to be stored.
+#[derive(Clone, Copy, Debug)]
+pub struct NewToken<'a> {
+    pub owner: TokenOwner,
+    /// One that a hub generated: its hash has a single round.
+    pub token: &'a SecretString,
+    /// `None` if it isn't from OAuth.
+    pub client_id: Option<&'a str>,
+    pub session_id: Option<&'a str>,
+    pub note: &'a str,
+    /// Raw scopes. Whether the owner holds them must have been checked.
+    pub scopes: &'a [String],
+    pub expires_at: Option<Timestamp>,
+}
+
+/// All of a token but its hash, which only [`Database::find_token`] reads. The columns follow `SELECT`.
+macro_rules! select_token {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, user_id, service_id, client_id, session_id, created, expires_at, last_activity, note, scopes",
+            $rest
+        )
+    };
+}
+
+impl FromRow for ApiToken {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        let owner = match (row.try_get::<Option<i64>, _>("user_id")?, row.try_get("service_id")?) {
+            (Some(user), _) => TokenOwner::User(user),
+            (None, Some(service)) => TokenOwner::Service(service),
+            (None, None) => return Err(sqlx::Error::RowNotFound),
+        };
+        Ok(Self {
+            id: row.try_get("id")?,
+            owner,
+            client_id: row.try_get::<Option<String>, _>("client_id")?.unwrap_or_else(|| OWN_CLIENT.to_owned()),
+            session_id: row.try_get("session_id")?,
+            created: column::get_time(row, "created")?,
+            expires_at: column::get_time(row, "expires_at")?,
+            last_activity: column::get_time(row, "last_activity")?,
+            note: row.try_get("note")?,
+            scopes: column::get_list(row, "scopes")?,
+        })
+    }
+}
+
+impl Database {
+    /// Stores a token's hash.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn create_token(&self, new: NewToken<'_>, now: Timestamp) -> Result<ApiToken> {
+        const ACTION: &str = "add a token";
+        let mut connection = self.pool.acquire().await.map_err(failed(ACTION))?;
+        let id = insert(&mut connection, new, now).await.map_err(failed_or_taken(ACTION, "token"))?;
+        let row =
+            sqlx::query(select_token!(" FROM api_tokens WHERE id = $1")).bind(id).fetch_one(&mut *connection).await;
+        row.and_then(|row| ApiToken::from_row(&row)).map_err(failed(ACTION))
+    }
+
+    /// The token that this is, unless it has expired.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn find_token(&self, text: &str, now: Timestamp) -> Result<Option<ApiToken>> {
+        const ACTION: &str = "find a token";
+        if !token::LENGTH.contains(&text.len()) {
+            return Ok(None);
+        }
+        let query = select_token!(
+            ", hashed FROM api_tokens WHERE prefix = $1 AND (expires_at IS NULL OR expires_at > $2)
+             AND (user_id IS NOT NULL OR service_id IS NOT NULL)"
+        );
+        let rows = sqlx::query(query).bind(token::prefix(text)).bind(column::time(now)).fetch_all(&self.pool).await;
+        for row in rows.map_err(failed(ACTION))? {
+            let hashed: String = row.try_get("hashed").map_err(failed(ACTION))?;
+            if token::verify_token(&hashed, text) {
+                return ApiToken::from_row(&row).map(Some).map_err(failed(ACTION));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A user's tokens that have not expired, by id.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn tokens_of(&self, user_id: i64, now: Timestamp) -> Result<Vec<ApiToken>> {
+        let query = select_token!(
+            " FROM api_tokens WHERE user_id = $1 AND (expires_at IS NULL OR expires_at > $2) ORDER BY id"
+        );
+        let rows = sqlx::query(query).bind(user_id).bind(column::time(now)).fetch_all(&self.pool).await;
+        rows.and_then(all).map_err(failed("list tokens"))
+    }
+
+    /// One token of a user, unless it has expired.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn token(&self, user_id: i64, id: i64, now: Timestamp) -> Result<Option<ApiToken>> {
+        let query = select_token!(
+            " FROM api_tokens WHERE user_id = $1 AND id = $2 AND (expires_at IS NULL OR expires_at > $3)"
+        );
+        let row = sqlx::query(query).bind(user_id).bind(id).bind(column::time(now)).fetch_optional(&self.pool).await;
+        row.and_then(one).map_err(failed("find a token by id"))
+    }
+
+    /// Ends a token. With one that an OAuth client got, all that the client got from the same owner end.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn delete_token(&self, token: &ApiToken) -> Result<()> {
+        const ACTION: &str = "delete a token";
+        if let (true, TokenOwner::User(user_id)) = (token.is_oauth(), token.owner) {
+            return self.delete_client_tokens(user_id, &token.client_id).await.map(drop);
+        }
+        let delete = sqlx::query("DELETE FROM api_tokens WHERE id = $1").bind(token.id);
+        delete.execute(&self.pool).await.map(drop).map_err(failed(ACTION))
+    }
+
+    /// Ends all tokens that an OAuth client got from a user; returns how many.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn delete_client_tokens(&self, user_id: i64, client_id: &str) -> Result<u64> {
+        let delete =
+            sqlx::query("DELETE FROM api_tokens WHERE user_id = $1 AND client_id = $2").bind(user_id).bind(client_id);
+        delete.execute(&self.pool).await.map(|done| done.rows_affected()).map_err(failed("delete a client's tokens"))
+    }
+
+    /// Ends all tokens and codes of a browser session: what logout does (S71). Returns how many tokens.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn delete_session_tokens(&self, user_id: i64, session_id: &str) -> Result<u64> {
+        const ACTION: &str = "delete a session's tokens";
+        let mut tx = self.pool.begin().await.map_err(failed(ACTION))?;
+        let mut deleted = 0;
+        // Codes first: one that is exchanged later would make a token again.
+        for statement in [
+            "DELETE FROM oauth_codes WHERE user_id = $1 AND session_id = $2",
+            "DELETE FROM api_tokens WHERE user_id = $1 AND session_id = $2",
+        ] {
+            let done = sqlx::query(statement)
+                .bind(user_id)
+                .bind(session_id)
+                .execute(&mut *tx)
+                .await
+                .map_err(failed(ACTION))?;
+            deleted = done.rows_affected();
+        }
+        tx.commit().await.map_err(failed(ACTION))?;
+        Ok(deleted)
+    }
+
+    /// Ends all tokens that belong to browser sessions, and all codes, of everyone: for a reset of the cookie secret (S68).
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn delete_all_session_tokens(&self) -> Result<u64> {
+        const ACTION: &str = "delete the tokens of all sessions";
+        let mut tx = self.pool.begin().await.map_err(failed(ACTION))?;
+        sqlx::query("DELETE FROM oauth_codes").execute(&mut *tx).await.map_err(failed(ACTION))?;
+        let done = sqlx::query("DELETE FROM api_tokens WHERE session_id IS NOT NULL OR client_id <> $1")
+            .bind(OWN_CLIENT)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed(ACTION))?;
+        tx.commit().await.map_err(failed(ACTION))?;
+        Ok(done.rows_affected())
+    }
+
+    /// Removes what has expired: tokens and codes.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn delete_expired(&self, now: Timestamp) -> Result<()> {
+        const ACTION: &str = "delete what has expired";
+        let tokens = sqlx::query("DELETE FROM api_tokens WHERE expires_at <= $1").bind(column::time(now));
+        tokens.execute(&self.pool).await.map_err(failed(ACTION))?;
+        let codes = sqlx::query("DELETE FROM oauth_codes WHERE expires_at <= $1").bind(now.as_second());
+        codes.execute(&self.pool).await.map(drop).map_err(failed(ACTION))
+    }
+
+    /// Notes that a token was used. It never moves backwards.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn touch_token(&self, id: i64, at: Timestamp) -> Result<()> {
+        sqlx::query(
+            "UPDATE api_tokens SET last_activity = $1 WHERE id = $2 AND (last_activity IS NULL OR last_activity < $1)",
+        )
+        .bind(column::time(at))
+        .bind(id)
+        .execute(&self.pool)
+        .await
+        .map(drop)
+        .map_err(failed("note a token's activity"))
+    }
+}
+
+/// Adds the row of a token and returns its id; also within another room's transaction.
+pub(super) async fn insert(connection: &mut SqliteConnection, new: NewToken<'_>, now: Timestamp) -> sqlx::Result<i64> {
+    let text = new.token.expose_secret();
+    sqlx::query(
+        "INSERT INTO api_tokens
+             (user_id, service_id, hashed, prefix, client_id, session_id, created, expires_at, note, scopes)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id",
+    )
+    .bind(new.owner.user_id())
+    .bind(new.owner.service_id())
+    .bind(token::hash_token(text, token::GENERATED_ROUNDS, rand::random()))
+    .bind(token::prefix(text))
+    .bind(new.client_id.unwrap_or(OWN_CLIENT))
+    .bind(new.session_id)
+    .bind(column::time(now))
+    .bind(new.expires_at.map(column::time))
+    .bind(new.note)
+    .bind(column::list_text(new.scopes))
+    .fetch_one(connection)
+    .await?
+    .try_get(0)
+}

@@ -1,0 +1,224 @@
+//! Users, and the roles and groups that they have.
+
+use super::{Database, FromRow, Result, column, failed, failed_or_taken, one};
+use jiff::Timestamp;
+use serde_json::Value;
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+
+/// A user.
+#[derive(Clone, Debug, PartialEq)]
+pub struct User {
+    pub id: i64,
+    pub name: String,
+    pub admin: bool,
+    /// Unknown for rows of old versions.
+    pub created: Option<Timestamp>,
+    pub last_activity: Option<Timestamp>,
+    /// What the login cookie holds, signed. Another one ends all logins of the user.
+    pub cookie_id: String,
+    /// What the authenticator says about the user to everyone; `null` if nothing.
+    pub user_info: Value,
+}
+
+pub(super) const COLUMNS: &str = "u.id, u.name, u.admin, u.created, u.last_activity, u.cookie_id, u.user_info";
+
+impl FromRow for User {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            name: row.try_get("name")?,
+            admin: row.try_get::<Option<bool>, _>("admin")?.unwrap_or_default(),
+            created: column::get_time(row, "created")?,
+            last_activity: column::get_time(row, "last_activity")?,
+            cookie_id: row.try_get("cookie_id")?,
+            user_info: column::get_json(row, "user_info")?,
+        })
+    }
+}
+
+/// A query for one user; the condition is ours, the value is bound.
+macro_rules! user_where {
+    ($condition:literal) => {
+        concat!(
+            "SELECT u.id, u.name, u.admin, u.created, u.last_activity, u.cookie_id, u.user_info FROM users u WHERE ",
+            $condition
+        )
+    };
+}
+
+impl Database {
+    /// The user with this id.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn user(&self, id: i64) -> Result<Option<User>> {
+        let row = sqlx::query(user_where!("u.id = $1")).bind(id).fetch_optional(&self.pool).await;
+        row.and_then(one).map_err(failed("find a user"))
+    }
+
+    /// The user with this name, as it is spelt.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn user_by_name(&self, name: &str) -> Result<Option<User>> {
+        let row = sqlx::query(user_where!("u.name = $1")).bind(name).fetch_optional(&self.pool).await;
+        row.and_then(one).map_err(failed("find a user by name"))
+    }
+
+    /// The user whose login cookie holds this id.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn user_by_cookie_id(&self, cookie_id: &str) -> Result<Option<User>> {
+        let row = sqlx::query(user_where!("u.cookie_id = $1")).bind(cookie_id).fetch_optional(&self.pool).await;
+        row.and_then(one).map_err(failed("find a user by cookie"))
+    }
+
+    /// Adds a user, with the roles that every user has.
+    ///
+    /// # Errors
+    /// [`super::DatabaseError::Taken`] if the name is in use.
+    pub async fn create_user(&self, name: &str, admin: bool, now: Timestamp) -> Result<User> {
+        const ACTION: &str = "add a user";
+        let mut tx = self.pool.begin().await.map_err(failed(ACTION))?;
+        let id =
+            sqlx::query("INSERT INTO users (name, admin, created, cookie_id) VALUES ($1, $2, $3, $4) RETURNING id")
+                .bind(name)
+                .bind(admin)
+                .bind(column::time(now))
+                .bind(new_cookie_id())
+                .fetch_one(&mut *tx)
+                .await
+                .and_then(|row| row.try_get(0))
+                .map_err(failed_or_taken(ACTION, "user name"))?;
+        set_default_roles(&mut tx, id, admin).await.map_err(failed(ACTION))?;
+        let row = sqlx::query(user_where!("u.id = $1")).bind(id).fetch_one(&mut *tx).await.map_err(failed(ACTION))?;
+        tx.commit().await.map_err(failed(ACTION))?;
+        User::from_row(&row).map_err(failed(ACTION))
+    }
+
+    /// The user with this name, added if there is none: for logins.
+    ///
+    /// # Errors
+    /// If the database cannot be read or written.
+    pub async fn ensure_user(&self, name: &str, now: Timestamp) -> Result<User> {
+        if let Some(user) = self.user_by_name(name).await? {
+            return Ok(user);
+        }
+        match self.create_user(name, false, now).await {
+            // Someone else added it at the same moment.
+            Err(taken @ super::DatabaseError::Taken { .. }) => self.user_by_name(name).await?.ok_or(taken),
+            created => created,
+        }
+    }
+
+    /// Makes a user an administrator or no longer one, and gives or takes the role that goes with it.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn set_admin(&self, user_id: i64, admin: bool) -> Result<()> {
+        const ACTION: &str = "change an administrator";
+        let mut tx = self.pool.begin().await.map_err(failed(ACTION))?;
+        sqlx::query("UPDATE users SET admin = $1 WHERE id = $2")
+            .bind(admin)
+            .bind(user_id)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed(ACTION))?;
+        set_default_roles(&mut tx, user_id, admin).await.map_err(failed(ACTION))?;
+        tx.commit().await.map_err(failed(ACTION))
+    }
+
+    /// Gives a user another name.
+    ///
+    /// # Errors
+    /// [`super::DatabaseError::Taken`] if the name is in use.
+    pub async fn rename_user(&self, user_id: i64, name: &str) -> Result<()> {
+        let update = sqlx::query("UPDATE users SET name = $1 WHERE id = $2").bind(name).bind(user_id);
+        update.execute(&self.pool).await.map(drop).map_err(failed_or_taken("rename a user", "user name"))
+    }
+
+    /// Deletes a user with all that is theirs: tokens, codes, servers' rows and shares.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn delete_user(&self, user_id: i64) -> Result<()> {
+        const ACTION: &str = "delete a user";
+        let mut tx = self.pool.begin().await.map_err(failed(ACTION))?;
+        // These two are referred to by the user's servers, so they don't go by themselves.
+        for statement in [
+            "DELETE FROM oauth_clients WHERE identifier IN (SELECT oauth_client_id FROM spawners WHERE user_id = $1)",
+            "DELETE FROM servers WHERE id IN (SELECT server_id FROM spawners WHERE user_id = $1)",
+            "DELETE FROM users WHERE id = $1",
+        ] {
+            sqlx::query(statement).bind(user_id).execute(&mut *tx).await.map_err(failed(ACTION))?;
+        }
+        tx.commit().await.map_err(failed(ACTION))
+    }
+
+    /// Ends all logins of a user at the hub, and returns the new id for the cookie.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn rotate_cookie_id(&self, user_id: i64) -> Result<String> {
+        let cookie_id = new_cookie_id();
+        let update = sqlx::query("UPDATE users SET cookie_id = $1 WHERE id = $2").bind(&cookie_id).bind(user_id);
+        update.execute(&self.pool).await.map_err(failed("rotate a user's cookie id"))?;
+        Ok(cookie_id)
+    }
+
+    /// Notes that a user was active. It never moves backwards.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn touch_user(&self, user_id: i64, at: Timestamp) -> Result<()> {
+        sqlx::query(
+            "UPDATE users SET last_activity = $1 WHERE id = $2 AND (last_activity IS NULL OR last_activity < $1)",
+        )
+        .bind(column::time(at))
+        .bind(user_id)
+        .execute(&self.pool)
+        .await
+        .map(drop)
+        .map_err(failed("note a user's activity"))
+    }
+
+    /// Names of the groups that a user is in, sorted.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn groups_of(&self, user_id: i64) -> Result<Vec<String>> {
+        let query = "SELECT g.name FROM groups g JOIN user_group_map m ON m.group_id = g.id WHERE m.user_id = $1 ORDER BY g.name";
+        self.names(query, user_id, "list a user's groups").await
+    }
+
+    /// Names of the roles that a user has, without those of groups, sorted.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn roles_of(&self, user_id: i64) -> Result<Vec<String>> {
+        let query =
+            "SELECT r.name FROM roles r JOIN user_role_map m ON m.role_id = r.id WHERE m.user_id = $1 ORDER BY r.name";
+        self.names(query, user_id, "list a user's roles").await
+    }
+
+    async fn names(&self, query: &'static str, id: i64, action: &'static str) -> Result<Vec<String>> {
+        let rows = sqlx::query(query).bind(id).fetch_all(&self.pool).await.map_err(failed(action))?;
+        rows.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<_>>().map_err(failed(action))
+    }
+}
+
+fn new_cookie_id() -> String {
+    hex::encode(rand::random::<[u8; 16]>())
+}
+
+/// Every user has the role `user`; administrators have `admin` besides.
+async fn set_default_roles(connection: &mut SqliteConnection, user_id: i64, admin: bool) -> sqlx::Result<()> {
+    let assign = "INSERT INTO user_role_map (user_id, role_id, managed_by_auth)
+                  SELECT $1, id, FALSE FROM roles WHERE name = $2 ON CONFLICT DO NOTHING";
+    let remove = "DELETE FROM user_role_map WHERE user_id = $1 AND role_id IN (SELECT id FROM roles WHERE name = $2)";
+    sqlx::query(assign).bind(user_id).bind("user").execute(&mut *connection).await?;
+    let admin_role = if admin { assign } else { remove };
+    sqlx::query(admin_role).bind(user_id).bind("admin").execute(connection).await?;
+    Ok(())
+}
