@@ -288,7 +288,7 @@ impl Cli {
             change_origin: self.change_origin,
             auto_rewrite: self.auto_rewrite,
             protocol_rewrite: self.protocol_rewrite.map(|scheme| scheme.trim_end_matches(':').to_owned()),
-            custom_headers: self.custom_header,
+            custom_headers: last_of_each(self.custom_header),
             timeout: self.timeout.filter(|ms| *ms > 0).map(Duration::from_millis),
             proxy_timeout: self.proxy_timeout.filter(|ms| *ms > 0).map(Duration::from_millis),
             keep_alive_timeout: Duration::from_millis(self.keep_alive_timeout),
@@ -299,6 +299,16 @@ impl Cli {
             ..ProxyConfig::default()
         })
     }
+}
+
+/// One field a name: the one that was given last.
+fn last_of_each(given: Vec<(String, String)>) -> Vec<(String, String)> {
+    let mut kept: Vec<(String, String)> = Vec::new();
+    for (name, value) in given {
+        kept.retain(|(earlier, _)| !earlier.eq_ignore_ascii_case(&name));
+        kept.push((name, value));
+    }
+    kept
 }
 
 /// `*` is another way to say all interfaces.
@@ -355,6 +365,8 @@ mod tests {
             "--api-ip=0.0.0.0",
             "--no-x-forward",
             "--no-include-prefix",
+            "--custom-header",
+            "K2:v1",
             "--custom-header",
             "k1:v1",
             "--custom-header",

@@ -23,6 +23,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a request waits for a hub that refuses connections: so long may a restart take.
 const HUB_WAIT: Duration = Duration::from_secs(10);
 const HUB_RETRY: Duration = Duration::from_millis(50);
+/// One attempt to reach the hub: the address of a pod that is gone may swallow it without an answer.
+const HUB_ATTEMPT: Duration = Duration::from_secs(2);
 /// The most interim responses to one request.
 const MAX_INTERIM: usize = 16;
 
@@ -115,7 +117,8 @@ async fn acquire(client: &mut Client, shared: &Shared, route: &Route, fresh: boo
     if let Some(stream) = route.upstream.take().filter(|_| !fresh) {
         return Ok((Conn::new(stream), true));
     }
-    let stream = match connect(route, CONNECT_TIMEOUT).await {
+    let limit = if route.is_hub { HUB_ATTEMPT } else { CONNECT_TIMEOUT };
+    let stream = match connect(route, limit).await {
         Err(error) if route.is_hub => wait_for_hub(client, shared, route, error).await?,
         connected => connected.map_err(Failure::Connect)?,
     };
@@ -149,7 +152,7 @@ async fn wait_for_hub(
         if is_gone.await {
             return Err(Failure::ClientGone);
         }
-        match connect(route, until.saturating_duration_since(Instant::now())).await {
+        match connect(route, HUB_ATTEMPT.min(until.saturating_duration_since(Instant::now()))).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }

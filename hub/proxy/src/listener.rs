@@ -20,6 +20,17 @@ pub enum BoundAddr {
     Unix(PathBuf),
 }
 
+impl BoundAddr {
+    /// Address and port, unless it is a Unix socket.
+    #[must_use]
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
 impl std::fmt::Display for BoundAddr {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

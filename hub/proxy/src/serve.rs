@@ -1,5 +1,6 @@
 //! Serves a client's connection, one request after the other: reads, decides, forwards or answers.
 
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -262,7 +263,8 @@ fn access_log(peer: Option<IpAddr>, request: &Request, finished: Finished, start
         "status": finished.status,
         "duration_ms": u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     });
-    println!("{line}");
+    // A log that nobody reads any more must not end a connection.
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
 #[cfg(test)]

@@ -27,10 +27,7 @@ pub(crate) fn loopback() -> Bind {
 impl TestProxy {
     pub(crate) async fn start(config: ProxyConfig) -> Self {
         let proxy = hub_proxy::bind(config).await.unwrap();
-        let tcp = |address: &BoundAddr| match address {
-            BoundAddr::Tcp(address) => *address,
-            BoundAddr::Unix(path) => panic!("not a port: {}", path.display()),
-        };
+        let tcp = |address: &BoundAddr| address.socket_addr().unwrap();
         let (public, api) = (tcp(proxy.public_addr()), tcp(proxy.api_addr()));
         let metrics = proxy.metrics_addr().map(tcp);
         let routes = proxy.routes();
