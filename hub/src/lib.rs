@@ -3,6 +3,8 @@
 pub mod authenticator;
 pub mod config;
 pub mod database;
+pub mod proxy;
 pub mod reread;
+pub mod servers;
 pub mod spawner;
 pub mod urls;

@@ -1,6 +1,7 @@
 //! Starting and stopping of servers, seen from the rest of the hub: what is asked of a spawner and what it answers.
 //! How it is done is the business of the two spawners below.
 
+use hub_crds::config::KubernetesConfig;
 use secrecy::SecretString;
 use serde_json::Value;
 use std::{collections::BTreeMap, time::Duration};
@@ -94,6 +95,16 @@ pub enum Spawner {
 }
 
 impl Spawner {
+    /// Servers as pods of the cluster that this hub runs in, or that `KUBECONFIG` names.
+    pub async fn kubernetes(config: KubernetesConfig) -> Result<Self, SpawnError> {
+        kubernetes::KubernetesSpawner::connect(config).await.map(Self::Kubernetes)
+    }
+
+    /// Servers as processes on this machine.
+    pub fn local(settings: local::LocalSettings) -> Self {
+        Self::Local(local::LocalSpawner::new(settings))
+    }
+
     /// Starts a server and waits until it has an address, for at most its start timeout. A dropped future leaves what
     /// it made behind for [`Self::stop`]. What an earlier hub left half made under the same name is adopted or replaced.
     pub async fn start(&self, request: &StartRequest, progress: &ProgressSender) -> Result<Started, SpawnError> {
@@ -134,7 +145,15 @@ impl Spawner {
         }
     }
 
-    /// Seconds that a server has to answer HTTP once it has an address.
+    /// How long a server has to get an address.
+    pub fn start_timeout(&self) -> Duration {
+        match self {
+            Self::Kubernetes(spawner) => spawner.start_timeout(),
+            Self::Local(spawner) => spawner.start_timeout(),
+        }
+    }
+
+    /// How long a server has to answer HTTP once it has an address.
     pub fn http_timeout(&self) -> Duration {
         match self {
             Self::Kubernetes(spawner) => spawner.http_timeout(),

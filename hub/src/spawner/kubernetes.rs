@@ -1,1 +1,164 @@
 //! Servers as pods.
+//!
+//! ```text
+//! start: claim (kept) -> Secret with the token -> pod -> Secret owned by the pod -> running, with an address
+//! stop:  pod -> what is left of the Secret
+//! ```
+//! [`pod`], [`merge`], [`slug`], [`restricted`], [`quantity`] and [`health`] are pure; the others speak to the API server.
+
+use hub_crds::{
+    VolumeDeletePolicy,
+    config::KubernetesConfig,
+    names::{label, label_value},
+};
+use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod, Secret};
+use kube::{Api, Client};
+use serde_json::Value;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::mpsc, time::timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Change, Health, ProgressSender, ServerName, SpawnError, StartRequest, Started};
+
+mod claims;
+mod events;
+mod health;
+mod merge;
+mod pod;
+mod pods;
+mod quantity;
+mod restricted;
+mod retry;
+mod secrets;
+pub mod slug;
+mod start;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use view::View;
+
+/// How long a stop may take, with the pod's own time to end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long a question about a server waits for the first list of pods.
+const LIST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Starts servers as pods of one Hub.
+pub struct KubernetesSpawner {
+    config: KubernetesConfig,
+    pods: Api<Pod>,
+    claims: Api<PersistentVolumeClaim>,
+    secrets: Api<Secret>,
+    events: Api<Event>,
+    view: Arc<View>,
+    _watch: AbortOnDropHandle<()>,
+}
+
+impl KubernetesSpawner {
+    /// Uses the service account of the pod that the hub runs in, or else `KUBECONFIG`.
+    pub(super) async fn connect(config: KubernetesConfig) -> Result<Self, SpawnError> {
+        // It is set already where something else uses TLS.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::try_default()
+            .await
+            .map_err(|error| SpawnError::Backend { action: "connect to the API server", source: error.into() })?;
+        Ok(Self::new(&client, config))
+    }
+
+    /// Must be called inside a tokio runtime: the watch over the Hub's pods begins here.
+    pub fn new(client: &Client, config: KubernetesConfig) -> Self {
+        let pods: Api<Pod> = Api::namespaced(client.clone(), &config.namespace);
+        let view = Arc::new(View::default());
+        let (watched, selector, followed) = (pods.clone(), selector(&config), view.clone());
+        let watch = tokio::spawn(async move { followed.follow(watched, &selector).await });
+        Self {
+            claims: Api::namespaced(client.clone(), &config.namespace),
+            secrets: Api::namespaced(client.clone(), &config.namespace),
+            events: Api::namespaced(client.clone(), &config.namespace),
+            pods,
+            view,
+            config,
+            _watch: AbortOnDropHandle::new(watch),
+        }
+    }
+
+    pub(super) async fn start(&self, request: &StartRequest, progress: &ProgressSender) -> Result<Started, SpawnError> {
+        let last = start::LastTrouble::default();
+        let after = self.start_timeout();
+        match timeout(after, start::run(self, request, progress, &last)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(SpawnError::Timeout { after, last: last.take() }),
+        }
+    }
+
+    pub(super) async fn poll(&self, name: &ServerName, _state: &Value) -> Result<Health, SpawnError> {
+        timeout(LIST_TIMEOUT, self.view.listed()).await.map_err(|_| SpawnError::Backend {
+            action: "see the user pods",
+            source: anyhow::anyhow!("the API server has not listed them yet"),
+        })?;
+        Ok(match self.view.get(&pod::pod_name(name)) {
+            Some(pod) => health::health(&pod),
+            None => Health::Stopped { reason: "its pod is not there".to_owned() },
+        })
+    }
+
+    pub(super) async fn stop(&self, name: &ServerName, _state: &Value) -> Result<(), SpawnError> {
+        let stop = async {
+            match pods::remove(self, &pod::pod_name(name)).await {
+                // Another's pod of that name is no server of ours: there is nothing to stop.
+                Err(SpawnError::Refused(_)) | Ok(()) => secrets::remove(self, &pod::secret_name(name)).await,
+                Err(error) => Err(error),
+            }
+        };
+        timeout(STOP_TIMEOUT, stop).await.unwrap_or_else(|_| {
+            let source = anyhow::anyhow!("its pod is still there after {} seconds", STOP_TIMEOUT.as_secs());
+            Err(SpawnError::Backend { action: "stop the server", source })
+        })
+    }
+
+    pub(super) async fn delete_storage(&self, name: &ServerName, state: &Value) -> Result<(), SpawnError> {
+        match self.config.singleuser.storage.delete_policy {
+            VolumeDeletePolicy::Retain => Ok(()),
+            VolumeDeletePolicy::DeleteWithUser => claims::remove(self, &pod::claim_name(name, state)).await,
+        }
+    }
+
+    pub(super) fn watch(&self, changes: mpsc::UnboundedSender<Change>) {
+        self.view.subscribe(changes);
+    }
+
+    pub(super) fn start_timeout(&self) -> Duration {
+        Duration::from_secs(self.config.singleuser.start_timeout.into())
+    }
+
+    pub(super) fn http_timeout(&self) -> Duration {
+        Duration::from_secs(self.config.singleuser.http_timeout.into())
+    }
+}
+
+/// Finds what this Hub made for its servers, but not their volumes.
+fn selector(config: &KubernetesConfig) -> String {
+    let hub = &config.hub;
+    format!(
+        "{}={},{}={},{}={}",
+        label::HUB,
+        hub.name,
+        label::HUB_NAMESPACE,
+        hub.namespace,
+        label::KUBESPAWNER_COMPONENT,
+        label_value::SINGLEUSER_SERVER
+    )
+}
+
+/// What the API server says to a person when it refuses an object, such as the words of a quota.
+fn refusal(what: &str, error: kube::Error) -> SpawnError {
+    match error {
+        kube::Error::Api(status) if (400..500).contains(&status.code) => {
+            SpawnError::Refused(format!("the cluster refused {what}: {}", status.message))
+        }
+        error => SpawnError::Backend {
+            action: "use the API server",
+            source: anyhow::Error::new(error).context(what.to_owned()),
+        },
+    }
+}

@@ -1,1 +1,361 @@
-//! Servers as processes on this machine.
+//! Servers as processes on this machine, for a laptop without a cluster. They do not outlive the hub.
+
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, HashMap},
+    env, fs, io,
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    process::{Child, Command},
+    sync::{mpsc, watch},
+};
+use tracing::debug;
+use url::Url;
+
+use super::{Change, Health, Progress, ProgressSender, ServerName, SpawnError, StartRequest, Started};
+use secrecy::ExposeSecret;
+
+mod process;
+
+/// What a process gets of the hub's own environment, beside `JUPYTERHUB_*`: where programs are, and whose they are.
+const KEPT: [&str; 11] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "SHELL",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "PYTHONPATH",
+    "VIRTUAL_ENV",
+    "CONDA_PREFIX",
+    "CONDA_DEFAULT_ENV",
+];
+/// How long a process has to end before it is killed.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How local servers are started.
+#[derive(Clone, Debug)]
+pub struct LocalSettings {
+    /// The command and its arguments.
+    pub command: Vec<String>,
+    /// Logs, and Jupyter's own runtime files, one directory for each server; made if it is not there.
+    pub runtime_dir: PathBuf,
+    /// Where the servers' files are.
+    pub root_dir: PathBuf,
+    /// Seconds that a server has to answer.
+    pub http_timeout: Duration,
+}
+
+impl LocalSettings {
+    /// `jupyterhub-singleuser`, with its files in `root_dir`.
+    pub fn new(runtime_dir: PathBuf, root_dir: PathBuf) -> Self {
+        let command = vec!["jupyterhub-singleuser".to_owned()];
+        Self { command, runtime_dir, root_dir, http_timeout: Duration::from_secs(60) }
+    }
+}
+
+/// Starts servers as processes.
+pub struct LocalSpawner {
+    settings: LocalSettings,
+    running: Arc<Mutex<HashMap<ServerName, Running>>>,
+    watchers: Arc<Mutex<Vec<mpsc::UnboundedSender<Change>>>>,
+}
+
+/// A process of ours.
+#[derive(Clone)]
+struct Running {
+    group: process::Group,
+    address: Url,
+    log_file: PathBuf,
+    /// How it ended, once it has.
+    ended: watch::Receiver<Option<String>>,
+}
+
+impl LocalSpawner {
+    pub fn new(settings: LocalSettings) -> Self {
+        Self { settings, running: Arc::default(), watchers: Arc::default() }
+    }
+
+    pub(super) async fn start(&self, request: &StartRequest, progress: &ProgressSender) -> Result<Started, SpawnError> {
+        let program = find_program(&self.settings.command[0], env::var_os("PATH").as_deref())?;
+        self.stop(&request.name, &request.state).await?;
+        let backend = |action| move |error: io::Error| SpawnError::Backend { action, source: error.into() };
+        let directory = private_directory(&self.settings.runtime_dir, &request.name)
+            .map_err(backend("make the server's runtime directory"))?;
+        let port = free_port().map_err(backend("find a free port"))?;
+        let log_file = directory.join("server.log");
+        let log = fs::File::create(&log_file).map_err(backend("make the server's log file"))?;
+        let errors = log.try_clone().map_err(backend("make the server's log file"))?;
+        let mut command = Command::new(program);
+        command
+            .args(&self.settings.command[1..])
+            .args(process::runs_as_root().then_some("--allow-root"))
+            .env_clear()
+            .envs(environment(request, port, &directory, |key| env::var(key).ok()))
+            .current_dir(&self.settings.root_dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::from(log))
+            .stderr(Stdio::from(errors))
+            .process_group(0)
+            .kill_on_drop(true);
+        let child = command.spawn().map_err(backend("start the server's process"))?;
+        let _ = progress.send(Progress { percent: 50, message: "Spawning server...".to_owned(), raw_event: None });
+        self.keep(&request.name, child, port, log_file)
+    }
+
+    /// Keeps a process that was just started, and watches for its end.
+    fn keep(&self, name: &ServerName, child: Child, port: u16, log_file: PathBuf) -> Result<Started, SpawnError> {
+        let gone = || SpawnError::Refused(format!("the server ended at once; see {}", log_file.display()));
+        let group = process::Group::of(&child).ok_or_else(gone)?;
+        let address: Url = format!("http://127.0.0.1:{port}").parse().map_err(|error: url::ParseError| {
+            SpawnError::Backend { action: "name the server's address", source: error.into() }
+        })?;
+        let (ended_sender, ended) = watch::channel(None);
+        let state = json!({ "pid": group.pid(), "started": group.started() });
+        let running = Running { group, address: address.clone(), log_file: log_file.clone(), ended };
+        lock(&self.running).insert(name.clone(), running);
+        let (name, watchers) = (name.clone(), self.watchers.clone());
+        tokio::spawn(async move {
+            let reason = how_it_ended(child, &log_file).await;
+            debug!(user.name = name.user, server.name = name.server, reason, "process ended");
+            ended_sender.send_replace(Some(reason.clone()));
+            lock(&watchers).retain(|watcher| {
+                let health = Health::Stopped { reason: reason.clone() };
+                watcher.send(Change { name: name.clone(), health }).is_ok()
+            });
+        });
+        Ok(Started { address, state })
+    }
+
+    pub(super) async fn poll(&self, name: &ServerName, state: &Value) -> Result<Health, SpawnError> {
+        let Some(running) = lock(&self.running).get(name).cloned() else {
+            let reason = match process::Group::from_state(state) {
+                // An earlier hub's, killed before it could end it: nobody can be sure that it is whole.
+                Some(_) => "the hub that started it has ended",
+                None => "it does not run",
+            };
+            return Ok(Health::Stopped { reason: reason.to_owned() });
+        };
+        let ended = running.ended.borrow().clone();
+        Ok(match ended {
+            Some(reason) => Health::Stopped { reason },
+            None => Health::Running { address: running.address },
+        })
+    }
+
+    /// Asks the process group to end, and after [`GRACE`] kills it. What an earlier hub left behind ends too.
+    pub(super) async fn stop(&self, name: &ServerName, state: &Value) -> Result<(), SpawnError> {
+        let Some(mut running) = lock(&self.running).remove(name) else {
+            if let Some(group) = process::Group::from_state(state) {
+                group.kill();
+            }
+            return Ok(());
+        };
+        running.group.terminate();
+        let late = tokio::time::timeout(GRACE, running.ended.wait_for(Option::is_some)).await.is_err();
+        // What the server left behind in its group ends here.
+        running.group.kill();
+        if late {
+            let killed = running.ended.wait_for(Option::is_some);
+            if tokio::time::timeout(GRACE, killed).await.is_err() {
+                let source = anyhow::anyhow!("it does not end; see {}", running.log_file.display());
+                return Err(SpawnError::Backend { action: "stop the server's process", source });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn watch(&self, changes: mpsc::UnboundedSender<Change>) {
+        lock(&self.watchers).push(changes);
+    }
+
+    /// A process has an address at once.
+    pub(super) fn start_timeout(&self) -> Duration {
+        self.settings.http_timeout
+    }
+
+    pub(super) fn http_timeout(&self) -> Duration {
+        self.settings.http_timeout
+    }
+}
+
+impl Drop for LocalSpawner {
+    /// Nothing outlives the hub.
+    fn drop(&mut self) {
+        for running in lock(&self.running).values() {
+            running.group.terminate();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A program in one of the directories of `path`, or where its own name says.
+fn find_program(name: &str, path: Option<&std::ffi::OsStr>) -> Result<PathBuf, SpawnError> {
+    if name.contains('/') {
+        return Ok(PathBuf::from(name));
+    }
+    env::split_paths(path.unwrap_or_default()).map(|directory| directory.join(name)).find(|file| file.is_file()).ok_or_else(
+        || {
+            SpawnError::Refused(format!(
+                "{name} is not installed, or not on PATH: install it with `pip install jupyterhub jupyterlab`, and start \
+                 the hub again in that environment"
+            ))
+        },
+    )
+}
+
+/// A directory of the server's own that only its user can read.
+fn private_directory(runtime_dir: &Path, name: &ServerName) -> io::Result<PathBuf> {
+    use std::os::unix::fs::DirBuilderExt;
+    let directory = runtime_dir.join(super::kubernetes::slug::user_server(&name.user, &name.server));
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+    Ok(directory)
+}
+
+/// A loopback port that is free now. Between this and the server's own bind another program could take it; the server
+/// then ends, and says so.
+fn free_port() -> io::Result<u16> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr().map(|address| address.port())
+}
+
+/// All that the process gets. `inherited` reads the hub's own environment.
+fn environment(
+    request: &StartRequest,
+    port: u16,
+    directory: &Path,
+    inherited: impl Fn(&str) -> Option<String>,
+) -> BTreeMap<String, String> {
+    let mut environment: BTreeMap<String, String> =
+        KEPT.iter().filter_map(|key| Some(((*key).to_owned(), inherited(key)?))).collect();
+    environment.extend(request.environment.clone());
+    let token = request.api_token.expose_secret();
+    environment.extend([
+        ("JUPYTERHUB_API_TOKEN".to_owned(), token.to_owned()),
+        ("JPY_API_TOKEN".to_owned(), token.to_owned()),
+        ("JUPYTERHUB_SERVICE_URL".to_owned(), format!("http://127.0.0.1:{port}{}", request.prefix)),
+        ("JUPYTER_RUNTIME_DIR".to_owned(), directory.join("runtime").display().to_string()),
+    ]);
+    environment
+}
+
+/// Waits for the end of a process, and says how it was, with the last line of its log.
+async fn how_it_ended(mut child: Child, log_file: &Path) -> String {
+    let status = match child.wait().await {
+        Ok(status) => status.to_string(),
+        Err(error) => error.to_string(),
+    };
+    let log = tokio::fs::read(log_file).await.unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    let last: String = log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("").chars().take(200).collect();
+    format!("the server ended with {status}: {last} (all of it is in {})", log_file.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::SecretString;
+
+    fn request(name: &ServerName) -> StartRequest {
+        StartRequest {
+            name: name.clone(),
+            environment: BTreeMap::from([("JUPYTERHUB_USER".to_owned(), name.user.clone())]),
+            prefix: "/user/alice/".to_owned(),
+            api_token: SecretString::from("t".repeat(32)),
+            user_options: Value::Null,
+            state: Value::Null,
+        }
+    }
+
+    fn alice() -> ServerName {
+        ServerName { user: "alice".to_owned(), server: String::new() }
+    }
+
+    fn spawner(script: &str, directory: &Path) -> LocalSpawner {
+        let mut settings = LocalSettings::new(directory.join("servers"), directory.to_owned());
+        // `--allow-root` is what a shell takes for `$0`.
+        settings.command = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
+        LocalSpawner::new(settings)
+    }
+
+    #[test]
+    fn a_process_gets_the_protocols_environment_and_little_else() {
+        let inherited = |key: &str| (key == "PATH").then(|| "/bin".to_owned());
+        let expected = [
+            ("JPY_API_TOKEN", "t".repeat(32)),
+            ("JUPYTERHUB_API_TOKEN", "t".repeat(32)),
+            ("JUPYTERHUB_SERVICE_URL", "http://127.0.0.1:4711/user/alice/".to_owned()),
+            ("JUPYTERHUB_USER", "alice".to_owned()),
+            ("JUPYTER_RUNTIME_DIR", "/run/alice/runtime".to_owned()),
+            ("PATH", "/bin".to_owned()),
+        ];
+        let expected: BTreeMap<String, String> = expected.map(|(key, value)| (key.to_owned(), value)).into();
+        assert_eq!(environment(&request(&alice()), 4711, Path::new("/run/alice"), inherited), expected);
+    }
+
+    #[test]
+    fn a_missing_program_is_named_with_the_remedy() {
+        let error = find_program("jupyterhub-singleuser", Some("/nonexistent".as_ref())).unwrap_err().to_string();
+        assert!(
+            error.contains("jupyterhub-singleuser") && error.contains("pip install jupyterhub jupyterlab"),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_server_that_ends_says_why_and_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let spawner = spawner("echo no such kernel >&2; exit 3", directory.path());
+        let (sender, mut changes) = mpsc::unbounded_channel();
+        spawner.watch(sender);
+        let (progress, _lines) = mpsc::unbounded_channel();
+        let started = spawner.start(&request(&alice()), &progress).await.unwrap();
+        assert_eq!(started.address.host_str(), Some("127.0.0.1"));
+        let change = changes.recv().await.unwrap();
+        assert_eq!(change.name, alice());
+        let Health::Stopped { reason } = spawner.poll(&alice(), &Value::Null).await.unwrap() else { panic!("it runs") };
+        assert!(reason.contains("exit status: 3") && reason.contains("no such kernel"), "{reason}");
+    }
+
+    /// What a server started in its group ends with it.
+    #[tokio::test]
+    async fn a_stop_ends_the_whole_group() {
+        let directory = tempfile::tempdir().unwrap();
+        let spawner = spawner("sleep 300 & echo $! > child; wait", directory.path());
+        let (progress, _lines) = mpsc::unbounded_channel();
+        spawner.start(&request(&alice()), &progress).await.unwrap();
+        let child = loop {
+            match fs::read_to_string(directory.path().join("child")) {
+                Ok(text) if text.ends_with('\n') => break text.trim().to_owned(),
+                _ => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        };
+        spawner.stop(&alice(), &Value::Null).await.unwrap();
+        let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        assert!(stat.is_empty() || stat.contains(") Z "), "the child lives: {stat}");
+        assert!(matches!(spawner.poll(&alice(), &Value::Null).await.unwrap(), Health::Stopped { .. }));
+    }
+
+    /// A hub that was killed leaves processes: the next one ends them by what the database says of them.
+    #[tokio::test]
+    async fn what_a_killed_hub_left_is_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let old = spawner("sleep 300", directory.path());
+        let (progress, _lines) = mpsc::unbounded_channel();
+        let state = old.start(&request(&alice()), &progress).await.unwrap().state;
+        let new = spawner("sleep 300", directory.path());
+        let health = new.poll(&alice(), &state).await.unwrap();
+        assert!(matches!(health, Health::Stopped { .. }), "{health:?}");
+        new.stop(&alice(), &state).await.unwrap();
+        let mut ended = lock(&old.running)[&alice()].ended.clone();
+        tokio::time::timeout(Duration::from_secs(5), ended.wait_for(Option::is_some)).await.unwrap().unwrap();
+    }
+}

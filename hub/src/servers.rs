@@ -1,0 +1,305 @@
+//! The servers of this hub: each has one status at a time, and only this room changes it.
+//!
+//! ```text
+//!             start                    answers, has a route
+//!  Stopped ----------> Pending(Spawn) ----------------------> Ready
+//!     ^                     | fails, cancelled                  | stop; ended by itself
+//!     +---------------------+------------ Pending(Stop) <-------+
+//! ```
+//! A start or stop runs in a task of its own, so that a caller who goes away interrupts nothing. What must outlive the
+//! hub is in the database and at the spawner; after a restart [`Servers::restore`] finds it again.
+
+use futures::{Stream, StreamExt, stream::BoxStream};
+use jiff::Timestamp;
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    database::{Database, DatabaseError, User},
+    proxy::{ProxyClient, ProxyError, Route},
+    spawner::{ServerName, Spawner},
+    urls::Urls,
+};
+
+mod environment;
+mod launch;
+mod progress;
+mod readiness;
+mod restore;
+mod status;
+#[cfg(test)]
+mod tests;
+mod upkeep;
+
+pub use progress::ProgressEvent;
+pub use status::{ForgetError, Pending, ServerStatus, StartError, StartOutcome, StopOutcome};
+
+use progress::ProgressLog;
+
+/// What is the same for all servers.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    pub urls: Urls,
+    /// Where servers and the proxy reach the hub: scheme, host and port.
+    pub connect_url: String,
+    /// Cookies carry `__Host-` in their names.
+    pub cookie_host_prefix: bool,
+    /// How long [`Servers::start`] waits for a server to be ready before it answers that it is pending.
+    pub slow_spawn_timeout: Duration,
+    /// The same for [`Servers::stop`].
+    pub slow_stop_timeout: Duration,
+}
+
+impl ServerSettings {
+    /// Settings with no waiting and plain cookie names.
+    pub fn new(urls: Urls, connect_url: &str) -> Self {
+        Self {
+            urls,
+            connect_url: connect_url.to_owned(),
+            cookie_host_prefix: false,
+            slow_spawn_timeout: Duration::ZERO,
+            slow_stop_timeout: Duration::ZERO,
+        }
+    }
+}
+
+/// All servers. Clones share them.
+#[derive(Clone)]
+pub struct Servers {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    database: Database,
+    spawner: Spawner,
+    proxy: ProxyClient,
+    settings: ServerSettings,
+    http: reqwest::Client,
+    /// Servers that were active since this hub started. One that is not here is stopped.
+    table: Mutex<HashMap<ServerName, Entry>>,
+}
+
+/// One server.
+#[derive(Clone)]
+struct Entry {
+    started: Timestamp,
+    /// Its row in the database; 0 until there is one.
+    row: Arc<AtomicI64>,
+    status: watch::Sender<ServerStatus>,
+    log: ProgressLog,
+    /// What the spawner needs to find it again.
+    state: Arc<Mutex<Value>>,
+    /// Cancels the start or the check that is under way.
+    cancel: CancellationToken,
+}
+
+impl Entry {
+    fn new(started: Timestamp, pending: Pending) -> Self {
+        Self {
+            started,
+            row: Arc::default(),
+            status: watch::Sender::new(ServerStatus::Pending(pending)),
+            log: ProgressLog::new(),
+            state: Arc::default(),
+            cancel: CancellationToken::new(),
+        }
+    }
+
+    fn row(&self) -> Option<i64> {
+        Some(self.row.load(Ordering::Acquire)).filter(|row| *row != 0)
+    }
+
+    fn set_row(&self, row: i64) {
+        self.row.store(row, Ordering::Release);
+    }
+
+    fn state(&self) -> Value {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_state(&self, state: Value) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    /// Waits for at most `patience` until the server is no longer in `pending`.
+    async fn left(&self, pending: Pending, patience: Duration) -> Option<ServerStatus> {
+        let mut status = self.status.subscribe();
+        let left = status.wait_for(|status| *status != ServerStatus::Pending(pending));
+        tokio::time::timeout(patience, left).await.ok()?.ok().map(|status| status.clone())
+    }
+}
+
+impl Servers {
+    pub fn new(database: Database, spawner: Spawner, proxy: ProxyClient, settings: ServerSettings) -> Self {
+        let table = Mutex::default();
+        Self { inner: Arc::new(Inner { database, spawner, proxy, settings, http: readiness::client(), table }) }
+    }
+
+    /// Takes up the servers that were active when the last hub ended, and returns at once: each is looked for in the
+    /// background. What was up is ready again untouched, what was starting goes on, what is gone is written off. Until
+    /// that is known the proxy's routes to them stay as they are.
+    pub async fn restore(&self) -> Result<(), DatabaseError> {
+        restore::restore(&self.inner).await
+    }
+
+    /// Keeps the proxy's table right and follows servers that end, move or are used, until `cancel`.
+    pub async fn run(self, cancel: CancellationToken) {
+        cancel.run_until_cancelled(upkeep::run(&self.inner)).await;
+    }
+
+    /// Starts a server. `user_options` of `None` are those of its last start.
+    pub async fn start(
+        &self,
+        user: &User,
+        server: &str,
+        user_options: Option<Value>,
+    ) -> Result<StartOutcome, StartError> {
+        let name = ServerName { user: user.name.clone(), server: server.to_owned() };
+        let entry = self.inner.begin(&name)?;
+        tokio::spawn(launch::start(self.inner.clone(), user.clone(), name, entry.clone(), user_options));
+        match entry.left(Pending::Spawn, self.inner.settings.slow_spawn_timeout).await {
+            None | Some(ServerStatus::Pending(_)) => Ok(StartOutcome::Pending),
+            Some(ServerStatus::Ready { .. }) => Ok(StartOutcome::Started),
+            Some(ServerStatus::Stopped { last_failure }) => Err(StartError::Failed(last_failure.unwrap_or_default())),
+        }
+    }
+
+    /// Stops a server; a start that is under way is cancelled. One that does not run is stopped already.
+    pub async fn stop(&self, user: &str, server: &str) -> StopOutcome {
+        let name = ServerName { user: user.to_owned(), server: server.to_owned() };
+        let Some(entry) = self.inner.entry(&name) else { return StopOutcome::Stopped };
+        entry.cancel.cancel();
+        if self.inner.begin_stop(&entry) {
+            tokio::spawn(launch::stop(self.inner.clone(), name, entry.clone()));
+        }
+        let mut status = entry.status.subscribe();
+        let stopped = status.wait_for(|status| matches!(status, ServerStatus::Stopped { .. }));
+        match tokio::time::timeout(self.inner.settings.slow_stop_timeout, stopped).await {
+            Ok(_) => StopOutcome::Stopped,
+            Err(_) => StopOutcome::Stopping,
+        }
+    }
+
+    /// How a server stands.
+    pub fn status(&self, user: &str, server: &str) -> ServerStatus {
+        let name = ServerName { user: user.to_owned(), server: server.to_owned() };
+        match self.inner.entry(&name) {
+            Some(entry) => entry.status.borrow().clone(),
+            None => ServerStatus::Stopped { last_failure: None },
+        }
+    }
+
+    /// All servers that are not stopped.
+    pub fn active(&self) -> Vec<(ServerName, ServerStatus)> {
+        self.inner.active().into_iter().map(|(name, _, status)| (name, status)).collect()
+    }
+
+    /// The progress of a server's start, from its first event. `None`: it neither starts, nor runs, nor failed to.
+    pub fn progress(&self, user: &str, server: &str) -> Option<BoxStream<'static, ProgressEvent>> {
+        let name = ServerName { user: user.to_owned(), server: server.to_owned() };
+        let entry = self.inner.entry(&name)?;
+        let status = entry.status.borrow().clone();
+        match status {
+            ServerStatus::Pending(Pending::Spawn) => Some(entry.log.stream().boxed()),
+            ServerStatus::Ready { .. } => Some(single(ProgressEvent::ready(&self.inner.prefix(&name))).boxed()),
+            ServerStatus::Stopped { last_failure: Some(failure) } => {
+                Some(single(ProgressEvent::failed(&failure)).boxed())
+            }
+            ServerStatus::Stopped { last_failure: None } | ServerStatus::Pending(_) => None,
+        }
+    }
+
+    /// The user or the named server is about to be deleted, and was stopped before: forgets its last failure, and removes
+    /// its volume if the policy says so. Its rows are the caller's.
+    pub async fn forget(&self, user: &User, server: &str) -> Result<(), ForgetError> {
+        let name = ServerName { user: user.name.clone(), server: server.to_owned() };
+        let row = self.inner.database.server(user.id, server).await?;
+        self.inner.lock().remove(&name);
+        Ok(self.inner.spawner.delete_storage(&name, &row.map(|row| row.state).unwrap_or_default()).await?)
+    }
+
+    /// The proxy's whole table by decoded path, such as `/user/a@b`.
+    pub async fn routes(&self) -> Result<BTreeMap<String, Route>, ProxyError> {
+        self.inner.proxy.routes().await
+    }
+
+    /// Makes the proxy's table right, now.
+    pub async fn check_routes(&self) -> Result<(), ProxyError> {
+        upkeep::check_routes(&self.inner).await.map(|_| ())
+    }
+
+    /// Class of the spawner, for `GET /hub/api/info`.
+    pub fn spawner_class(&self) -> &'static str {
+        self.inner.spawner.class()
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ServerName, Entry>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn entry(&self, name: &ServerName) -> Option<Entry> {
+        self.lock().get(name).cloned()
+    }
+
+    fn active(&self) -> Vec<(ServerName, Entry, ServerStatus)> {
+        let entries: Vec<_> = self.lock().iter().map(|(name, entry)| (name.clone(), entry.clone())).collect();
+        entries
+            .into_iter()
+            .map(|(name, entry)| {
+                let status = entry.status.borrow().clone();
+                (name, entry, status)
+            })
+            .filter(|(_, _, status)| !matches!(status, ServerStatus::Stopped { .. }))
+            .collect()
+    }
+
+    fn prefix(&self, name: &ServerName) -> String {
+        self.settings.urls.server(&name.user, &name.server)
+    }
+
+    /// Path of a server in the proxy's table.
+    fn path(&self, name: &ServerName) -> String {
+        crate::proxy::table::path_of_prefix(&self.prefix(name))
+    }
+
+    /// Makes a stopped server pending; one at a time.
+    fn begin(&self, name: &ServerName) -> Result<Entry, StartError> {
+        let mut table = self.lock();
+        if let Some(entry) = table.get(name) {
+            match *entry.status.borrow() {
+                ServerStatus::Ready { .. } => return Err(StartError::Running),
+                ServerStatus::Pending(pending) => return Err(StartError::Pending(pending)),
+                ServerStatus::Stopped { .. } => {}
+            }
+        }
+        let entry = Entry::new(Timestamp::now(), Pending::Spawn);
+        table.insert(name.clone(), entry.clone());
+        Ok(entry)
+    }
+
+    /// Makes a ready server pending; true for the one caller who does.
+    fn begin_stop(&self, entry: &Entry) -> bool {
+        entry.status.send_if_modified(|status| {
+            let ready = matches!(status, ServerStatus::Ready { .. });
+            if ready {
+                *status = ServerStatus::Pending(Pending::Stop);
+            }
+            ready
+        })
+    }
+}
+
+fn single(event: ProgressEvent) -> impl Stream<Item = ProgressEvent> + Send + use<> {
+    futures::stream::once(std::future::ready(event))
+}

@@ -1,0 +1,96 @@
+//! How a server stands, and what becomes of a wish to start or stop it.
+
+use jiff::Timestamp;
+
+use crate::{database::DatabaseError, proxy::ProxyError, spawner::SpawnError};
+
+/// How a server stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ServerStatus {
+    /// It does not run. `last_failure` says why the last start failed, if it did.
+    Stopped { last_failure: Option<String> },
+    /// It is between two states.
+    Pending(Pending),
+    /// It answers, and the proxy leads to it.
+    Ready {
+        /// Scheme, host and port.
+        target: String,
+        started: Timestamp,
+    },
+}
+
+/// What a server is in the middle of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pending {
+    Spawn,
+    Stop,
+    /// The hub restarted and looks whether it still runs.
+    Check,
+}
+
+impl Pending {
+    /// As the REST API names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Spawn => "spawn",
+            Self::Stop => "stop",
+            Self::Check => "check",
+        }
+    }
+}
+
+/// A start was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartOutcome {
+    /// It is ready already.
+    Started,
+    /// It is on its way.
+    Pending,
+}
+
+/// A start was not accepted, or failed while its caller waited.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("server is already running")]
+    Running,
+    #[error("server is pending {}", .0.as_str())]
+    Pending(Pending),
+    /// The text is for the user.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A stop was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopOutcome {
+    /// It is gone; or it never ran.
+    Stopped,
+    /// It is on its way down.
+    Stopping,
+}
+
+/// Why a start did not get to its end. The text is for the user's progress page.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LaunchError {
+    #[error("Spawn cancelled")]
+    Cancelled,
+    #[error("Spawn failed: {0}")]
+    Spawner(#[from] SpawnError),
+    #[error("Spawn failed: Server at {url} didn't respond in {seconds} seconds{last}")]
+    Unanswered { url: String, seconds: u64, last: String },
+    #[error("Spawn failed: {0}")]
+    Ended(String),
+    #[error("Spawn failed: the proxy could not be told: {0}")]
+    Proxy(#[from] ProxyError),
+    #[error("Spawn failed: the database could not be written: {0}")]
+    Database(#[from] DatabaseError),
+}
+
+/// Why a deleted server's volume may still be there.
+#[derive(Debug, thiserror::Error)]
+pub enum ForgetError {
+    #[error(transparent)]
+    Spawner(#[from] SpawnError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}

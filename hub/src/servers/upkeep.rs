@@ -1,0 +1,167 @@
+//! What goes on while servers run: the proxy's table is kept right, and servers that end, move or are used are noticed.
+
+use futures::{StreamExt, stream};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
+use tracing::{info, warn};
+
+use super::{Inner, ServerStatus, launch};
+use crate::{
+    proxy::{ProxyError, Route, table},
+    spawner::{Change, Health},
+};
+
+/// A table that someone tampered with, or that a restarted proxy lost, is right again within 5 s: this and the time of
+/// the requests.
+const CHECK_INTERVAL: Duration = Duration::from_secs(3);
+const ACTIVITY_INTERVAL: Duration = Duration::from_secs(60);
+/// Changes of the table at a time.
+const CONCURRENCY: usize = 10;
+
+/// Runs for as long as it is polled.
+pub(super) async fn run(inner: &Arc<Inner>) {
+    let (sender, changes) = mpsc::unbounded_channel();
+    inner.spawner.watch(sender);
+    tokio::join!(keep_routes(inner), follow_all(inner, changes));
+}
+
+async fn keep_routes(inner: &Inner) {
+    let mut ticks = interval(CHECK_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failing = false;
+    let mut last_activity = Instant::now();
+    loop {
+        ticks.tick().await;
+        match check_routes(inner).await {
+            Ok(routes) => {
+                if std::mem::take(&mut failing) {
+                    info!("the proxy is back");
+                }
+                if last_activity.elapsed() >= ACTIVITY_INTERVAL {
+                    last_activity = Instant::now();
+                    save_activity(inner, &routes).await;
+                }
+            }
+            // Once, not every 3 s.
+            Err(error) if !failing => {
+                failing = true;
+                warn!(%error, "the proxy's routes could not be checked");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Reads the proxy's table and mends what differs. Returns what it was.
+pub(super) async fn check_routes(inner: &Inner) -> Result<BTreeMap<String, Route>, ProxyError> {
+    let actual = inner.proxy.routes().await?;
+    // Read after the table: a server that became ready meanwhile is added twice at worst.
+    let (wanted, pending) = wanted_and_pending(inner);
+    let difference = table::difference(&wanted, &actual, &pending);
+    let changes = difference
+        .add
+        .into_iter()
+        .map(|(path, route)| (path, Some(route)))
+        .chain(difference.remove.into_iter().map(|path| (path, None)));
+    let results: Vec<Result<(), ProxyError>> = stream::iter(changes)
+        .map(|(path, route)| mend(inner, path, route))
+        .buffer_unordered(CONCURRENCY)
+        .collect()
+        .await;
+    results.into_iter().collect::<Result<(), ProxyError>>()?;
+    Ok(actual)
+}
+
+/// One change, if it is still right: servers come and go while others are mended.
+async fn mend(inner: &Inner, path: String, route: Option<Route>) -> Result<(), ProxyError> {
+    let (wanted, pending) = wanted_and_pending(inner);
+    if pending.contains(&path) || wanted.get(&path) != route.as_ref() {
+        return Ok(());
+    }
+    info!(route = path, "mending the proxy's table");
+    let change = async {
+        match &route {
+            Some(route) => inner.proxy.add(&path, route).await,
+            None => inner.proxy.remove(&path).await,
+        }
+    };
+    timeout(CHECK_INTERVAL, change).await.unwrap_or(Ok(()))
+}
+
+/// The routes of the hub and of all ready servers, and the paths that are in motion.
+fn wanted_and_pending(inner: &Inner) -> (BTreeMap<String, Route>, BTreeSet<String>) {
+    let root = table::path_of_prefix(inner.settings.urls.base());
+    let mut wanted = BTreeMap::from([(root, Route::of_hub(&inner.settings.connect_url))]);
+    let mut pending = BTreeSet::new();
+    for (name, _, status) in inner.active() {
+        let path = inner.path(&name);
+        match status {
+            ServerStatus::Ready { target, .. } => {
+                wanted.insert(path, Route::of_server(&target, &name.user, &name.server));
+            }
+            _ => {
+                pending.insert(path);
+            }
+        }
+    }
+    (wanted, pending)
+}
+
+/// When people last used their servers, as the proxy saw it.
+async fn save_activity(inner: &Inner, routes: &BTreeMap<String, Route>) {
+    for (name, entry, status) in inner.active() {
+        let seen = routes.get(&inner.path(&name)).filter(|route| route.server() == Some((&name.user, &name.server)));
+        if let (ServerStatus::Ready { .. }, Some(at), Some(row)) =
+            (status, seen.and_then(|route| route.last_activity), entry.row())
+            && let Err(error) = inner.database.touch_server(row, at).await
+        {
+            warn!(user.name = name.user, %error, "activity could not be saved");
+        }
+    }
+}
+
+async fn follow_all(inner: &Arc<Inner>, mut changes: mpsc::UnboundedReceiver<Change>) {
+    while let Some(change) = changes.recv().await {
+        // Each in its own task: one that waits for the proxy holds up no other.
+        tokio::spawn(follow(inner.clone(), change));
+    }
+    // A spawner that has nothing to tell must not end the checks beside it.
+    std::future::pending::<()>().await;
+}
+
+/// A ready server ended or moved. What the change says may be old: the spawner is asked how it is now.
+async fn follow(inner: Arc<Inner>, change: Change) {
+    let Some(entry) = inner.entry(&change.name) else { return };
+    let name = change.name;
+    let ServerStatus::Ready { target, started } = entry.status.borrow().clone() else { return };
+    match inner.spawner.poll(&name, &entry.state()).await {
+        Ok(Health::Stopped { reason }) if inner.begin_stop(&entry) => {
+            info!(user.name = name.user, server.name = name.server, reason, "server ended");
+            launch::stop(inner, name, entry).await;
+        }
+        Ok(Health::Running { address }) if launch::target(&address) != target => {
+            info!(user.name = name.user, server.name = name.server, "server moved");
+            let moved = ServerStatus::Ready { target: launch::target(&address), started };
+            let old = ServerStatus::Ready { target, started };
+            if !entry.status.send_if_modified(|status| *status == old && std::mem::replace(status, moved) == old) {
+                return;
+            }
+            if let Some(row) = entry.row()
+                && let Err(error) = inner.database.save_server_address(row, &address).await
+            {
+                warn!(user.name = name.user, %error, "the new address could not be saved");
+            }
+            if let Err(error) = check_routes(&inner).await {
+                warn!(user.name = name.user, %error, "the route of a moved server is not mended yet");
+            }
+        }
+        _ => {}
+    }
+}

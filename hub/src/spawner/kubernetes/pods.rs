@@ -1,0 +1,82 @@
+//! Creating and deleting of pods: never another Hub's, never another pod than the one that was looked at.
+
+use hub_crds::{config::KubernetesConfig, names::label};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    ResourceExt,
+    api::{DeleteParams, PostParams, Preconditions},
+};
+use std::time::Duration;
+use tracing::info;
+
+use super::{KubernetesSpawner, refusal, retry};
+use crate::spawner::SpawnError;
+
+/// How long a server has to save its work before it is killed.
+const GRACE_SECONDS: u32 = 10;
+const FIRST_LOOK: Duration = Duration::from_millis(100);
+const LONGEST_LOOK: Duration = Duration::from_secs(2);
+
+/// Creates a pod. One of ours that has its name is what an earlier start left, and goes first.
+pub(super) async fn create(spawner: &KubernetesSpawner, pod: &Pod) -> Result<Pod, SpawnError> {
+    let params = PostParams::default();
+    loop {
+        match retry::persist("create a user pod", || spawner.pods.create(&params, pod)).await {
+            Ok(created) => return Ok(created),
+            Err(error) if retry::has_code(&error, 409) => {
+                info!(pod = pod.name_any(), "replacing what an earlier start left");
+                remove(spawner, &pod.name_any()).await?;
+            }
+            Err(error) => return Err(refusal("the pod", error)),
+        }
+    }
+}
+
+/// Deletes a pod and returns when it is gone. `Refused`: the pod of that name is not this Hub's, and was not touched.
+pub(super) async fn remove(spawner: &KubernetesSpawner, name: &str) -> Result<(), SpawnError> {
+    let Some(pod) = get(spawner, name).await? else { return Ok(()) };
+    if !is_ours(&spawner.config, &pod) {
+        return Err(not_ours(&spawner.config, name, &pod));
+    }
+    let uid = pod.metadata.uid.clone();
+    let params = DeleteParams::default()
+        .grace_period(GRACE_SECONDS)
+        .preconditions(Preconditions { uid: uid.clone(), resource_version: None });
+    match retry::persist("delete a user pod", || spawner.pods.delete(name, &params)).await {
+        Ok(_) => {}
+        // It is gone, or another has its name already.
+        Err(error) if retry::has_code(&error, 404) || retry::has_code(&error, 409) => {}
+        Err(error) => return Err(refusal("to delete the pod", error)),
+    }
+    let mut pause = FIRST_LOOK;
+    while get(spawner, name).await?.is_some_and(|pod| pod.metadata.uid == uid) {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_LOOK);
+    }
+    Ok(())
+}
+
+async fn get(spawner: &KubernetesSpawner, name: &str) -> Result<Option<Pod>, SpawnError> {
+    retry::persist("read a user pod", || spawner.pods.get_opt(name))
+        .await
+        .map_err(|error| refusal("to show the pod", error))
+}
+
+/// Name and namespace, not the UID: a Hub that was deleted and applied again is the same to its users.
+fn is_ours(config: &KubernetesConfig, pod: &Pod) -> bool {
+    let labels = pod.labels();
+    labels.get(label::HUB) == Some(&config.hub.name) && labels.get(label::HUB_NAMESPACE) == Some(&config.hub.namespace)
+}
+
+fn not_ours(config: &KubernetesConfig, name: &str, pod: &Pod) -> SpawnError {
+    let labels = pod.labels();
+    let whose = match (labels.get(label::HUB), labels.get(label::HUB_NAMESPACE)) {
+        (Some(hub), Some(namespace)) => format!("belongs to the Hub {hub} in namespace {namespace}"),
+        _ => "was not made by this Hub".to_owned(),
+    };
+    SpawnError::Refused(format!(
+        "pod {name} in namespace {} {whose} and is left alone: delete it, or give this Hub's user pods a namespace of \
+         their own with spec.singleuser.namespace",
+        config.namespace
+    ))
+}

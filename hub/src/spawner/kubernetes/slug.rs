@@ -1,0 +1,186 @@
+//! Names of pods and claims and values of labels, as kubespawner 7 makes them (its `safe` scheme), so that a volume
+//! claim made by kubespawner is found again. Two different servers never get one name: what is not a valid name as it
+//! is carries a hash, and `--` and `---` occur nowhere but where this room puts them.
+
+use sha2::{Digest, Sha256};
+
+/// What a `{user_server}` may have at most: with the prefix of a pod or a claim it stays a DNS label.
+const NAME_MAX: usize = 48;
+/// What a label's value may have at most, and what one with a hash gets.
+const LABEL_MAX: usize = 63;
+const HASHED_LABEL_MAX: usize = 32;
+const HASH_LENGTH: usize = 8;
+
+/// `{user_server}`: the part of a name that says whose server it is. `server` is `""` for the default one.
+pub fn user_server(user: &str, server: &str) -> String {
+    let user_slug = object_slug(user);
+    let server_slug = if server.is_empty() { String::new() } else { object_slug(server) };
+    if user_slug.len() + server_slug.len() + 2 > NAME_MAX {
+        return joined_and_hashed(user, server);
+    }
+    if server.is_empty() { user_slug } else { format!("{user_slug}--{server_slug}") }
+}
+
+/// Name of the pod.
+pub fn pod_name(user: &str, server: &str) -> String {
+    format!("jupyter-{}", user_server(user, server))
+}
+
+/// Name of the volume claim.
+pub fn claim_name(user: &str, server: &str) -> String {
+    format!("claim-{}", user_server(user, server))
+}
+
+/// Value of a label: more is allowed than in a name. `""` stays.
+pub fn label_value(text: &str) -> String {
+    let valid = text.len() <= LABEL_MAX
+        && !text.contains("--")
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.ends_with(|c: char| c.is_ascii_alphanumeric());
+    if text.is_empty() || valid { text.to_owned() } else { stripped_and_hashed(text, HASHED_LABEL_MAX) }
+}
+
+fn object_slug(name: &str) -> String {
+    let valid = name.len() <= NAME_MAX
+        && !name.contains("--")
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && !name.ends_with('-');
+    if valid { name.to_owned() } else { stripped_and_hashed(name, NAME_MAX) }
+}
+
+/// `{safe part}---{hash}` in `max` characters.
+fn stripped_and_hashed(name: &str, max: usize) -> String {
+    let digest = hex::encode(Sha256::digest(name));
+    format!("{}---{}", safe_part(name, max - HASH_LENGTH - 3), &digest[..HASH_LENGTH])
+}
+
+/// `{user}--{server}---{hash}`: both parts cut, one hash over both. No UTF-8 text has the byte 0xFF, so that no two
+/// pairs are hashed as the same bytes.
+fn joined_and_hashed(user: &str, server: &str) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(user);
+    hasher.update([0xff]);
+    hasher.update(server);
+    let digest = hex::encode(hasher.finalize());
+    let each = (NAME_MAX - HASH_LENGTH - 1) / 2 - 2;
+    format!("{}--{}---{}", safe_part(user, each), safe_part(server, each), &digest[..HASH_LENGTH])
+}
+
+/// What of a name can stand in a DNS label: lower-case letters and digits, each run of anything else as one hyphen.
+/// Never empty, and it starts with a letter.
+fn safe_part(name: &str, max: usize) -> String {
+    let mut safe = String::new();
+    for c in name.to_lowercase().chars() {
+        if c.is_ascii_lowercase() || c.is_ascii_digit() {
+            safe.push(c);
+        } else if !safe.is_empty() && !safe.ends_with('-') {
+            safe.push('-');
+        }
+    }
+    safe.truncate(max);
+    let safe = safe.trim_end_matches('-');
+    match safe.chars().next() {
+        None => "x".to_owned(),
+        Some(first) if first.is_ascii_lowercase() => safe.to_owned(),
+        Some(_) => format!("x-{}", &safe[..safe.len().min(max - 2)]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    /// What kubespawner 7.1.0 itself answers to these pairs of user and server.
+    #[test]
+    fn names_are_those_of_kubespawner() {
+        let vectors = [
+            ("alice", "", "alice"),
+            ("alice", "s1", "alice--s1"),
+            ("user@example.com", "", "user-example-com---b4c9a289"),
+            ("user@example.com", "s1", "user-example-com---b4c9a289--s1"),
+            ("User", "", "user---b512d97e"),
+            ("1abc", "", "x-1abc---57cb980e"),
+            ("a", "", "a"),
+            ("a-", "", "a---9baf4407"),
+            ("-x", "", "x---a4209624"),
+            (".hidden", "", "hidden---16924190"),
+            ("a--b", "", "a-b---90827a2e"),
+            ("alice---b", "", "alice-b---ff45348a"),
+            ("a-b", "c", "a-b--c"),
+            ("a", "b-c", "a--b-c"),
+            ("A", "", "a---559aead0"),
+            ("ünïcode", "", "n-code---b8be8967"),
+            ("İstanbul", "", "i-stanbul---24ec8f72"),
+            ("\u{212a}", "", "k---86be9a55"),
+            ("😀", "", "x---f0443a34"),
+            ("a%2fb", "", "a-2fb---126463b0"),
+            ("a b", "", "a-b---c8687a08"),
+            ("..", "", "x---5ec1f7e7"),
+            (&"a".repeat(46), "", &"a".repeat(46)),
+            (&"a".repeat(47), "", "aaaaaaaaaaaaaaaaa--x---b191b19d"),
+            (&"a".repeat(300), "", "aaaaaaaaaaaaaaaaa--x---394d7cdd"),
+            (&"1".repeat(60), "", "x-111111111111111--x---dc5154ba"),
+            (&format!("1{}", "-b".repeat(30)), "", "x-1-b-b-b-b-b-b-b--x---72a5d730"),
+            ("alice", &"s".repeat(30), &format!("alice--{}", "s".repeat(30))),
+            (&format!("{}-y", "x".repeat(18)), &"z".repeat(30), "xxxxxxxxxxxxxxxxx--zzzzzzzzzzzzzzzzz---0ef3a2b9"),
+        ];
+        for (user, server, expected) in vectors {
+            assert_eq!(user_server(user, server), expected, "{user:?} {server:?}");
+        }
+        assert_eq!(pod_name("alice", "s1"), "jupyter-alice--s1");
+        assert_eq!(claim_name("alice", ""), "claim-alice");
+    }
+
+    #[test]
+    fn label_values_are_those_of_kubespawner() {
+        let vectors = [
+            ("", ""),
+            ("User", "User"),
+            ("1abc", "1abc"),
+            ("a_b.c", "a_b.c"),
+            ("user@example.com", "user-example-com---b4c9a289"),
+            ("-x", "x---a4209624"),
+            ("a--b", "a-b---90827a2e"),
+            (&"x".repeat(63), &"x".repeat(63)),
+            (&"x".repeat(64), "xxxxxxxxxxxxxxxxxxxxx---7ce10097"),
+            ("ünï", "n---e975a529"),
+        ];
+        for (text, expected) in vectors {
+            assert_eq!(label_value(text), expected, "{text:?}");
+        }
+    }
+
+    /// Names that look alike are where kubespawner once gave one user another's volume (CVE-2020-15110): all short texts
+    /// over the characters that matter, as users and as servers.
+    #[test]
+    fn no_two_servers_share_a_name() {
+        let letters = ["a", "b", "A", "-", "1", ".", "@"];
+        let mut users: Vec<String> = vec![String::new()];
+        let mut from = 0;
+        for _ in 0..4 {
+            let to = users.len();
+            for index in from..to {
+                for letter in letters {
+                    users.push(format!("{}{letter}", users[index]));
+                }
+            }
+            from = to;
+        }
+        let servers = ["", "a", "b", "a-b", "b-a", "a1", &"a".repeat(30)];
+        let long = format!("{}-", "a".repeat(45));
+        let mut seen: HashMap<String, (String, &str)> = HashMap::new();
+        for user in users.iter().skip(1).flat_map(|user| [user.clone(), format!("{long}{user}")]) {
+            for server in servers {
+                let name = user_server(&user, server);
+                assert!(name.len() <= NAME_MAX && name.starts_with(|c: char| c.is_ascii_lowercase()), "{name}");
+                assert!(name.ends_with(|c: char| c.is_ascii_alphanumeric()), "{name}");
+                if let Some(other) = seen.insert(name.clone(), (user.clone(), server)) {
+                    panic!("{other:?} and {:?} are both {name}", (user, server));
+                }
+            }
+        }
+    }
+}
