@@ -65,7 +65,7 @@ fn set_cookie_is_written_as_tornado_writes_it() {
     let login = SetCookie::new(LOGIN, GOLDEN, "/hub/").expires(NOW + 30 * DAY).http_only().secure(true);
     assert_eq!(
         login.to_string(),
-        format!("{LOGIN}={GOLDEN}; expires=Wed, 23 Dec 2026 12:12:29 GMT; HttpOnly; Path=/hub/; Secure")
+        format!("{LOGIN}={GOLDEN}; expires=Wed, 23 Dec 2026 13:32:29 GMT; HttpOnly; Path=/hub/; Secure")
     );
     assert_eq!(
         SetCookie::new(LOGIN, "2|4:YQ==|x", "/hub/").to_string(),
@@ -75,7 +75,7 @@ fn set_cookie_is_written_as_tornado_writes_it() {
         SetCookie::new("_xsrf", "abc", "/hub/").max_age(3600).to_string(),
         "_xsrf=abc; Max-Age=3600; Path=/hub/"
     );
-    assert_eq!(SetCookie::clear("x", "/", NOW).to_string(), "x=\"\"; expires=Sun, 23 Nov 2025 12:12:29 GMT; Path=/");
+    assert_eq!(SetCookie::clear("x", "/", NOW).to_string(), "x=\"\"; expires=Sun, 23 Nov 2025 13:32:29 GMT; Path=/");
 }
 
 #[test]
