@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 
 use crate::{places::Places, program::Program, progress::Log};
@@ -30,7 +30,8 @@ pub(crate) async fn build_binaries(places: &Places, build: &Build, log: &Log) ->
     if let Some(target) = &build.target {
         cargo = cargo.args(["--target", target]);
     }
-    let messages = cargo.output_logged(log).await?;
+    let messages =
+        cargo.output_logged(log).await.map_err(|error| errors_alone(log).map_or(error, |errors| anyhow!(errors)))?;
     let mut binaries = BTreeMap::new();
     for line in messages.lines() {
         let message: Message = serde_json::from_str(line).context("failed to read what cargo says of an artifact")?;
@@ -39,6 +40,13 @@ pub(crate) async fn build_binaries(places: &Places, build: &Build, log: &Log) ->
         }
     }
     Ok(binaries)
+}
+
+/// What the compiler called an error, without the warnings around it.
+fn errors_alone(log: &Log) -> Option<String> {
+    let words = std::fs::read_to_string(log.path()).ok()?;
+    let errors: Vec<&str> = words.split("\n\n").filter(|block| block.starts_with("error")).collect();
+    (!errors.is_empty()).then(|| format!("failed to build the workspace's binaries\n\n{}", errors.join("\n\n")))
 }
 
 /// The part of cargo's JSON messages that tells where a binary lies.

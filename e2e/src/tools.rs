@@ -65,18 +65,11 @@ impl Tool {
     }
 
     fn command(&self, places: &Places) -> Program {
-        let [major, minor, _] = KUBERNETES.split('.').collect::<Vec<_>>()[..] else {
-            unreachable!("a version has three parts")
-        };
-        let version = "k8s.io/component-base/version";
-        let flags = format!(
-            "-s -w -X {version}.gitVersion=v{KUBERNETES} -X {version}.gitMajor={major} -X {version}.gitMinor={minor}"
-        );
         let go = Program::new("go").dir(places.source("tools").join(self.module)).env("CGO_ENABLED", "0").args([
             "build",
             "-trimpath",
             "-ldflags",
-            &flags,
+            &linker_flags(),
             "-o",
         ]);
         match self.programs {
@@ -89,8 +82,20 @@ impl Tool {
 
     fn key(&self, places: &Places) -> Result<String> {
         let module = places.source("tools").join(self.module);
-        Ok(Key::default().text(KUBERNETES).files(&module.join("go.mod"))?.files(&module.join("go.sum"))?.finish())
+        Ok(Key::default().text(&linker_flags()).files(&module.join("go.mod"))?.files(&module.join("go.sum"))?.finish())
     }
+}
+
+/// Versions that the programs do not find in their modules: their own, and the one that `helm template` assumes.
+fn linker_flags() -> String {
+    let minor = KUBERNETES.split('.').nth(1).unwrap_or_default();
+    let component = "k8s.io/component-base/version";
+    let mut flags = format!("-s -w -X {component}.gitVersion=v{KUBERNETES}");
+    for package in [component, "helm.sh/helm/v3/pkg/chartutil", "helm.sh/helm/v3/pkg/lint/rules"] {
+        let prefix = if package == component { "git" } else { "k8sVersion" };
+        flags += &format!(" -X {package}.{prefix}Major=1 -X {package}.{prefix}Minor={minor}");
+    }
+    flags
 }
 
 /// The key of every program of the node.
