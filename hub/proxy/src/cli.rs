@@ -23,8 +23,8 @@ Examples:
     curl -X POST -H \"Authorization: token $CONFIGPROXY_AUTH_TOKEN\" \\
          -d '{\"target\": \"http://127.0.0.1:8888\"}' http://127.0.0.1:8001/api/routes/user/alice
 
-The TLS options of configurable-http-proxy (--ssl-*, --api-ssl-*, --client-ssl-*, --insecure, --redirect-*) and
---storage-backend are known and refused for now.
+configurable-http-proxy's options for TLS (--ssl-*, --api-ssl-*, --client-ssl-*, --insecure, --redirect-*) and
+--storage-backend are known, and refused for now.
 
 On SIGTERM or SIGINT it stops accepting, lets requests finish for --grace-period seconds and exits with status 0
 (configurable-http-proxy exits at once with status 2).";
@@ -39,7 +39,7 @@ enum LogLevel {
 
 /// A reverse proxy whose routes are set over a REST API; a drop-in for configurable-http-proxy
 #[derive(Debug, Parser)]
-#[command(name = "hub-proxy", version, after_help = EXAMPLES)]
+#[command(name = "hub-proxy", version, after_help = EXAMPLES, args_override_self = true)]
 pub struct Cli {
     /// Address to serve on; `*` or nothing means all
     #[arg(long, default_value = "", hide_default_value = true, conflicts_with = "socket")]
@@ -361,6 +361,7 @@ mod tests {
     fn options_reach_the_configuration() {
         let config = config(&[
             "--ip=*",
+            "--port=8000",
             "--port=80",
             "--api-ip=0.0.0.0",
             "--no-x-forward",
