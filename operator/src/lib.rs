@@ -1,1 +1,25 @@
-//! Filled in by the commits that follow.
+//! The operator: keeps what each `Hub` asks for, and says in its status how it stands.
+//!
+//! ```text
+//! watches -> queue -> dereference -> validate -> build -> apply -> status
+//!                     (reads)        (pure)      (pure)   (writes) (one patch)
+//! ```
+
+pub mod conditions;
+pub mod controller;
+pub mod events;
+pub mod finalizer;
+pub mod lease;
+pub mod metrics;
+pub mod requests;
+pub mod run;
+pub mod secrets;
+pub mod serve;
+pub mod stored;
+pub mod stores;
+pub mod watch;
+
+#[cfg(test)]
+pub(crate) mod fixtures;
+
+pub use run::{RunArgs, run};

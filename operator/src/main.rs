@@ -1,1 +1,43 @@
-fn main() {}
+//! The command line of the operator.
+
+use clap::{Parser, Subcommand};
+use hub_operator::RunArgs;
+use tracing_subscriber::EnvFilter;
+
+/// Runs Hubs (jupyter.rs/v1alpha1) on Kubernetes
+#[derive(Parser)]
+#[command(version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  hub-operator run                               in a pod, for all namespaces
+  hub-operator run --watch-namespaces team-a     for one namespace: needs Roles in it only
+  KUBECONFIG=~/.kube/config hub-operator run --bind 127.0.0.1:8080
+                                                 on this machine, against the kubeconfig's cluster
+  hub-operator crd | kubectl apply -f -          installs the Hub resource";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Watch Hubs and keep what they ask for, until SIGTERM
+    Run(Box<RunArgs>),
+    /// Print the CustomResourceDefinition
+    Crd,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Run(args) => {
+            let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+            tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+            hub_operator::run(*args).await
+        }
+        Command::Crd => {
+            print!("{}", hub_crds::crd_yaml()?);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The hub's settings file. It holds no secret, only the names of the files that do.
+
+use std::path::PathBuf;
+
+use hub_crds::{
+    config::{HubConfig, HubIdentity, KubernetesConfig, ProxyConnection},
+    names::{child, label_value, path, port, secret_key},
+};
+use k8s_openapi::api::core::v1::ConfigMap;
+use sha2::{Digest, Sha256};
+
+use super::{ValidatedHub, hub_url, owned_meta};
+
+pub(super) fn build_config_map(hub: &ValidatedHub) -> ConfigMap {
+    let text = serde_yaml::to_string(&hub_config(hub)).expect("the settings are maps with text keys");
+    ConfigMap {
+        metadata: owned_meta(hub, child::hub(&hub.name), label_value::HUB),
+        data: Some([(path::CONFIG_FILE.to_owned(), text)].into()),
+        ..ConfigMap::default()
+    }
+}
+
+/// Changes when the settings do; on the hub's pod template it rolls the pod.
+pub(super) fn checksum(config_map: &ConfigMap) -> String {
+    let mut digest = Sha256::new();
+    for (name, text) in config_map.data.iter().flatten() {
+        digest.update(name.len().to_be_bytes());
+        digest.update(name);
+        digest.update(text);
+    }
+    hex::encode(digest.finalize())
+}
+
+fn hub_config(hub: &ValidatedHub) -> HubConfig {
+    HubConfig {
+        base_url: hub.base_url.clone(),
+        public_url: hub.public_url.clone(),
+        bind: format!("0.0.0.0:{}", port::HUB),
+        connect_url: hub_url(hub),
+        https: hub.https,
+        database_file: PathBuf::from(path::DATABASE_FILE),
+        cookie_secret_file: PathBuf::from(path::COOKIE_DIR).join(secret_key::COOKIE_SECRET),
+        proxy: ProxyConnection {
+            api_url: format!("http://{}.{}:{}", child::proxy_api(&hub.name), hub.namespace, port::PROXY_API),
+            token_file: PathBuf::from(path::PROXY_DIR).join(secret_key::PROXY_TOKEN),
+        },
+        auth: hub.auth.clone(),
+        kubernetes: Some(KubernetesConfig {
+            hub: HubIdentity { name: hub.name.clone(), namespace: hub.namespace.clone(), uid: hub.uid.clone() },
+            namespace: hub.user_namespace.clone(),
+            singleuser: hub.singleuser.clone(),
+        }),
+    }
+}

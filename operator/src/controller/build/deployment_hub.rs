@@ -1,0 +1,138 @@
+//! The hub's Deployment.
+
+use hub_crds::names::{CONFIG_CHECKSUM_ANNOTATION, child, label_value, path, port, secret_key};
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy},
+        core::v1::{
+            ConfigMap, ConfigMapVolumeSource, Container, KeyToPath, PersistentVolumeClaimVolumeSource, PodSpec,
+            PodTemplateSpec, ProjectedVolumeSource, SecretProjection, Volume, VolumeMount, VolumeProjection,
+        },
+    },
+    apimachinery::pkg::apis::meta::v1::LabelSelector,
+};
+
+use super::{ValidatedHub, config_map, owned_meta, pod, selector};
+
+/// Seconds that a hub has to end: it holds nothing that would take long.
+const GRACE_SECONDS: i64 = 5;
+
+pub(super) fn build_hub_deployment(hub: &ValidatedHub, config_map: &ConfigMap) -> Deployment {
+    let mut template = build_template(hub);
+    let checksum = config_map::checksum(config_map);
+    template.metadata.get_or_insert_default().annotations =
+        Some([(CONFIG_CHECKSUM_ANNOTATION.to_owned(), checksum)].into());
+    Deployment {
+        metadata: owned_meta(hub, child::hub(&hub.name), label_value::HUB),
+        spec: Some(DeploymentSpec {
+            replicas: Some(1),
+            // One SQLite file, one hub.
+            strategy: Some(DeploymentStrategy { type_: Some("Recreate".to_owned()), rolling_update: None }),
+            selector: LabelSelector { match_labels: Some(selector(hub, label_value::HUB)), ..LabelSelector::default() },
+            revision_history_limit: Some(3),
+            template,
+            ..DeploymentSpec::default()
+        }),
+        ..Deployment::default()
+    }
+}
+
+fn build_template(hub: &ValidatedHub) -> PodTemplateSpec {
+    let spec = PodSpec {
+        service_account_name: Some(child::hub(&hub.name)),
+        automount_service_account_token: Some(true),
+        termination_grace_period_seconds: Some(GRACE_SECONDS),
+        containers: vec![build_container(hub)],
+        volumes: Some(build_volumes(hub)),
+        ..PodSpec::default()
+    };
+    pod::template(hub, label_value::HUB, &hub.hub, spec)
+}
+
+fn build_container(hub: &ValidatedHub) -> Container {
+    let health = format!("{}hub/health", hub.base_url);
+    Container {
+        name: label_value::HUB.to_owned(),
+        image: Some(hub.hub.image.clone()),
+        image_pull_policy: hub.hub.image_pull_policy.clone(),
+        args: Some(vec![
+            "serve".to_owned(),
+            "--config".to_owned(),
+            format!("{}/{}", path::CONFIG_DIR, path::CONFIG_FILE),
+        ]),
+        env: Some(hub.hub.extra_env.clone()).filter(|env| !env.is_empty()),
+        ports: Some(vec![pod::container_port(port::HUB_NAME, port::HUB)]),
+        resources: Some(hub.hub.resources.clone()),
+        security_context: Some(pod::container_security()),
+        startup_probe: Some(pod::http_probe(health.clone(), port::HUB_NAME, 1, 120)),
+        liveness_probe: Some(pod::http_probe(health.clone(), port::HUB_NAME, 10, 3)),
+        readiness_probe: Some(pod::http_probe(health, port::HUB_NAME, 1, 3)),
+        volume_mounts: Some(build_mounts(hub)),
+        ..Container::default()
+    }
+}
+
+fn build_mounts(hub: &ValidatedHub) -> Vec<VolumeMount> {
+    let mut mounts = vec![
+        pod::read_only_mount("config", path::CONFIG_DIR),
+        pod::read_only_mount("cookie-secret", path::COOKIE_DIR),
+        pod::read_only_mount("proxy-token", path::PROXY_DIR),
+        pod::mount("data", path::DATA_DIR),
+        pod::mount("tmp", "/tmp"),
+    ];
+    if !hub.secrets.login_tokens.is_empty() {
+        mounts.push(pod::read_only_mount("login-tokens", path::LOGIN_TOKENS_DIR));
+    }
+    if hub.secrets.dummy_password.is_some() {
+        mounts.push(pod::read_only_mount("dummy-password", path::DUMMY_DIR));
+    }
+    mounts
+}
+
+fn build_volumes(hub: &ValidatedHub) -> Vec<Volume> {
+    let mut volumes = vec![
+        Volume {
+            name: "config".to_owned(),
+            config_map: Some(ConfigMapVolumeSource { name: child::hub(&hub.name), ..ConfigMapVolumeSource::default() }),
+            ..Volume::default()
+        },
+        pod::secret_volume("cookie-secret", &hub.secrets.cookie_secret, secret_key::COOKIE_SECRET),
+        pod::secret_volume("proxy-token", &hub.secrets.proxy_token, secret_key::PROXY_TOKEN),
+        Volume {
+            name: "data".to_owned(),
+            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                claim_name: child::database_claim(&hub.name),
+                read_only: None,
+            }),
+            ..Volume::default()
+        },
+        pod::scratch_volume("tmp"),
+    ];
+    if !hub.secrets.login_tokens.is_empty() {
+        volumes.push(login_tokens_volume(hub));
+    }
+    if let Some(password) = &hub.secrets.dummy_password {
+        volumes.push(pod::secret_volume("dummy-password", password, secret_key::DUMMY_PASSWORD));
+    }
+    volumes
+}
+
+/// One directory with a file for each user, from the Secrets that hold their tokens.
+fn login_tokens_volume(hub: &ValidatedHub) -> Volume {
+    let sources = hub.secrets.login_tokens.iter().map(|(user, secret)| VolumeProjection {
+        secret: Some(SecretProjection {
+            name: secret.name.clone(),
+            items: Some(vec![KeyToPath { key: secret.key.clone(), path: user.clone(), mode: None }]),
+            optional: None,
+        }),
+        ..VolumeProjection::default()
+    });
+    Volume {
+        name: "login-tokens".to_owned(),
+        projected: Some(ProjectedVolumeSource {
+            default_mode: Some(pod::SECRET_MODE),
+            sources: Some(sources.collect()),
+        }),
+        ..Volume::default()
+    }
+}

@@ -1,0 +1,271 @@
+//! Judges a Hub: pure. What the API server's rules cannot see is checked here: open objects, values of Secrets, and
+//! what must hold between fields. Every message names the field or the key, and the remedy.
+
+mod auth;
+mod open;
+mod restricted;
+
+use hub_crds::{
+    DatabaseVolume, HttpsType, HubSpec, ImagePullPolicy, PodPlacement, ProxyImplementation, Resources,
+    names::{HUB_NAME_MAX, child, secret_key},
+};
+use hub_crds::{SecretKeyRef, status::reason};
+use k8s_openapi::{
+    api::core::v1::{Affinity, ResourceRequirements, TopologySpreadConstraint},
+    apimachinery::pkg::api::resource::Quantity,
+};
+
+use super::{
+    quantity,
+    types::{Found, Images, PodSettings, SecretSources, ValidatedHub},
+};
+use crate::secrets::{Content, Step, next_step};
+use open::{parse, parse_all};
+
+/// Why a Hub cannot be made as it is asked for.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum Error {
+    #[error("{}", .0.join("; "))]
+    Invalid(Vec<String>),
+    #[error("Secret {name} does not exist in this namespace: create it with the key {key}, or remove {field}")]
+    SecretMissing { field: String, name: String, key: String },
+    #[error("Secret {name}: {message}")]
+    SecretInvalid { name: String, message: String },
+    #[error(
+        "Secret {name} is gone and with it the value that this Hub has used. Restore it from a backup, or accept that everyone \
+         has to log in again: create it yourself with new values, or name another in spec"
+    )]
+    SecretLost { name: String },
+    #[error("Secret {name} exists and was not made for this Hub: delete or rename it, or name it in spec.security")]
+    Conflict { name: String },
+}
+
+impl Error {
+    /// Reason of the condition that tells of it.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => reason::INVALID,
+            Self::SecretMissing { .. } => reason::SECRET_MISSING,
+            Self::SecretInvalid { .. } => reason::SECRET_INVALID,
+            Self::SecretLost { .. } => reason::SECRET_LOST,
+            Self::Conflict { .. } => reason::CONFLICT,
+        }
+    }
+
+    /// Whether it is the secrets that are wrong.
+    pub fn is_about_secrets(&self) -> bool {
+        !matches!(self, Self::Invalid(_))
+    }
+}
+
+/// What is wrong with a spec, gathered so that one look shows all of it.
+type Problems = Vec<String>;
+
+/// Judges what was found.
+pub fn validate(found: &Found, images: &Images) -> Result<ValidatedHub, Error> {
+    let mut problems = Problems::new();
+    let spec = &found.spec;
+    check_name(&found.name, &mut problems);
+    let https = check_https(spec, &mut problems);
+    let proxy_image = match spec.proxy.implementation {
+        ProxyImplementation::HubProxy => &images.hub_proxy,
+        ProxyImplementation::ConfigurableHttpProxy => &images.configurable_http_proxy,
+    };
+    let hub = pod_settings("spec.hub", &spec.hub.pod, &images.hub, &mut problems);
+    let proxy = pod_settings("spec.proxy", &spec.proxy.pod, proxy_image, &mut problems);
+    open::check_singleuser(&spec.singleuser, &mut problems);
+    let (auth, login_tokens, dummy_password) = auth::check(found, &mut problems);
+    if !problems.is_empty() {
+        return Err(Error::Invalid(problems));
+    }
+    let secrets = SecretSources {
+        cookie_secret: source(
+            spec.security.cookie_secret.secret_ref.as_ref(),
+            child::cookie_secret(&found.name),
+            secret_key::COOKIE_SECRET,
+        ),
+        proxy_token: source(
+            spec.security.proxy_auth_token.secret_ref.as_ref(),
+            child::proxy_token(&found.name),
+            secret_key::PROXY_TOKEN,
+        ),
+        dummy_password,
+        login_tokens,
+    };
+    check_records(found)?;
+    check_references(found)?;
+    Ok(ValidatedHub {
+        name: found.name.clone(),
+        namespace: found.namespace.clone(),
+        uid: found.uid.clone(),
+        paused: spec.paused,
+        base_url: spec.base_url.clone(),
+        public_url: spec.public_url.clone(),
+        https,
+        hub,
+        proxy,
+        proxy_implementation: spec.proxy.implementation,
+        proxy_service: spec.proxy.service.clone(),
+        proxy_replicas: 1,
+        database: database(found),
+        secrets,
+        records: found.records.iter().map(|(record, _)| record.clone()).collect(),
+        auth,
+        singleuser: spec.singleuser.clone(),
+        user_namespace: spec.singleuser.namespace.clone().unwrap_or_else(|| found.namespace.clone()),
+        network_policy: spec.network_policy.enabled,
+    })
+}
+
+/// The API server refuses such names too; a Hub that is older than the rule may have one.
+fn check_name(name: &str, problems: &mut Problems) {
+    if name.len() > HUB_NAME_MAX || name.contains('.') {
+        problems.push(format!(
+            "metadata.name must be at most {HUB_NAME_MAX} characters without dots: the names of Services are made from it"
+        ));
+    }
+}
+
+fn check_https(spec: &HubSpec, problems: &mut Problems) -> HttpsType {
+    match &spec.https {
+        Some(https) if https.https_type == HttpsType::None && !https.allow_insecure => problems.push(
+            "spec.https.type 'none' sends passwords and tokens in the clear: set spec.https.allowInsecure: true or use type 'external'"
+                .to_owned(),
+        ),
+        Some(https) => return https.https_type,
+        None => problems.push("spec.https is required: set spec.https.type to 'external' or to 'none' with allowInsecure: true".to_owned()),
+    }
+    HttpsType::None
+}
+
+/// A claim can only grow: one that was taken up again may be larger than the spec says.
+fn database(found: &Found) -> DatabaseVolume {
+    let mut volume = found.spec.database.pvc.clone();
+    let requests = found.claim.as_ref().and_then(|claim| claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref());
+    if let Some(has) = requests.and_then(|requests| requests.get("storage"))
+        && quantity::parse(&has.0) > quantity::parse(&volume.storage.to_string())
+    {
+        volume.storage = hub_crds::Amount::new(&has.0);
+    }
+    volume
+}
+
+fn source(given: Option<&SecretKeyRef>, record: String, key: &str) -> SecretKeyRef {
+    given.cloned().unwrap_or_else(|| SecretKeyRef { name: record, key: key.to_owned() })
+}
+
+/// The Secrets of record are there or may be made, and hold what they should.
+fn check_records(found: &Found) -> Result<(), Error> {
+    let holder = crate::secrets::Holder {
+        labels: super::types::own_labels(&found.name, &found.namespace),
+        name: found.name.clone(),
+        namespace: found.namespace.clone(),
+        uid: found.uid.clone(),
+    };
+    for (record, known) in &found.records {
+        let name = record.name.clone();
+        let is_alive = |uid: &str| found.alive.iter().any(|alive| alive == uid);
+        match next_step(record, &holder, known, is_alive) {
+            Step::Conflict => return Err(Error::Conflict { name }),
+            Step::Lost => return Err(Error::SecretLost { name }),
+            _ => {}
+        }
+        let Some(data) = known.live.as_ref().and_then(|secret| secret.data.as_ref()) else { continue };
+        for key in &record.keys {
+            let value = data.get(key).map(|value| value.0.as_slice());
+            // A user without a token gets one; the other values are never made twice.
+            if value.is_none() && record.content == Content::LoginTokens {
+                continue;
+            }
+            record.content.check(value.unwrap_or_default()).map_err(|message| Error::SecretInvalid {
+                name: name.clone(),
+                message: format!("the value of {key} {message}: restore it from a backup"),
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The Secrets that the spec refers to exist and hold what they should.
+fn check_references(found: &Found) -> Result<(), Error> {
+    let security = &found.spec.security;
+    let auth = found.spec.auth.as_ref();
+    let fixed = [
+        ("spec.security.cookieSecret.secretRef", security.cookie_secret.secret_ref.as_ref(), Content::CookieSecret),
+        ("spec.security.proxyAuthToken.secretRef", security.proxy_auth_token.secret_ref.as_ref(), Content::ProxyToken),
+    ];
+    for (field, reference, content) in fixed {
+        if let Some(reference) = reference {
+            check_reference(found, field, reference, |value| content.check(value))?;
+        }
+    }
+    let users = auth.and_then(|auth| auth.token.as_ref()).map(|token| token.users.as_slice()).unwrap_or_default();
+    for user in users {
+        if let Some(reference) = &user.token_secret_ref {
+            let field = format!("spec.auth.token.users[{}].tokenSecretRef", user.name);
+            check_reference(found, &field, reference, |value| Content::LoginTokens.check(value))?;
+        }
+    }
+    if let Some(reference) = auth.and_then(|auth| auth.dummy.as_ref()?.password_secret_ref.as_ref()) {
+        let is_there = |value: &[u8]| if value.is_empty() { Err("must not be empty") } else { Ok(()) };
+        check_reference(found, "spec.auth.dummy.passwordSecretRef", reference, is_there)?;
+    }
+    Ok(())
+}
+
+fn check_reference(
+    found: &Found,
+    field: &str,
+    reference: &SecretKeyRef,
+    check: impl Fn(&[u8]) -> Result<(), &'static str>,
+) -> Result<(), Error> {
+    let SecretKeyRef { name, key } = reference.clone();
+    let Some(secret) = found.referenced.get(&name) else {
+        return Err(Error::SecretMissing { field: field.to_owned(), name, key });
+    };
+    let Some(value) = secret.data.as_ref().and_then(|data| data.get(&key)) else {
+        let message = format!("the key {key} that {field} names is missing: add it");
+        return Err(Error::SecretInvalid { name, message });
+    };
+    check(&value.0).map_err(|message| Error::SecretInvalid {
+        name,
+        message: format!("the value of {key}, which {field} names, {message}"),
+    })
+}
+
+fn pod_settings(path: &str, pod: &PodPlacement, image: &str, problems: &mut Problems) -> PodSettings {
+    PodSettings {
+        image: pod.image.clone().unwrap_or_else(|| image.to_owned()),
+        image_pull_policy: pod.image_pull_policy.map(ImagePullPolicy::as_str).map(str::to_owned),
+        image_pull_secrets: pod.image_pull_secrets.clone(),
+        resources: resources(&pod.resources),
+        node_selector: pod.node_selector.clone(),
+        tolerations: pod.tolerations.clone(),
+        affinity: pod
+            .affinity
+            .as_ref()
+            .and_then(|value| parse::<Affinity>(&format!("{path}.affinity"), value, problems)),
+        topology_spread_constraints: parse_all::<TopologySpreadConstraint>(
+            &format!("{path}.topologySpreadConstraints"),
+            &pod.topology_spread_constraints,
+            problems,
+        ),
+        priority_class_name: pod.priority_class_name.clone(),
+        extra_env: pod.extra_env.clone(),
+    }
+}
+
+fn resources(resources: &Resources) -> ResourceRequirements {
+    let amounts = |amounts: &hub_crds::Amounts| {
+        let amounts = amounts.iter().map(|(name, amount)| (name.clone(), amount.to_quantity()));
+        Some(amounts.collect::<std::collections::BTreeMap<String, Quantity>>()).filter(|amounts| !amounts.is_empty())
+    };
+    ResourceRequirements {
+        requests: amounts(&resources.requests),
+        limits: amounts(&resources.limits),
+        ..ResourceRequirements::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

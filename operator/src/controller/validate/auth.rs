@@ -1,0 +1,61 @@
+//! Who may log in, and how: the hub's own settings, and where the tokens and passwords are.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use hub_crds::{
+    Auth, DummyAuth, SecretKeyRef, TokenAuth,
+    config::{AuthConfig, AuthenticatorConfig, TokenLogin},
+    names::{child, path, secret_key},
+};
+
+use super::{Found, Problems};
+
+/// The authenticator's settings, each token user's Secret, and the shared password's.
+pub(super) type Checked = (AuthConfig, BTreeMap<String, SecretKeyRef>, Option<SecretKeyRef>);
+
+pub(super) fn check(found: &Found, problems: &mut Problems) -> Checked {
+    let auth = found.spec.auth.clone().unwrap_or_default();
+    let (authenticator, tokens, password) = match (&auth.token, &auth.dummy) {
+        (Some(token), None) => token_login(token, &found.name),
+        (None, Some(dummy)) => dummy_login(dummy),
+        _ => {
+            problems.push("spec.auth needs exactly one of token and dummy".to_owned());
+            dummy_login(&DummyAuth::default())
+        }
+    };
+    (settings(authenticator, auth), tokens, password)
+}
+
+fn settings(authenticator: AuthenticatorConfig, auth: Auth) -> AuthConfig {
+    AuthConfig {
+        authenticator,
+        allow_all: auth.allow_all,
+        allowed_users: auth.allowed_users,
+        blocked_users: auth.blocked_users,
+        admin_users: auth.admin_users,
+    }
+}
+
+fn token_login(
+    token: &TokenAuth,
+    hub: &str,
+) -> (AuthenticatorConfig, BTreeMap<String, SecretKeyRef>, Option<SecretKeyRef>) {
+    let record = child::login_tokens(hub);
+    let secrets = token.users.iter().map(|user| {
+        let generated = || SecretKeyRef { name: record.clone(), key: user.name.clone() };
+        (user.name.clone(), user.token_secret_ref.clone().unwrap_or_else(generated))
+    });
+    let users = token.users.iter().map(|user| TokenLogin { name: user.name.clone(), admin: user.admin });
+    let config = AuthenticatorConfig::Token {
+        users: users.collect(),
+        tokens_dir: PathBuf::from(path::LOGIN_TOKENS_DIR),
+        log: token.log,
+    };
+    (config, secrets.collect(), None)
+}
+
+fn dummy_login(dummy: &DummyAuth) -> (AuthenticatorConfig, BTreeMap<String, SecretKeyRef>, Option<SecretKeyRef>) {
+    let reference = dummy.password_secret_ref.clone();
+    let password_file = reference.as_ref().map(|_| PathBuf::from(path::DUMMY_DIR).join(secret_key::DUMMY_PASSWORD));
+    (AuthenticatorConfig::Dummy { password_file }, BTreeMap::new(), reference)
+}

@@ -1,0 +1,113 @@
+//! Parts of the spec that are objects of Kubernetes' own API, open in our schema: parsed here, so that a typing error
+//! is a message with the field's path and not a field that does nothing.
+
+use hub_crds::{ExtraResources, SingleUser};
+use k8s_openapi::api::core::v1::{Affinity, Container, PodSpec, PodTemplateSpec, Volume, VolumeMount};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::{Problems, restricted};
+
+/// Parses one open object; what is wrong is added to the problems with its path.
+pub(super) fn parse<T: DeserializeOwned + Serialize>(path: &str, value: &Value, problems: &mut Problems) -> Option<T> {
+    let parsed: T = match serde_path_to_error::deserialize(value) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            let field = match error.path().to_string() {
+                inner if inner == "." => path.to_owned(),
+                inner => format!("{path}.{inner}"),
+            };
+            problems.push(format!("{field}: {}", error.inner()));
+            return None;
+        }
+    };
+    let understood = serde_json::to_value(&parsed).unwrap_or_default();
+    if let Some(unknown) = unknown_field(path, value, &understood) {
+        problems.push(format!("{unknown}: there is no such field: correct its name or remove it"));
+        return None;
+    }
+    Some(parsed)
+}
+
+/// Parses a list of open objects.
+pub(super) fn parse_all<T: DeserializeOwned + Serialize>(
+    path: &str,
+    values: &[Value],
+    problems: &mut Problems,
+) -> Vec<T> {
+    let indexed = values.iter().enumerate();
+    indexed.filter_map(|(index, value)| parse(&format!("{path}[{index}]"), value, problems)).collect()
+}
+
+/// The first field that parsing dropped.
+fn unknown_field(path: &str, given: &Value, understood: &Value) -> Option<String> {
+    match (given, understood) {
+        (Value::Object(given), Value::Object(understood)) => given.iter().find_map(|(key, value)| {
+            let path = format!("{path}.{key}");
+            match understood.get(key) {
+                Some(understood) => unknown_field(&path, value, understood),
+                None if is_empty(value) => None,
+                None => Some(path),
+            }
+        }),
+        (Value::Array(given), Value::Array(understood)) => given
+            .iter()
+            .zip(understood)
+            .enumerate()
+            .find_map(|(index, (given, understood))| unknown_field(&format!("{path}[{index}]"), given, understood)),
+        _ => None,
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(fields) => fields.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    }
+}
+
+/// Checks the open parts of `spec.singleuser`, which the hub merges into its pods.
+pub(super) fn check_singleuser(singleuser: &SingleUser, problems: &mut Problems) {
+    let path = "spec.singleuser";
+    if let Some(affinity) = &singleuser.affinity {
+        parse::<Affinity>(&format!("{path}.affinity"), affinity, problems);
+    }
+    let volumes: Vec<Volume> = parse_all(&format!("{path}.extraVolumes"), &singleuser.extra_volumes, problems);
+    parse_all::<VolumeMount>(&format!("{path}.extraVolumeMounts"), &singleuser.extra_volume_mounts, problems);
+    let containers: Vec<Container> =
+        parse_all(&format!("{path}.initContainers"), &singleuser.init_containers, problems);
+    restricted::check_volumes(&format!("{path}.extraVolumes"), &volumes, problems);
+    restricted::check_containers(&format!("{path}.initContainers"), &containers, problems);
+    check_extra_resources(&singleuser.extra_resources, problems);
+    if let Some(template) = &singleuser.pod_template {
+        check_template(&format!("{path}.podTemplate"), template, problems);
+    }
+}
+
+fn check_template(path: &str, value: &Value, problems: &mut Problems) {
+    let Some(template) = parse::<PodTemplateSpec>(path, value, problems) else { return };
+    let labels = template.metadata.as_ref().and_then(|metadata| metadata.labels.as_ref());
+    for key in labels.into_iter().flatten().map(|(key, _)| key).filter(|key| is_ours(key)) {
+        problems.push(format!("{path}.metadata.labels must not set {key}: the hub finds its pods by it"));
+    }
+    let spec: PodSpec = template.spec.unwrap_or_default();
+    restricted::check_pod(&format!("{path}.spec"), &spec, problems);
+}
+
+fn is_ours(label: &str) -> bool {
+    label == "component"
+        || ["jupyter.rs/", "hub.jupyter.org/", "app.kubernetes.io/"].iter().any(|own| label.starts_with(own))
+}
+
+/// CPU and memory have fields of their own.
+fn check_extra_resources(resources: &ExtraResources, problems: &mut Problems) {
+    for (field, amounts) in [("guarantees", &resources.guarantees), ("limits", &resources.limits)] {
+        for name in ["cpu", "memory"].into_iter().filter(|name| amounts.contains_key(*name)) {
+            problems.push(format!(
+                "spec.singleuser.extraResources.{field} must not set {name}: use spec.singleuser.{name}"
+            ));
+        }
+    }
+}
