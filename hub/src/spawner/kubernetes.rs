@@ -12,7 +12,7 @@ use hub_crds::{
     names::{label, label_value},
 };
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod, Secret};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
@@ -148,6 +148,13 @@ fn selector(config: &KubernetesConfig) -> String {
         label::KUBESPAWNER_COMPONENT,
         label_value::SINGLEUSER_SERVER
     )
+}
+
+/// Whether this Hub made an object. Name and namespace, not the UID: a Hub that was deleted and applied again is the same
+/// to its users.
+fn is_ours(config: &KubernetesConfig, object: &impl ResourceExt) -> bool {
+    let labels = object.labels();
+    labels.get(label::HUB) == Some(&config.hub.name) && labels.get(label::HUB_NAMESPACE) == Some(&config.hub.namespace)
 }
 
 /// What the API server says to a person when it refuses an object, such as the words of a quota.

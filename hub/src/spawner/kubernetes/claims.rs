@@ -7,7 +7,7 @@ use kube::{
     api::{DeleteParams, PostParams, Preconditions},
 };
 
-use super::{KubernetesSpawner, refusal, retry};
+use super::{KubernetesSpawner, is_ours, refusal, retry};
 use crate::spawner::{ServerName, SpawnError};
 
 /// Makes the claim if it is not there. One that is must be this user's: kubespawner's of the same name is taken up, since
@@ -35,7 +35,7 @@ pub(super) async fn ensure(
 
 /// Deletes the claim if it is this Hub's.
 pub(super) async fn remove(spawner: &KubernetesSpawner, name: &str) -> Result<(), SpawnError> {
-    let Some(found) = get(spawner, name).await?.filter(|found| is_labelled_ours(spawner, found)) else { return Ok(()) };
+    let Some(found) = get(spawner, name).await?.filter(|found| is_ours(&spawner.config, found)) else { return Ok(()) };
     let uid = found.metadata.uid;
     let params = DeleteParams::default().preconditions(Preconditions { uid, resource_version: None });
     match retry::persist("delete a volume claim", || spawner.claims.delete(name, &params)).await {
@@ -52,7 +52,7 @@ async fn get(spawner: &KubernetesSpawner, name: &str) -> Result<Option<Persisten
 
 fn check(spawner: &KubernetesSpawner, server: &ServerName, found: &PersistentVolumeClaim) -> Result<(), SpawnError> {
     let annotation = |key| found.annotations().get(key).map(String::as_str);
-    let problem = if found.labels().contains_key(label::HUB) && !is_labelled_ours(spawner, found) {
+    let problem = if found.labels().contains_key(label::HUB) && !is_ours(&spawner.config, found) {
         "belongs to another Hub"
     } else if annotation(label::USERNAME) != Some(&server.user)
         || annotation(label::SERVERNAME).unwrap_or_default() != server.server
@@ -68,10 +68,4 @@ fn check(spawner: &KubernetesSpawner, server: &ServerName, found: &PersistentVol
         found.name_any(),
         spawner.config.namespace
     )))
-}
-
-fn is_labelled_ours(spawner: &KubernetesSpawner, found: &PersistentVolumeClaim) -> bool {
-    let hub = &spawner.config.hub;
-    found.labels().get(label::HUB) == Some(&hub.name)
-        && found.labels().get(label::HUB_NAMESPACE) == Some(&hub.namespace)
 }

@@ -33,8 +33,7 @@ const TOKEN_KEY: &str = "api-token";
 /// The version of kubespawner whose names these are; a JupyterHub that takes over reads it.
 const KUBESPAWNER_VERSION: &str = "7.1.0";
 
-/// What one server consists of.
-#[derive(Debug)]
+/// What one server consists of. No `Debug`: the Secret holds its token in the clear.
 pub(super) struct Objects {
     /// `None`: nothing outlives the pod.
     pub claim: Option<PersistentVolumeClaim>,

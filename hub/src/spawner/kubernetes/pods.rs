@@ -9,7 +9,7 @@ use kube::{
 use std::time::Duration;
 use tracing::info;
 
-use super::{KubernetesSpawner, refusal, retry};
+use super::{KubernetesSpawner, is_ours, refusal, retry};
 use crate::spawner::SpawnError;
 
 /// How long a server has to save its work before it is killed.
@@ -60,12 +60,6 @@ async fn get(spawner: &KubernetesSpawner, name: &str) -> Result<Option<Pod>, Spa
     retry::persist("read a user pod", || spawner.pods.get_opt(name))
         .await
         .map_err(|error| refusal("to show the pod", error))
-}
-
-/// Name and namespace, not the UID: a Hub that was deleted and applied again is the same to its users.
-fn is_ours(config: &KubernetesConfig, pod: &Pod) -> bool {
-    let labels = pod.labels();
-    labels.get(label::HUB) == Some(&config.hub.name) && labels.get(label::HUB_NAMESPACE) == Some(&config.hub.namespace)
 }
 
 fn not_ours(config: &KubernetesConfig, name: &str, pod: &Pod) -> SpawnError {

@@ -4,11 +4,11 @@
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{
     ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, PartialObjectMeta, Patch, PatchParams, PostParams, Preconditions},
 };
 use serde_json::json;
 
-use super::{KubernetesSpawner, refusal, retry, selector};
+use super::{KubernetesSpawner, is_ours, refusal, retry};
 use crate::spawner::SpawnError;
 
 /// Creates the Secret. One of ours that an earlier start left goes first.
@@ -41,10 +41,28 @@ pub(super) async fn give_to_pod(spawner: &KubernetesSpawner, secret: &Secret, po
     patched.await.map(|_| ()).map_err(|error| refusal("to give the Secret to its pod", error))
 }
 
-/// Deletes a Secret that no pod came to own. Selected by label, so that another's of the same name stays.
+/// Deletes a Secret that no pod came to own, if it is this Hub's.
 pub(super) async fn remove(spawner: &KubernetesSpawner, name: &str) -> Result<(), SpawnError> {
-    let ours = ListParams::default().labels(&selector(&spawner.config)).fields(&format!("metadata.name={name}"));
-    let params = DeleteParams::default();
-    let deleted = retry::persist("delete a server's Secret", || spawner.secrets.delete_collection(&params, &ours));
-    deleted.await.map(|_| ()).map_err(|error| refusal("to delete the server's Secret", error))
+    let Some(found) = metadata(spawner, name).await?.filter(|found| is_ours(&spawner.config, found)) else { return Ok(()) };
+    let uid = found.metadata.uid;
+    let params = DeleteParams::default().preconditions(Preconditions { uid, resource_version: None });
+    match retry::persist("delete a server's Secret", || spawner.secrets.delete(name, &params)).await {
+        Ok(_) => Ok(()),
+        Err(error) if retry::has_code(&error, 404) || retry::has_code(&error, 409) => Ok(()),
+        Err(error) => Err(refusal("to delete the server's Secret", error)),
+    }
+}
+
+/// Whose a Secret is. A patch of nothing changes nothing, and is answered without the data.
+async fn metadata(
+    spawner: &KubernetesSpawner,
+    name: &str,
+) -> Result<Option<PartialObjectMeta<Secret>>, SpawnError> {
+    let (params, nothing) = (PatchParams::default(), Patch::Merge(json!({})));
+    let patch = || spawner.secrets.patch_metadata(name, &params, &nothing);
+    match retry::persist("look at a server's Secret", patch).await {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if retry::has_code(&error, 404) => Ok(None),
+        Err(error) => Err(refusal("to show the server's Secret", error)),
+    }
 }

@@ -1,1 +1,308 @@
+//! Whole objects, as they go to the API server.
 
+use super::*;
+use hub_crds::config::HubIdentity;
+use secrecy::SecretString;
+use serde_json::json;
+
+const UID: &str = "7b1f3a52-0000-4000-8000-000000000001";
+
+/// The Hub is called otherwise than its namespace and product, so that swapped labels are seen.
+fn config(singleuser: Value) -> KubernetesConfig {
+    KubernetesConfig {
+        hub: HubIdentity { name: "jhub".to_owned(), namespace: "jupyter".to_owned(), uid: UID.to_owned() },
+        namespace: "jupyter".to_owned(),
+        singleuser: serde_json::from_value(singleuser).unwrap(),
+    }
+}
+
+fn request(user: &str, server: &str) -> StartRequest {
+    StartRequest {
+        name: ServerName { user: user.to_owned(), server: server.to_owned() },
+        environment: BTreeMap::from([("JUPYTERHUB_USER".to_owned(), user.to_owned())]),
+        prefix: format!("/user/{user}/"),
+        api_token: SecretString::from("0123456789abcdef"),
+        user_options: Value::Null,
+        state: Value::Null,
+    }
+}
+
+fn labels_of(component: &str, user: &str) -> Value {
+    json!({
+        "app.kubernetes.io/name": "jupyterhub",
+        "app.kubernetes.io/instance": "jhub",
+        "app.kubernetes.io/component": component,
+        "app.kubernetes.io/managed-by": "hub",
+        "component": component,
+        "hub.jupyter.org/username": user,
+        "jupyter.rs/hub": "jhub",
+        "jupyter.rs/hub-namespace": "jupyter",
+        "jupyter.rs/hub-uid": UID,
+    })
+}
+
+fn owners() -> Value {
+    json!([{"apiVersion": "jupyter.rs/v1alpha1", "kind": "Hub", "name": "jhub", "uid": UID}])
+}
+
+fn token_from_secret(variable: &str, secret: &str) -> Value {
+    json!({"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": "api-token"}}})
+}
+
+fn pod_of(singleuser: Value) -> Value {
+    serde_json::to_value(build(&config(singleuser), &request("alice", "")).unwrap().pod).unwrap()
+}
+
+#[test]
+fn the_default_pod_is_exactly_this() {
+    let mut labels = labels_of("singleuser-server", "alice");
+    labels["hub.jupyter.org/servername"] = json!("");
+    let expected = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "jupyter-alice",
+            "namespace": "jupyter",
+            "labels": labels,
+            "annotations": {"hub.jupyter.org/username": "alice"},
+            "ownerReferences": owners(),
+        },
+        "spec": {
+            "automountServiceAccountToken": false,
+            "containers": [{
+                "name": "notebook",
+                "image": "quay.io/jupyterhub/singleuser:6.1.1",
+                "args": ["jupyterhub-singleuser"],
+                "env": [
+                    token_from_secret("JPY_API_TOKEN", "jupyter-alice-token"),
+                    token_from_secret("JUPYTERHUB_API_TOKEN", "jupyter-alice-token"),
+                    {"name": "JUPYTERHUB_SERVICE_URL", "value": "http://0.0.0.0:8888/user/alice/"},
+                    {"name": "JUPYTERHUB_USER", "value": "alice"},
+                    {"name": "JUPYTER_IMAGE", "value": "quay.io/jupyterhub/singleuser:6.1.1"},
+                    {"name": "JUPYTER_IMAGE_SPEC", "value": "quay.io/jupyterhub/singleuser:6.1.1"},
+                    {"name": "MEM_GUARANTEE", "value": "1000000000"},
+                ],
+                "ports": [{"name": "notebook-port", "containerPort": 8888}],
+                "resources": {"requests": {"memory": "1G"}},
+                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+                "volumeMounts": [{"name": "home", "mountPath": "/home/jovyan"}],
+            }],
+            "enableServiceLinks": false,
+            "restartPolicy": "OnFailure",
+            "securityContext": {
+                "fsGroup": 100,
+                "fsGroupChangePolicy": "OnRootMismatch",
+                "runAsNonRoot": true,
+                "runAsUser": 1000,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "volumes": [{"name": "home", "persistentVolumeClaim": {"claimName": "claim-alice"}}],
+        },
+    });
+    assert_eq!(pod_of(json!({})), expected);
+}
+
+#[test]
+fn the_claim_and_the_secret_are_exactly_this() {
+    let singleuser = json!({"storage": {"capacity": "5Gi", "storageClassName": "fast"}});
+    let objects = build(&config(singleuser), &request("user@example.com", "s1")).unwrap();
+    let user = "user-example-com---b4c9a289";
+    let annotations = json!({"hub.jupyter.org/username": "user@example.com", "hub.jupyter.org/servername": "s1"});
+    assert_eq!(
+        serde_json::to_value(objects.claim).unwrap(),
+        json!({
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {
+                "name": format!("claim-{user}--s1"),
+                "namespace": "jupyter",
+                "labels": labels_of("singleuser-storage", user),
+                "annotations": annotations,
+            },
+            "spec": {
+                "accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": "5Gi"}},
+                "storageClassName": "fast",
+            },
+        }),
+    );
+    assert_eq!(
+        serde_json::to_value(objects.secret).unwrap(),
+        json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": format!("jupyter-{user}--s1-token"),
+                "namespace": "jupyter",
+                "labels": labels_of("singleuser-server", user),
+                "annotations": annotations,
+                "ownerReferences": owners(),
+            },
+            "immutable": true,
+            "stringData": {"api-token": "0123456789abcdef"},
+        }),
+    );
+}
+
+/// Every field of `spec.singleuser` has its place.
+#[test]
+fn every_setting_reaches_the_pod() {
+    let pod = pod_of(json!({
+        "image": "lab:2",
+        "imagePullPolicy": "IfNotPresent",
+        "imagePullSecrets": [{"name": "registry"}],
+        "cmd": ["start-singleuser.sh", "--debug"],
+        "defaultUrl": "/lab/tree/{username}",
+        "cpu": {"guarantee": "500m", "limit": 2},
+        "memory": {"guarantee": "512Mi", "limit": "1Gi"},
+        "extraResources": {"guarantees": {"nvidia.com/gpu": 1}, "limits": {"nvidia.com/gpu": 1}},
+        "storage": {"type": "none"},
+        "extraVolumes": [{"name": "shm", "emptyDir": {"medium": "Memory"}}],
+        "extraVolumeMounts": [{"name": "shm", "mountPath": "/dev/shm"}],
+        "initContainers": [{"name": "fetch", "image": "git:1"}],
+        "serviceAccountName": "notebooks",
+        "uid": 2000,
+        "fsGroup": 2001,
+        "extraLabels": {"team": "blue"},
+        "extraAnnotations": {"note": "x"},
+        "nodeSelector": {"pool": "users"},
+        "tolerations": [{"key": "users", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "priorityClassName": "users",
+        "extraEnv": [{"name": "HOME_PAGE", "value": "$(JUPYTERHUB_USER)"}],
+        "podTemplate": {
+            "metadata": {"annotations": {"more": "y"}},
+            "spec": {"terminationGracePeriodSeconds": 5, "containers": [{"name": "notebook", "workingDir": "/work"}]},
+        },
+    }));
+    let (spec, notebook) = (&pod["spec"], &pod["spec"]["containers"][0]);
+    let at = |path: &str| pod.pointer(path).cloned().unwrap_or_default();
+    assert_eq!(at("/metadata/labels/team"), "blue");
+    assert_eq!(at("/metadata/annotations/note"), "x");
+    assert_eq!(at("/metadata/annotations/more"), "y");
+    assert_eq!(spec["imagePullSecrets"], json!([{"name": "registry"}]));
+    assert_eq!(spec["automountServiceAccountToken"], json!(true));
+    assert_eq!(spec["serviceAccountName"], "notebooks");
+    assert_eq!(at("/spec/securityContext/runAsUser"), 2000);
+    assert_eq!(at("/spec/securityContext/fsGroup"), 2001);
+    assert_eq!(spec["nodeSelector"], json!({"pool": "users"}));
+    assert_eq!(spec["tolerations"], json!([{"key": "users", "operator": "Exists"}]));
+    assert_eq!(spec["affinity"], json!({"nodeAffinity": {}}));
+    assert_eq!(spec["priorityClassName"], "users");
+    assert_eq!(spec["terminationGracePeriodSeconds"], 5);
+    assert_eq!(spec["volumes"], json!([{"name": "shm", "emptyDir": {"medium": "Memory"}}]));
+    assert_eq!(at("/spec/initContainers/0/securityContext/capabilities/drop"), json!(["ALL"]));
+    assert_eq!(notebook["image"], "lab:2");
+    assert_eq!(notebook["imagePullPolicy"], "IfNotPresent");
+    assert_eq!(notebook["args"], json!(["start-singleuser.sh", "--debug"]));
+    assert_eq!(notebook["workingDir"], "/work");
+    assert_eq!(notebook["volumeMounts"], json!([{"name": "shm", "mountPath": "/dev/shm"}]));
+    assert_eq!(
+        notebook["resources"],
+        json!({
+            "requests": {"cpu": "500m", "memory": "512Mi", "nvidia.com/gpu": "1"},
+            "limits": {"cpu": "2", "memory": "1Gi", "nvidia.com/gpu": "1"},
+        }),
+    );
+    let value = |name: &str| {
+        let variable = notebook["env"].as_array().unwrap().iter().find(|variable| variable["name"] == name);
+        variable.and_then(|variable| variable["value"].as_str()).unwrap_or_default().to_owned()
+    };
+    assert_eq!(value("JUPYTERHUB_DEFAULT_URL"), "/lab/tree/alice");
+    assert_eq!(value("HOME_PAGE"), "$(JUPYTERHUB_USER)");
+    let limits = ["CPU_GUARANTEE", "CPU_LIMIT", "MEM_GUARANTEE", "MEM_LIMIT"].map(value);
+    assert_eq!(limits, ["0.5", "2.0", "536870912", "1073741824"]);
+}
+
+/// A template must not make one user's pod pass for another's, or for another Hub's.
+#[test]
+fn a_template_cannot_take_the_pods_identity() {
+    let pod = pod_of(json!({
+        "extraEnv": [{"name": "JUPYTERHUB_USER", "value": "mallory"}],
+        "podTemplate": {
+            "metadata": {
+                "name": "other", "namespace": "kube-system", "generateName": "x", "finalizers": ["a/b"],
+                "labels": {"hub.jupyter.org/username": "mallory", "jupyter.rs/hub-uid": "none", "component": "hub"},
+                "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "y"}],
+            },
+            "spec": {"containers": [{"name": "notebook", "env": [
+                {"name": "JUPYTERHUB_API_TOKEN", "value": "known"}, {"name": "JUPYTERHUB_USER", "value": "mallory"}]}]},
+        },
+    }));
+    assert_eq!(pod, pod_of(json!({})));
+}
+
+/// A name that is code to the kubelet stays a name.
+#[test]
+fn no_value_of_ours_is_expanded() {
+    let mut request = request("alice", "");
+    request.environment.insert("JUPYTERHUB_USER".to_owned(), "$(JUPYTERHUB_API_TOKEN)".to_owned());
+    let pod = build(&config(json!({})), &request).unwrap().pod;
+    let env = pod.spec.unwrap().containers[0].env.clone().unwrap();
+    let user = env.iter().find(|variable| variable.name == "JUPYTERHUB_USER").unwrap();
+    assert_eq!(user.value.as_deref(), Some("$$(JUPYTERHUB_API_TOKEN)"));
+}
+
+#[test]
+fn what_breaks_restricted_is_refused_by_name() {
+    let container = |context: Value| json!({"spec": {"containers": [{"name": "notebook", "securityContext": context}]}});
+    let cases = [
+        (json!({"spec": {"hostNetwork": true}}), "hostNetwork"),
+        (json!({"spec": {"hostPID": true}}), "hostPID"),
+        (json!({"spec": {"securityContext": {"runAsNonRoot": false}}}), "runAsNonRoot"),
+        (json!({"spec": {"securityContext": {"runAsUser": 0}}}), "runAsUser"),
+        (json!({"spec": {"securityContext": {"seccompProfile": {"type": "Unconfined"}}}}), "seccompProfile"),
+        (json!({"spec": {"volumes": [{"name": "host", "hostPath": {"path": "/"}}]}}), "hostPath"),
+        (json!({"spec": {"containers": [{"name": "side", "image": "x"}]}}), "container side"),
+        (container(json!({"privileged": true})), "privileged"),
+        (container(json!({"allowPrivilegeEscalation": true})), "allowPrivilegeEscalation"),
+        (container(json!({"capabilities": {"drop": null}})), "capabilities.drop"),
+        (container(json!({"capabilities": {"add": ["SYS_ADMIN"]}})), "capabilities.add"),
+        (json!({"spec": {"containers": [{"name": "notebook", "ports": [{"name": "notebook-port", "hostPort": 80}]}]}}), "hostPort"),
+    ];
+    for (template, field) in cases {
+        let error = build(&config(json!({"podTemplate": template})), &request("alice", "")).err().unwrap();
+        assert!(error.contains(field) && error.contains("spec.singleuser"), "{field}: {error}");
+    }
+}
+
+#[test]
+fn what_is_no_object_of_kubernetes_is_refused_by_name() {
+    for (singleuser, field) in [
+        (json!({"podTemplate": {"spec": {"containers": "none"}}}), "podTemplate"),
+        (json!({"extraVolumes": [{"name": "a"}, {"name": 1}]}), "extraVolumes[1]"),
+        (json!({"initContainers": [{"name": 5}]}), "initContainers[0]"),
+        (json!({"affinity": {"nodeAffinity": []}}), "affinity"),
+    ] {
+        let error = build(&config(singleuser), &request("alice", "")).err().unwrap();
+        assert!(error.contains(field), "{field}: {error}");
+    }
+}
+
+/// In a namespace of their own, user pods have no owner that Kubernetes could find.
+#[test]
+fn an_owner_is_named_in_its_own_namespace_only() {
+    let mut config = config(json!({}));
+    config.namespace = "users".to_owned();
+    let objects = build(&config, &request("alice", "")).unwrap();
+    assert_eq!(objects.pod.metadata.owner_references, None);
+    assert_eq!(objects.pod.metadata.namespace.as_deref(), Some("users"));
+    assert_eq!(objects.secret.metadata.owner_references, None);
+}
+
+/// A claim that another hub named keeps its name; the state is what kubespawner would have written.
+#[test]
+fn names_once_used_are_used_again() {
+    let mut request = request("alice", "");
+    request.state = json!({"pvc_name": "claim-alice-2d1"});
+    let config = config(json!({}));
+    let objects = build(&config, &request).unwrap();
+    assert_eq!(objects.claim.unwrap().metadata.name.as_deref(), Some("claim-alice-2d1"));
+    assert_eq!(
+        state(&config, &request.name, Some("claim-alice-2d1")),
+        json!({
+            "pod_name": "jupyter-alice", "namespace": "jupyter", "pvc_name": "claim-alice-2d1",
+            "dns_name": "jupyter-alice.jupyter.svc.cluster.local", "kubespawner_version": "7.1.0",
+        }),
+    );
+}
