@@ -8,7 +8,24 @@ use futures::future::LocalBoxFuture;
 
 use crate::cluster::Cluster;
 
+mod access;
+mod browser;
+mod deletion;
+mod hubs;
+mod installed;
+mod kills;
+mod metrics;
+mod node;
+mod notebook;
+mod people;
+mod person;
+mod refused;
+mod report;
+mod secrets;
 mod smoke;
+mod steady;
+mod upgrade;
+mod webdriver;
 
 /// One test of the table.
 pub struct Test {
@@ -43,6 +60,29 @@ pub fn tests() -> Vec<Test> {
     vec![
         test!(smoke::every_pod_is_ready_and_was_never_restarted, 30),
         test!(smoke::the_login_page_comes_through_the_proxy, 30),
+        test!(installed::every_pod_passes_restricted, 30),
+        test!(installed::charts_pass_helm_lint, 30),
+        test!(installed::helm_test_passes, 90),
+        test!(refused::wrong_hubs_are_refused_with_a_remedy, 60),
+        test!(refused::wrong_changes_are_refused_with_a_remedy, 60),
+        test!(refused::good_hubs_are_accepted_and_their_gaps_filled, 30),
+        test!(notebook::a_cell_runs_after_login_by_url, 240),
+        test!(browser::a_person_works_in_chromium, 300),
+        test!(deletion::a_deleted_hub_leaves_what_its_policy_says, 300),
+        test!(steady::hubs_of_a_namespace_do_not_touch_each_other, 240),
+        test!(notebook::the_forms_password_field_takes_the_token, 300),
+        test!(access::without_a_cookie_every_page_leads_to_login, 300),
+        test!(access::a_second_user_cannot_open_the_first_ones_server, 300),
+        test!(access::logout_ends_the_access_to_hub_and_server, 300),
+        test!(report::the_report_is_written, 120, alone),
+        test!(steady::a_deleted_or_edited_child_is_back_within_two_seconds, 120, alone),
+        test!(steady::at_rest_the_operator_writes_and_lists_nothing, 90, alone),
+        test!(kills::a_notebook_lives_through_the_death_of_each_component, 240, alone),
+        test!(upgrade::an_upgrade_restarts_only_what_it_changes, 300, alone),
+        test!(steady::leadership_is_handed_over_on_sigterm, 150, alone),
+        test!(secrets::secrets_survive_everything, 180, alone),
+        // Last: by then there is something in the logs.
+        test!(secrets::secret_values_are_seen_nowhere_else, 60, alone),
     ]
 }
 

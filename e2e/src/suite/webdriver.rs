@@ -1,0 +1,222 @@
+//! Chromium, seen through chromedriver: the few commands of W3C WebDriver that the tests need.
+
+use std::{fs, path::PathBuf, process::Stdio, time::Duration};
+
+use anyhow::{Context, Result, bail, ensure};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    time::{Instant, sleep, timeout},
+};
+use url::Url;
+
+/// Until chromedriver listens, and until a page does what is waited for.
+const START: Duration = Duration::from_secs(20);
+const PAGE: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(100);
+/// The name under which WebDriver hands out elements.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+/// Shift, as WebDriver's keyboard has it. It stays down to the end of what is typed.
+pub(super) const SHIFT: &str = "\u{E008}";
+pub(super) const ENTER: &str = "\u{E007}";
+
+/// A headless Chromium with an empty profile, and the driver that it answers to.
+pub(super) struct Browser {
+    driver: Child,
+    http: reqwest::Client,
+    /// `http://127.0.0.1:PORT/session/ID`, once there is a session.
+    session: String,
+    output: PathBuf,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// Gives a test a browser of its own and ends it, whatever the test says. Screenshots go to `output`; a failed
+    /// test's last sight is kept as `NAME-failed.png`.
+    pub(super) async fn with(output: PathBuf, name: &str, test: impl AsyncFnOnce(&Self) -> Result<()>) -> Result<()> {
+        let browser = Self::start(output).await?;
+        let mut result = test(&browser).await;
+        if result.is_err() {
+            let _ = browser.screenshot(&format!("{name}-failed")).await;
+            let place = browser.url().await.map_or_else(|error| error.to_string(), |url| url.to_string());
+            result = result.with_context(|| format!("the browser was at {place}"));
+        }
+        browser.close().await.and(result)
+    }
+
+    async fn start(output: PathBuf) -> Result<Self> {
+        let profile = tempfile::tempdir()?;
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .context("failed to start chromedriver; install chromium-driver")?;
+        let port = timeout(START, port_of(&mut driver)).await.context("chromedriver did not start")??;
+        let http = reqwest::Client::builder().no_proxy().timeout(PAGE).build()?;
+        let mut browser =
+            Self { driver, http, session: format!("http://127.0.0.1:{port}/session"), output, _profile: profile };
+        let answer = browser.command(Method::POST, "", Some(browser.capabilities())).await?;
+        let id = answer["sessionId"].as_str().context("chromedriver opened no session")?;
+        browser.session = format!("{}/{id}", browser.session);
+        Ok(browser)
+    }
+
+    fn capabilities(&self) -> Value {
+        let args = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--window-size=1280,900",
+            &format!("--user-data-dir={}", self._profile.path().display()),
+        ];
+        json!({"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": {"args": args}}}})
+    }
+
+    async fn close(mut self) -> Result<()> {
+        self.command(Method::DELETE, "", None).await.context("failed to close the browser")?;
+        self.driver.kill().await.context("failed to end chromedriver")
+    }
+
+    pub(super) async fn goto(&self, url: &str) -> Result<()> {
+        self.command(Method::POST, "/url", Some(json!({"url": url}))).await.map(|_| ())
+    }
+
+    pub(super) async fn url(&self) -> Result<Url> {
+        let url = self.command(Method::GET, "/url", None).await?;
+        Ok(Url::parse(url.as_str().context("an address is text")?)?)
+    }
+
+    /// Waits until the address' path is as wanted.
+    pub(super) async fn await_path(&self, wanted: impl Fn(&str) -> bool) -> Result<()> {
+        let end = Instant::now() + PAGE;
+        while !wanted(self.url().await?.path()) {
+            ensure!(Instant::now() < end, "the browser stays at {}", self.url().await?);
+            sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    /// Waits for an element that can be seen, by CSS selector; gives its id.
+    pub(super) async fn find(&self, css: &str) -> Result<String> {
+        let end = Instant::now() + PAGE;
+        loop {
+            let found =
+                self.command(Method::POST, "/elements", Some(json!({"using": "css selector", "value": css}))).await?;
+            for element in found.as_array().into_iter().flatten() {
+                let id = element[ELEMENT].as_str().context("an element has an id")?;
+                // It may have gone since it was found.
+                if self.command(Method::GET, &format!("/element/{id}/displayed"), None).await.is_ok_and(|it| it == true)
+                {
+                    return Ok(id.to_owned());
+                }
+            }
+            ensure!(Instant::now() < end, "the page shows no {css}");
+            sleep(POLL).await;
+        }
+    }
+
+    /// Whether there is such an element now.
+    pub(super) async fn has(&self, css: &str) -> Result<bool> {
+        let found =
+            self.command(Method::POST, "/elements", Some(json!({"using": "css selector", "value": css}))).await?;
+        Ok(found.as_array().is_some_and(|found| !found.is_empty()))
+    }
+
+    /// Clicks until the element is gone: a button that a script brings to life may not hear the first one.
+    pub(super) async fn click_away(&self, css: &str) -> Result<()> {
+        self.find(css).await?;
+        let end = Instant::now() + PAGE;
+        while self.has(css).await? {
+            ensure!(Instant::now() < end, "the page still has {css}");
+            // It may have gone by itself.
+            let _ = self.press(css).await;
+            sleep(5 * POLL).await;
+        }
+        Ok(())
+    }
+
+    async fn press(&self, css: &str) -> Result<()> {
+        self.script("document.querySelector(args[0])?.click()", json!([css])).await.map(|_| ())
+    }
+
+    pub(super) async fn click(&self, css: &str) -> Result<()> {
+        let id = self.find(css).await?;
+        self.command(Method::POST, &format!("/element/{id}/click"), Some(json!({}))).await.map(|_| ())
+    }
+
+    pub(super) async fn type_into(&self, css: &str, text: &str) -> Result<()> {
+        let id = self.find(css).await?;
+        self.command(Method::POST, &format!("/element/{id}/value"), Some(json!({"text": text}))).await.map(|_| ())
+    }
+
+    /// Waits until an element shows a text.
+    pub(super) async fn await_text(&self, css: &str, wanted: &str) -> Result<()> {
+        let end = Instant::now() + PAGE;
+        loop {
+            let id = self.find(css).await?;
+            let text = self.command(Method::GET, &format!("/element/{id}/text"), None).await.unwrap_or_default();
+            if text.as_str().is_some_and(|text| text.contains(wanted)) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < end, "{css} shows {text}, not {wanted}");
+            sleep(POLL).await;
+        }
+    }
+
+    /// Runs the body of an async function in the page; gives what it returns.
+    pub(super) async fn script(&self, body: &str, args: Value) -> Result<Value> {
+        let script = format!(
+            "const done = arguments[arguments.length - 1], args = arguments;
+             (async () => {{ {body} }})().then(value => done([value]), error => done(String(error)));"
+        );
+        let answer =
+            self.command(Method::POST, "/execute/async", Some(json!({"script": script, "args": args}))).await?;
+        match answer {
+            Value::Array(mut value) if !value.is_empty() => Ok(value.remove(0)),
+            error => bail!("the page's script failed: {error}"),
+        }
+    }
+
+    /// Keeps what is to be seen as `NAME.png`.
+    pub(super) async fn screenshot(&self, name: &str) -> Result<()> {
+        let image = self.command(Method::GET, "/screenshot", None).await?;
+        let image = BASE64_STANDARD.decode(image.as_str().context("a screenshot is text")?)?;
+        fs::write(self.output.join(format!("{name}.png")), image)?;
+        Ok(())
+    }
+
+    async fn command(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value> {
+        let mut request = self.http.request(method, format!("{}{path}", self.session));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.context("failed to ask chromedriver")?;
+        let (status, mut answer) = (response.status(), response.json::<Value>().await?);
+        let value = answer["value"].take();
+        ensure!(status.is_success(), "chromedriver refused {path}: {}: {}", value["error"], value["message"]);
+        Ok(value)
+    }
+}
+
+/// chromedriver chooses a free port and says which.
+async fn port_of(driver: &mut Child) -> Result<u16> {
+    let words = driver.stdout.as_mut().context("a piped standard output")?;
+    let mut lines = BufReader::new(words).lines();
+    while let Some(line) = lines.next_line().await? {
+        if let Some((_, port)) = line.split_once("started successfully on port ") {
+            return port.trim_end_matches('.').parse().context("chromedriver's port");
+        }
+    }
+    bail!("chromedriver ended before it listened")
+}
