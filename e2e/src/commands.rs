@@ -11,7 +11,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{daemon, docker::Docker, packages, places::Places, progress::explained, tools};
+use crate::{
+    cluster::Cluster, daemon, docker::Docker, kind::Kind, node_image, packages, places::Places, progress::explained,
+    tools,
+};
 
 /// A Hub on a real Kubernetes cluster: to look at, and to test.
 ///
@@ -87,4 +90,20 @@ pub(crate) async fn docker(places: &Places, yes: bool) -> Result<Docker> {
 /// kind, kubectl and helm.
 pub(crate) async fn client_tools(places: &Places) -> Result<()> {
     tools::ensure(places, tools::CLIENT).await
+}
+
+/// A kind cluster that has our images: made or found while the images are built.
+pub(crate) async fn kind_cluster(
+    places: &Places,
+    docker: &Docker,
+    name: &str,
+    port: Option<u16>,
+    yes: bool,
+) -> Result<Cluster> {
+    let kind = Kind::new(places, docker, name);
+    let node = node_image::ensure(places, docker, yes).await?;
+    let (port, images) = tokio::join!(kind.ensure(&node, port), crate::images::ensure(places, docker, yes));
+    let (port, images) = (port?, images?);
+    kind.load(&images.all()).await?;
+    Cluster::of_kind(kind, port, images).await
 }

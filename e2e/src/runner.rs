@@ -13,9 +13,9 @@ use tokio::time::timeout;
 use crate::{
     cargo,
     cluster::Cluster,
-    commands, diagnosis, images, install,
+    commands, diagnosis, install,
     kind::Kind,
-    node_image, packages,
+    packages,
     places::Places,
     progress::{Log, explained, seconds, step},
     suite::{self, Skipped, Test},
@@ -223,25 +223,15 @@ async fn prepare(places: &Places, place: &Where, yes: bool) -> Result<Cluster> {
     packages::ensure(places, yes, &[packages::IMAGES, packages::BROWSER].concat()).await?;
     let docker = commands::docker(places, yes).await?;
     commands::client_tools(places).await?;
-    let image = node_image::ensure(places, &docker, yes).await?;
-    let images = images::ensure(places, &docker, yes).await?;
-    let kind = match place {
-        Where::Existing(name) => {
-            let kind = Kind::new(places, &docker, name);
-            if !kind.exists().await {
-                bail!("cluster {name} does not run; `cargo e2e up` makes it");
-            }
-            kind
-        }
+    let name = match place {
+        Where::Existing(name) if Kind::new(places, &docker, name).exists().await => name,
+        Where::Existing(name) => bail!("cluster {name} does not run; `cargo e2e up` makes it"),
         Where::Own => {
-            let kind = Kind::new(places, &docker, CLUSTER);
-            kind.delete().await?; // a run that failed leaves its cluster
-            kind
+            Kind::new(places, &docker, CLUSTER).delete().await?; // a run that failed leaves its cluster
+            CLUSTER
         }
     };
-    let port = kind.ensure(&image, None).await?;
-    kind.load(&images.all()).await?;
-    let cluster = Cluster::of_kind(kind, port, images).await?;
+    let cluster = commands::kind_cluster(places, &docker, name, None, yes).await?;
     install::install(&cluster).await?;
     Ok(cluster)
 }

@@ -5,11 +5,10 @@ use clap::Args;
 
 use crate::{
     cluster::Cluster,
-    commands::{client_tools, docker},
+    commands::{client_tools, docker, kind_cluster},
     images,
     install::{self, Welcome},
     kind::Kind,
-    node_image,
     places::Places,
 };
 
@@ -51,13 +50,9 @@ impl Up {
         let cluster = match &self.context {
             Some(context) => self.existing(places, &docker, context).await?,
             None => {
-                let kind = Kind::new(places, &docker, &self.name);
-                let image = node_image::ensure(places, &docker, self.yes).await?;
-                let port = if kind.exists().await { self.port } else { Some(self.port.unwrap_or(PORT)) };
-                let port = kind.ensure(&image, port).await?;
-                let images = images::ensure(places, &docker, self.yes).await?;
-                kind.load(&images.all()).await?;
-                Cluster::of_kind(kind, port, images).await?
+                let taken = Kind::new(places, &docker, &self.name).exists().await;
+                let port = if taken { self.port } else { Some(self.port.unwrap_or(PORT)) };
+                kind_cluster(places, &docker, &self.name, port, self.yes).await?
             }
         };
         let Welcome { base_url, login_url, kubectl } = install::install(&cluster).await?;
