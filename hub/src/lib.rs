@@ -1,10 +1,21 @@
 //! The hub: logins, pages, the OAuth provider, the REST API, and the starting and stopping of servers.
 
+pub mod app;
 pub mod authenticator;
+pub mod commands;
 pub mod config;
 pub mod database;
+pub mod error;
+pub mod form;
+pub mod handlers;
+pub mod middleware;
+pub mod oauth;
+pub mod pages;
 pub mod proxy;
 pub mod reread;
+pub mod router;
+pub mod serve;
 pub mod servers;
+pub mod session;
 pub mod spawner;
 pub mod urls;

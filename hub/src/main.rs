@@ -1,1 +1,43 @@
-fn main() {}
+//! The command line.
+
+use clap::{Parser, Subcommand};
+use hub::commands;
+use std::{io::IsTerminal, process::ExitCode, time::Instant};
+use tracing_subscriber::EnvFilter;
+
+/// A hub for Jupyter: logins, pages, the REST API, and everyone's server.
+#[derive(Debug, Parser)]
+#[command(name = "hub", version, after_help = "See `hub <command> --help` for what a command takes, with examples.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(commands::serve::Serve),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let started = Instant::now();
+    let cli = Cli::parse();
+    log_to_stderr();
+    let result = match cli.command {
+        Command::Serve(serve) => serve.run(started).await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `RUST_LOG` chooses what is logged; without it, what an administrator wants to see.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log.with_ansi(std::io::stderr().is_terminal()).init();
+}

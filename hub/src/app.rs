@@ -1,0 +1,111 @@
+//! What every request has at hand, and the few rules that need more than one part of it.
+
+use hub_auth::cookie::Keys;
+use jiff::Timestamp;
+use std::{ops::Deref, sync::Arc};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    authenticator::{Authenticator, allow::AllowList},
+    database::{ApiToken, Database, DatabaseError, Principal, User},
+    reread::{Reread, RereadError},
+    servers::Servers,
+    session::{Identity, Via},
+    urls::Urls,
+};
+
+/// The version of JupyterHub whose protocol this hub speaks: single-user servers compare it with their own.
+pub const JUPYTERHUB_VERSION: &str = "6.1.1";
+
+/// The parts that a hub is made of.
+pub struct Parts {
+    pub urls: Urls,
+    pub database: Database,
+    pub servers: Servers,
+    pub authenticator: Authenticator,
+    pub allow: AllowList,
+    /// The cookie secret (S80).
+    pub cookie_secret: Reread<Keys>,
+    /// People use a connection that TLS protects, or the settings say that they know it doesn't.
+    pub secure: bool,
+    pub clock: fn() -> Timestamp,
+    /// Ends open event streams when the hub stops.
+    pub stopping: CancellationToken,
+}
+
+/// The hub, as its handlers see it.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl App {
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// The keys that sign cookies at this moment.
+    pub fn cookie_keys(&self) -> Result<Arc<Keys>, RereadError> {
+        self.cookie_secret.get()
+    }
+
+    /// 32 random hexadecimal digits.
+    pub fn random_id(&self) -> String {
+        hex::encode(rand::random::<[u8; 16]>())
+    }
+
+    /// The user of that name, made if there is none, and an administrator if the settings say so.
+    pub async fn admit(&self, name: &str) -> Result<User, DatabaseError> {
+        let admin = self.allow.is_admin(name);
+        match self.database.user_by_name(name).await? {
+            Some(user) if admin && !user.admin => {
+                self.database.set_admin(user.id, true).await?;
+                Ok(User { admin, ..user })
+            }
+            Some(user) => Ok(user),
+            None => self.database.create_user(name, admin, self.now()).await,
+        }
+    }
+
+    /// Makes the users that the settings name, so that the API knows them before they log in.
+    pub async fn admit_named(&self) -> Result<(), DatabaseError> {
+        for (name, _) in self.allow.named() {
+            self.admit(name).await?;
+        }
+        Ok(())
+    }
+
+    /// A user with the rights of the roles that the user has now.
+    pub async fn identity_of_user(&self, user: User, via: Via) -> Result<Identity, DatabaseError> {
+        let scopes = self.database.user_scopes(&user).await?;
+        let groups = self.database.memberships(&scopes).await?;
+        Ok(Identity { principal: Principal::User(user), scopes, groups, via })
+    }
+
+    /// Whose token it is and what it may do now: what the owner has lost, the token has lost.
+    pub async fn identity_of_token(&self, token: ApiToken) -> Result<Option<Identity>, DatabaseError> {
+        let Some((principal, scopes)) = self.database.token_scopes(&token).await? else { return Ok(None) };
+        let groups = self.database.memberships(&scopes).await?;
+        Ok(Some(Identity { principal, scopes, groups, via: Via::Token(Box::new(token)) }))
+    }
+}
+
+/// Reads the cookie secret: 64 hexadecimal digits (S80).
+pub fn parse_cookie_secret(bytes: &[u8]) -> Result<Keys, String> {
+    let secret = hex::decode(bytes.trim_ascii())
+        .map_err(|_| "it must hold 64 hexadecimal digits; make it with `openssl rand -hex 32`".to_owned())?;
+    match secret.len() {
+        32 => Ok(Keys::new(0, &secret)),
+        n => Err(format!("it must hold 64 hexadecimal digits, not {}; make it with `openssl rand -hex 32`", 2 * n)),
+    }
+}

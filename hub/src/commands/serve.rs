@@ -1,0 +1,112 @@
+//! `hub serve`: the hub with the settings of a file, as the operator runs it.
+
+use anyhow::Context;
+use hub_crds::{
+    HttpsType,
+    config::{AuthenticatorConfig, HubConfig},
+};
+use std::{path::PathBuf, time::Instant};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::{
+    app::App,
+    authenticator::Authenticator,
+    config,
+    database::Database,
+    proxy::{ProxyClient, ProxyToken},
+    serve::{Hub, build, run},
+    servers::{ServerSettings, Servers},
+    spawner::Spawner,
+    urls::Urls,
+};
+
+/// Runs the hub with the settings of a file.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  hub serve --config /etc/jupyterhub/config/hub.yaml
+  RUST_LOG=hub=debug hub serve --config hub.yaml
+
+The log goes to the standard error. SIGTERM and SIGINT end the hub; servers run on, and the next hub finds them.
+Exit codes: 0 ended by a signal, 1 the settings can't be used or the hub failed, 2 wrong usage.")]
+pub struct Serve {
+    /// The settings, in YAML. A complaint names the field and what to write instead.
+    #[arg(long, value_name = "FILE", env = "HUB_CONFIG")]
+    config: PathBuf,
+}
+
+impl Serve {
+    pub async fn run(self, started: Instant) -> anyhow::Result<()> {
+        let config = config::load(&self.config)?;
+        let stopping = CancellationToken::new();
+        stop_on_signals(&stopping)?;
+        let listener = TcpListener::bind(&config.bind)
+            .await
+            .with_context(|| format!("failed to listen on {} (the field bind)", config.bind))?;
+        let log_tokens = matches!(config.auth.authenticator, AuthenticatorConfig::Token { log: true, .. });
+        let public = config.public_url.clone().unwrap_or_else(|| format!("http://{}{}", config.bind, config.base_url));
+        let app = build(hub(config).await?, stopping).await?;
+        app.servers.restore().await?;
+        tracing::info!(address = %listener.local_addr()?, start_ms = started.elapsed().as_millis(), "the hub is healthy");
+        if log_tokens {
+            log_login_urls(&app, &public);
+        }
+        run(app, listener).await?;
+        tracing::info!("the hub ended");
+        Ok(())
+    }
+}
+
+/// The parts that the settings describe.
+async fn hub(config: HubConfig) -> anyhow::Result<Hub> {
+    let public = config.public_url.as_deref().map(Url::parse).transpose()?;
+    let urls = Urls::new(&config.base_url, public);
+    let database = Database::open(&config.database_file).await?;
+    let proxy = ProxyClient::new(&config.proxy.api_url, ProxyToken::file(&config.proxy.token_file));
+    let settings = ServerSettings::new(urls.clone(), &config.connect_url);
+    let kubernetes = config
+        .kubernetes
+        .context("failed to find the field kubernetes; servers as local processes are what `hub local` is for")?;
+    let spawner = Spawner::kubernetes(kubernetes).await?;
+    let servers = Servers::new(database.clone(), spawner, proxy, settings);
+    Ok(Hub {
+        urls,
+        database,
+        servers,
+        auth: config.auth,
+        cookie_secret_file: config.cookie_secret_file,
+        secure: config.https != HttpsType::None,
+    })
+}
+
+/// The address that logs a person in (S9), for each user with a token: pasteable.
+pub fn log_login_urls(app: &App, public: &str) {
+    let Authenticator::Token(tokens) = &app.authenticator else { return };
+    let login = format!("{}hub/login", if public.ends_with('/') { public.to_owned() } else { format!("{public}/") });
+    let urls: Vec<_> = tokens
+        .users()
+        .filter(|user| app.allow.admits(&user.name))
+        .filter_map(|user| user.read_token())
+        .map(|token| format!("    {login}?token={token}"))
+        .collect();
+    if !urls.is_empty() {
+        tracing::info!("The Hub is running at:\n{}", urls.join("\n"));
+    }
+}
+
+fn stop_on_signals(stopping: &CancellationToken) -> anyhow::Result<()> {
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let mut signals = signal(kind)?;
+        let stopping = stopping.clone();
+        tokio::spawn(async move {
+            signals.recv().await;
+            stopping.cancel();
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! The endpoints: a file for each page, and the REST API below [`api`].
+
+pub mod api;
+pub mod assets;
+pub mod authorize;
+pub mod csp_report;
+pub mod health;
+pub mod home;
+pub mod login;
+pub mod logout;
+pub mod not_running;
+pub mod proxy_error;
+pub mod root;
+pub mod spawn;
+pub mod spawn_pending;
+pub mod token;

@@ -1,0 +1,159 @@
+//! How users, servers and tokens look in the API: only the fields that the caller's scopes show.
+
+use hub_auth::{names::full_server_name, scopes::Resource, token::token_id};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+
+use crate::{
+    app::App,
+    database::{ApiToken, ServerRow, User},
+    error::Result,
+    servers::ServerStatus,
+    session::Identity,
+};
+
+/// Which fields of a user each scope shows.
+const USER_FIELDS: [(&str, &[&str]); 7] = [
+    (
+        "read:users",
+        &["kind", "name", "user_info", "admin", "roles", "groups", "server", "pending", "created", "last_activity"],
+    ),
+    ("read:users:name", &["kind", "name", "user_info", "admin"]),
+    ("read:users:groups", &["kind", "name", "groups"]),
+    ("read:users:activity", &["kind", "name", "last_activity"]),
+    ("read:servers", &["kind", "name", "servers"]),
+    ("read:roles:users", &["kind", "name", "roles", "admin"]),
+    ("admin:auth_state", &["kind", "name", "auth_state"]),
+];
+
+/// A user as this caller may see it; `None` if not at all.
+pub async fn user(app: &App, caller: &Identity, user: &User, with_stopped: bool) -> Result<Option<Map<String, Value>>> {
+    let resource = Resource::user(&user.name);
+    let shown: BTreeSet<&str> = USER_FIELDS
+        .iter()
+        .filter(|(scope, _)| caller.may(scope, resource))
+        .flat_map(|(_, fields)| fields.iter().copied())
+        .collect();
+    if shown.is_empty() {
+        return Ok(None);
+    }
+    let mut model = Map::new();
+    for field in &shown {
+        if let Some(value) = user_field(app, user, field).await? {
+            model.insert((*field).to_owned(), value);
+        }
+    }
+    let servers = servers(app, caller, user, with_stopped).await?;
+    if shown.contains("servers") || !servers.is_empty() {
+        model.insert("servers".into(), Value::Object(servers));
+    }
+    Ok(Some(model))
+}
+
+async fn user_field(app: &App, user: &User, field: &str) -> Result<Option<Value>> {
+    let status = || app.servers.status(&user.name, "");
+    Ok(Some(match field {
+        "kind" => json!("user"),
+        "name" => json!(user.name),
+        "admin" => json!(user.admin),
+        "user_info" => user.user_info.clone(),
+        "roles" => json!(app.database.roles_of(user.id).await?),
+        "groups" => json!(app.database.groups_of(user.id).await?),
+        "server" => match status() {
+            ServerStatus::Ready { .. } => json!(app.urls.server(&user.name, "")),
+            _ => Value::Null,
+        },
+        "pending" => json!(pending(&status())),
+        "created" => json!(time(user.created)),
+        "last_activity" => json!(time(user.last_activity)),
+        "auth_state" => Value::Null,
+        _ => return Ok(None),
+    }))
+}
+
+async fn servers(app: &App, caller: &Identity, user: &User, with_stopped: bool) -> Result<Map<String, Value>> {
+    let mut servers = Map::new();
+    if !caller.scopes.holds("read:servers") {
+        return Ok(servers);
+    }
+    for row in app.database.servers_of(user.id).await? {
+        let status = app.servers.status(&user.name, &row.name);
+        let active = !matches!(status, ServerStatus::Stopped { .. });
+        let full_name = full_server_name(&user.name, &row.name);
+        if (active || with_stopped) && caller.may("read:servers", Resource::server(&full_name)) {
+            servers.insert(row.name.clone(), server(app, caller, &user.name, &row.name, Some(&row)));
+        }
+    }
+    Ok(servers)
+}
+
+/// A server; without a row it never ran.
+pub fn server(app: &App, caller: &Identity, user: &str, name: &str, row: Option<&ServerRow>) -> Value {
+    let status = app.servers.status(user, name);
+    let started = match &status {
+        ServerStatus::Ready { started, .. } => Some(*started),
+        _ => row.and_then(|row| row.started),
+    };
+    let full_name = full_server_name(user, name);
+    let (url, progress_url) = (app.urls.server(user, name), app.urls.progress(user, name));
+    let mut model = json!({
+        "name": name,
+        "display_name": row.and_then(|row| row.display_name.as_deref()).unwrap_or_default(),
+        "full_name": full_name,
+        "last_activity": time(row.and_then(|row| row.last_activity)),
+        "started": time(started),
+        "pending": pending(&status),
+        "ready": matches!(status, ServerStatus::Ready { .. }),
+        "stopped": matches!(status, ServerStatus::Stopped { .. }),
+        "full_url": app.urls.absolute(&url),
+        "full_progress_url": app.urls.absolute(&progress_url),
+        "url": url,
+        "user_options": row.map(|row| &row.user_options).filter(|options| !options.is_null()).unwrap_or(&json!({})),
+        "progress_url": progress_url,
+    });
+    if caller.may("admin:server_state", Resource::server(&full_name)) {
+        let state = row.map(|row| row.state.clone()).filter(|state| !state.is_null());
+        model["state"] = state.unwrap_or_else(|| json!({}));
+    }
+    model
+}
+
+fn pending(status: &ServerStatus) -> Option<&'static str> {
+    match status {
+        ServerStatus::Pending(pending) => Some(pending.as_str()),
+        _ => None,
+    }
+}
+
+/// A token of a user, without the token itself.
+pub async fn token(app: &App, user: &User, token: &ApiToken) -> Result<Map<String, Value>> {
+    let scopes = app.database.token_scopes(token).await?.map(|(_, scopes)| scopes.list()).unwrap_or_default();
+    let client = app.database.oauth_client(&token.client_id).await?;
+    let client = client
+        .map(|client| client.description)
+        .filter(|text| !text.is_empty())
+        .unwrap_or_else(|| token.client_id.clone());
+    let model = json!({
+        "user": user.name,
+        "id": token_id(token.id),
+        "kind": "api_token",
+        "roles": [],
+        "scopes": scopes,
+        "created": time(token.created),
+        "last_activity": time(token.last_activity),
+        "expires_at": time(token.expires_at),
+        "note": token.note,
+        "session_id": token.session_id,
+        "oauth_client": client,
+    });
+    match model {
+        Value::Object(model) => Ok(model),
+        _ => Ok(Map::new()),
+    }
+}
+
+/// ISO 8601 in UTC, with microseconds as the database has them.
+pub fn time(time: Option<Timestamp>) -> Option<String> {
+    time.map(|time| format!("{time:.6}"))
+}

@@ -1,0 +1,126 @@
+//! `/hub/api/oauth2/token`: a server or service turns a code into an access token (RFC 6749 section 4.1.3).
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use hub_auth::{pkce, token::new_oauth_token};
+use jiff::SignedDuration;
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+
+use crate::{
+    app::App,
+    database::{NewToken, OAuthClient, OAuthCode, TokenOwner},
+    error::Result,
+    form::{Fields, Form},
+    oauth::TOKEN_LIFETIME,
+};
+
+/// Why there is no token: the error code, and words where the client knows some.
+struct Refusal {
+    status: StatusCode,
+    error: &'static str,
+    description: Option<&'static str>,
+}
+
+pub async fn post(State(app): State<App>, Form(fields): Form) -> Result<Response> {
+    match exchange(&app, &fields).await? {
+        Ok(token) => Ok(answer(StatusCode::OK, &token)),
+        Err(refusal) => {
+            tracing::warn!(error = refusal.error, client.id = fields.text("client_id"), "refused an OAuth token");
+            Ok(refuse(&refusal))
+        }
+    }
+}
+
+async fn exchange(app: &App, fields: &Fields) -> Result<std::result::Result<Value, Refusal>> {
+    if fields.text("grant_type") != "authorization_code" {
+        return Ok(Err(bad("unsupported_grant_type", None)));
+    }
+    let Some(code) = fields.get("code") else {
+        return Ok(Err(bad("invalid_request", Some("Missing code parameter."))));
+    };
+    if ["client_id", "grant_type", "redirect_uri"].iter().any(|name| fields.count(name) > 1) {
+        return Ok(Err(bad("invalid_request", Some("Duplicate parameter."))));
+    }
+    let Some(client) = authenticate(app, fields).await? else {
+        return Ok(Err(Refusal { status: StatusCode::UNAUTHORIZED, error: "invalid_client", description: None }));
+    };
+    // Taken, it can't be used again, whatever comes of it.
+    let taken = app.database.take_code(code, app.now()).await?;
+    let Some(code) = taken.filter(|code| code.client_id == client.identifier) else {
+        return Ok(Err(bad("invalid_grant", None)));
+    };
+    if let Err(refusal) = check(&code, fields) {
+        return Ok(Err(refusal));
+    }
+    Ok(Ok(issue(app, &client, &code).await?))
+}
+
+/// By the secret in the form; a client without one never.
+async fn authenticate(app: &App, fields: &Fields) -> Result<Option<OAuthClient>> {
+    let client = app.database.oauth_client(fields.text("client_id")).await?;
+    Ok(client.filter(|client| client.verify_secret(fields.text("client_secret"))))
+}
+
+/// Pure: the client is the one that asked (RFC 7636 section 4.6), and at the same address.
+fn check(code: &OAuthCode, fields: &Fields) -> std::result::Result<(), Refusal> {
+    if let Some((challenge, method)) = &code.challenge {
+        match fields.get("code_verifier") {
+            None => return Err(bad("invalid_request", Some("Code verifier required."))),
+            Some(verifier) if pkce::verify(challenge, *method, verifier) => {}
+            Some(_) => return Err(bad("invalid_grant", None)),
+        }
+    }
+    match fields.get("redirect_uri") {
+        Some(uri) if uri != code.redirect_uri => Err(bad("invalid_request", Some("Mismatching redirect URI."))),
+        _ => Ok(()),
+    }
+}
+
+/// The token belongs to the session in which the code was granted (S65).
+async fn issue(app: &App, client: &OAuthClient, code: &OAuthCode) -> Result<Value> {
+    let token = new_oauth_token(rand::random());
+    let new = NewToken {
+        owner: TokenOwner::User(code.user_id),
+        token: &token,
+        client_id: Some(&client.identifier),
+        session_id: code.session_id.as_deref(),
+        note: "",
+        scopes: &code.scopes,
+        expires_at: Some(app.now() + SignedDuration::from_secs(TOKEN_LIFETIME)),
+    };
+    app.database.create_token(new, app.now()).await?;
+    Ok(json!({
+        "access_token": token.expose_secret(),
+        "expires_in": TOKEN_LIFETIME,
+        "token_type": "Bearer",
+        "scope": code.scopes.join(" "),
+    }))
+}
+
+fn bad(error: &'static str, description: Option<&'static str>) -> Refusal {
+    Refusal { status: StatusCode::BAD_REQUEST, error, description }
+}
+
+fn refuse(refusal: &Refusal) -> Response {
+    let mut body = json!({"error": refusal.error});
+    if let Some(description) = refusal.description {
+        body["error_description"] = description.into();
+    }
+    let mut response = answer(refusal.status, &body);
+    if refusal.status == StatusCode::UNAUTHORIZED {
+        let challenge = header::HeaderValue::from_static("Bearer error=\"invalid_client\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+/// Nothing on the way may keep it (RFC 6749 section 5.1).
+fn answer(status: StatusCode, body: &Value) -> Response {
+    let headers = [(header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")];
+    (status, headers, Json(body)).into_response()
+}

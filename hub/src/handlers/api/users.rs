@@ -1,0 +1,208 @@
+//! `/hub/api/users` and `/hub/api/users/{name}`.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use hub_auth::{
+    names::{normalize_user, valid_user},
+    next_url::with_query,
+    scopes::{Entity, Resource},
+};
+use serde_json::{Map, Value, json};
+
+use super::{JsonBody, models, user::include_stopped};
+use crate::{
+    app::App,
+    database::{DatabaseError, User, UserQuery, UserSort, Visible},
+    error::{Failure, Result},
+    form::{Fields, Query},
+    servers::{Pending, ServerStatus, StopOutcome},
+    session::{Caller, Identity},
+};
+
+const PAGINATION: &str = "application/jupyterhub-pagination+json";
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: u32 = 200;
+
+/// Scopes that show something of a user.
+const READ_USER: [&str; 6] =
+    ["read:users", "read:users:name", "read:servers", "read:users:groups", "read:users:activity", "read:roles:users"];
+
+pub async fn list(State(app): State<App>, caller: Caller, Query(query): Query) -> Result<Response> {
+    let identity = caller.holds("list:users")?;
+    let accept = caller.visitor.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let paginated = accept.split(',').any(|kind| kind.trim().eq_ignore_ascii_case(PAGINATION));
+    let (wanted, ready_only) = read_query(&query, identity, if paginated { DEFAULT_LIMIT } else { MAX_LIMIT })?;
+    let page = app.database.list_users(&wanted).await?;
+    let mut items = Vec::with_capacity(page.users.len());
+    for user in &page.users {
+        if ready_only && !matches!(app.servers.status(&user.name, ""), ServerStatus::Ready { .. }) {
+            continue;
+        }
+        items.extend(models::user(&app, identity, user, include_stopped(&query)).await?);
+    }
+    if !paginated {
+        return Ok(Json(items).into_response());
+    }
+    let (offset, limit, total) = (wanted.offset, wanted.limit.unwrap_or(MAX_LIMIT), page.total);
+    let after = offset.saturating_add(limit);
+    let next = (u64::from(after) < total)
+        .then(|| json!({"offset": after, "limit": limit, "url": next_page(&app, &caller, &query, after, limit)}));
+    let pagination = json!({"offset": offset, "limit": limit, "total": total, "next": next});
+    Ok(Json(json!({"items": items, "_pagination": pagination})).into_response())
+}
+
+/// The query, and whether only users with a ready server are wanted: the database can't tell.
+fn read_query(query: &Fields, identity: &Identity, default_limit: u32) -> Result<(UserQuery, bool)> {
+    let (active, ready_only) = match query.get("state").filter(|state| !state.is_empty()) {
+        None => (None, false),
+        Some("active") => (Some(true), false),
+        Some("ready") => (Some(true), true),
+        Some("inactive") => (Some(false), false),
+        Some(other) => return Err(Failure::bad_request(format!("Unrecognized state filter: '{other}'"))),
+    };
+    let given = query.get("sort").unwrap_or("id");
+    let sort = match given.trim_start_matches('-') {
+        "id" => UserSort::Id,
+        "name" => UserSort::Name,
+        "last_activity" => UserSort::LastActivity,
+        _ => {
+            let message = format!("sort must be 'id', 'name', or 'last_activity', not '{given}'");
+            return Err(Failure::bad_request(message));
+        }
+    };
+    let names = |entity| identity.scopes.names("list:users", entity);
+    let owned = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect();
+    let visible = names(Entity::User)
+        .zip(names(Entity::Group))
+        .map(|(users, groups)| Visible { users: owned(users), groups: owned(groups) });
+    let query = UserQuery {
+        active,
+        name_filter: query.get("name_filter").filter(|text| !text.is_empty()).map(str::to_owned),
+        sort,
+        descending: given.starts_with('-'),
+        offset: number(query, "offset", 0)?,
+        limit: Some(number(query, "limit", default_limit)?.clamp(1, MAX_LIMIT)),
+        visible,
+    };
+    Ok((query, ready_only))
+}
+
+fn number(query: &Fields, name: &str, default: u32) -> Result<u32> {
+    let Some(text) = query.get(name) else { return Ok(default) };
+    let number = text.parse::<i64>().ok().and_then(|n| u32::try_from(n.unsigned_abs()).ok());
+    number.ok_or_else(|| Failure::bad_request("Invalid argument type, offset and limit must be integers"))
+}
+
+fn next_page(app: &App, caller: &Caller, query: &Fields, offset: u32, limit: u32) -> String {
+    let mut url = app.urls.at("api/users");
+    for (name, value) in query.iter().filter(|(name, _)| !matches!(*name, "offset" | "limit" | "_xsrf")) {
+        url = with_query(&url, name, value);
+    }
+    let url = with_query(&with_query(&url, "offset", &offset.to_string()), "limit", &limit.to_string());
+    caller.visitor.origin(app) + &url
+}
+
+/// Makes several users.
+pub async fn create_many(State(app): State<App>, caller: Caller, body: JsonBody) -> Result<Response> {
+    let identity = caller.require(&["admin:users"], None)?;
+    let none = "Must specify at least one user to create";
+    let body = body.object(none)?;
+    let names = body.get("usernames").and_then(Value::as_array).filter(|names| !names.is_empty());
+    let names = names.ok_or_else(|| Failure::bad_request(none))?;
+    let admin = wants_admin(&body, identity)?;
+    let names: Vec<_> = names.iter().map(|name| normalize_user(name.as_str().unwrap_or_default())).collect();
+    let invalid: Vec<_> = names.iter().filter(|name| !valid_user(name)).map(String::as_str).collect();
+    match invalid.as_slice() {
+        [] => {}
+        [one] => return Err(Failure::bad_request(format!("Invalid username: {one}"))),
+        several => return Err(Failure::bad_request(format!("Invalid usernames: {}", several.join(", ")))),
+    }
+    let mut created = Vec::new();
+    for name in &names {
+        match app.database.create_user(name, admin, app.now()).await {
+            Ok(user) => created.extend(models::user(&app, identity, &user, false).await?),
+            Err(DatabaseError::Taken { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if created.is_empty() {
+        return Err(Failure::new(StatusCode::CONFLICT, format!("All {} users already exist", names.len())));
+    }
+    Ok((StatusCode::CREATED, Json(created)).into_response())
+}
+
+/// Only an administrator makes another one.
+fn wants_admin(body: &Map<String, Value>, identity: &Identity) -> Result<bool> {
+    match body.get("admin") {
+        None | Some(Value::Bool(false)) => Ok(false),
+        Some(Value::Bool(true)) if identity.is_admin() => Ok(true),
+        Some(Value::Bool(true)) => Err(Failure::forbidden("Only admins can grant admin permissions")),
+        Some(_) => Err(Failure::bad_request("user.admin must be a boolean")),
+    }
+}
+
+pub async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Query(query): Query,
+) -> Result<Json<Map<String, Value>>> {
+    let identity = caller.require(&READ_USER, Some(Resource::user(&name)))?;
+    let user = find(&app, &name).await?;
+    let model = models::user(&app, identity, &user, include_stopped(&query)).await?;
+    model.map(Json).ok_or_else(Failure::no_access)
+}
+
+pub async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path<String>,
+    body: JsonBody,
+) -> Result<Response> {
+    let identity = caller.require(&["admin:users"], Some(Resource::user(&name)))?;
+    let exists = || Failure::new(StatusCode::CONFLICT, format!("User {name} already exists"));
+    let admin = wants_admin(&body.object("Invalid JSON data: it must be an object")?, identity)?;
+    if app.database.user_by_name(&name).await?.is_some() {
+        return Err(exists());
+    }
+    if !valid_user(&name) {
+        return Err(Failure::bad_request(format!("Failed to create user: {name}")));
+    }
+    let user = match app.database.create_user(&name, admin, app.now()).await {
+        Err(DatabaseError::Taken { .. }) => return Err(exists()),
+        other => other?,
+    };
+    let model = models::user(&app, identity, &user, false).await?;
+    Ok((StatusCode::CREATED, Json(model)).into_response())
+}
+
+/// Deletes a user with servers and volumes, as far as the policy says so.
+pub async fn delete(State(app): State<App>, caller: Caller, Path(name): Path<String>) -> Result<StatusCode> {
+    let identity = caller.require(&["delete:users"], Some(Resource::user(&name)))?;
+    let user = find(&app, &name).await?;
+    if identity.user().is_some_and(|own| own.id == user.id) {
+        return Err(Failure::bad_request("Cannot delete yourself!"));
+    }
+    for row in app.database.servers_of(user.id).await? {
+        let stopping = app.servers.status(&name, &row.name) == ServerStatus::Pending(Pending::Stop);
+        if stopping || app.servers.stop(&name, &row.name).await == StopOutcome::Stopping {
+            let message = format!("{name}'s server is in the process of stopping, please wait.");
+            return Err(Failure::bad_request(message));
+        }
+    }
+    for row in app.database.servers_of(user.id).await? {
+        app.servers.forget(&user, &row.name).await?;
+    }
+    app.database.delete_user(user.id).await?;
+    tracing::info!(user.name = name, "deleted a user");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The user of that name, or 404.
+pub async fn find(app: &App, name: &str) -> Result<User> {
+    app.database.user_by_name(name).await?.ok_or_else(Failure::not_found)
+}

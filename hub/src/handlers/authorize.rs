@@ -1,0 +1,182 @@
+//! `/hub/api/oauth2/authorize`: a person lets a server or service know who they are. One's own server is not asked
+//! about, nor what was granted before.
+
+use axum::{
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+use hub_auth::{
+    names::full_server_name,
+    scopes::{self, Owner, Resource, Target},
+    token::new_oauth_token,
+};
+use jiff::SignedDuration;
+use secrecy::ExposeSecret;
+
+use crate::{
+    app::App,
+    database::{ClientTarget, NewCode, OAuthClient},
+    error::{Failure, Result, found},
+    form::{Fields, Form, Query},
+    oauth::{AuthorizeError, AuthorizeRequest, CODE_LIFETIME, client_id},
+    pages::{OAuthPage, html},
+    session::{LoggedIn, add_cookie, session_cookie},
+};
+
+pub async fn get(State(app): State<App>, person: LoggedIn, Query(query): Query) -> Result<Response> {
+    let asked = match ask(&app, &person, &query).await? {
+        Ok(asked) => asked,
+        Err(error) => return refuse(error),
+    };
+    if is_settled(&app, &person, &asked).await? {
+        return grant(&app, &person, &asked, asked.allowed.clone()).await;
+    }
+    let scopes = asked.allowed.iter().filter(|scope| !asked.required.contains(scope)).cloned().collect();
+    let page = OAuthPage {
+        frame: person.visitor.frame(&app),
+        client: name(&asked.client).to_owned(),
+        required: asked.required.clone(),
+        scopes,
+    };
+    Ok(person.visitor.with_form_cookies(&app, html(StatusCode::OK, &page)))
+}
+
+/// The person's answer: what was left checked.
+pub async fn post(
+    State(app): State<App>,
+    person: LoggedIn,
+    Query(query): Query,
+    Form(fields): Form,
+) -> Result<Response> {
+    person.visitor.check_xsrf(&fields)?;
+    let asked = match ask(&app, &person, &query).await? {
+        Ok(asked) => asked,
+        Err(error) => return refuse(error),
+    };
+    let chosen = |scope: &String| asked.required.contains(scope) || fields.all("scopes").any(|s| s == scope);
+    let granted = asked.allowed.iter().filter(|scope| chosen(scope)).cloned().collect();
+    grant(&app, &person, &asked, granted).await
+}
+
+/// A request that may be granted.
+struct Asked {
+    client: OAuthClient,
+    request: AuthorizeRequest,
+    /// Raw scopes that any token of this client has: who it is, and access to what the client stands for.
+    required: Vec<String>,
+    /// Raw scopes that the client may ask for and the person has, the required ones among them.
+    allowed: Vec<String>,
+}
+
+async fn ask(app: &App, person: &LoggedIn, query: &Fields) -> Result<Result<Asked, AuthorizeError>> {
+    let id = match client_id(query) {
+        Ok(id) => id,
+        Err(error) => return Ok(Err(error)),
+    };
+    // A client without a secret stands for nothing that could redeem a code.
+    let Some(client) = app.database.oauth_client(id).await?.filter(|client| client.target.is_some()) else {
+        return Ok(Err(AuthorizeError::Page("Invalid client_id parameter value.")));
+    };
+    let request = match AuthorizeRequest::parse(query, &client.redirect_uri) {
+        Ok(request) => request,
+        Err(error) => return Ok(Err(error)),
+    };
+    check_access(person, &client)?;
+    Ok(scopes_for(person, client, request))
+}
+
+/// Pure: what the client may ask for, and what of it the person has.
+fn scopes_for(person: &LoggedIn, client: OAuthClient, request: AuthorizeRequest) -> Result<Asked, AuthorizeError> {
+    let owner = Some(Owner::User(&person.user.name));
+    let target = target_of(&client);
+    let mut required = vec!["read:users:groups!user".to_owned(), "read:users:name!user".to_owned()];
+    required.extend(target.map(scopes::access));
+    let with_required = |scopes: Vec<String>| [scopes, required.clone()].concat();
+
+    let wanted = with_required(request.wanted(&client.allowed_scopes));
+    let may_ask = with_required(client.allowed_scopes.clone());
+    if wanted.iter().any(|scope| scopes::tree::validate(scope).is_err()) {
+        return Err(request.refuse("invalid_scope", None));
+    }
+    if !scopes::resolve(&wanted, &may_ask, owner, target, &person.identity.groups).refused.is_empty() {
+        return Err(request.refuse("invalid_scope", None));
+    }
+    let mut held = with_required(person.identity.scopes.list());
+    held.push(scopes::tree::INHERIT.to_owned());
+    let allowed = scopes::resolve(&wanted, &held, owner, target, &person.identity.groups).granted;
+    Ok(Asked { client, request, required, allowed })
+}
+
+fn target_of(client: &OAuthClient) -> Option<Target<'_>> {
+    client.target.as_ref().map(|target| match target {
+        ClientTarget::Server { user, server, .. } => Target::Server { user, server },
+        ClientTarget::Service(name) => Target::Service(name),
+    })
+}
+
+/// Whether nothing has to be confirmed: it is the person's own server, or a token of this client has it all already.
+async fn is_settled(app: &App, person: &LoggedIn, asked: &Asked) -> Result<bool> {
+    if matches!(&asked.client.target, Some(ClientTarget::Server { user_id, .. }) if *user_id == person.user.id) {
+        return Ok(true);
+    }
+    let tokens = app.database.tokens_of(person.user.id, app.now()).await?;
+    let of_client = tokens.iter().filter(|token| token.client_id == asked.client.identifier);
+    let granted: Vec<_> = of_client.flat_map(|token| &token.scopes).collect();
+    Ok(!granted.is_empty() && asked.allowed.iter().all(|scope| granted.contains(&scope)))
+}
+
+/// Only who may use what the client stands for gets a code for it.
+fn check_access(person: &LoggedIn, client: &OAuthClient) -> Result<()> {
+    let allowed = match &client.target {
+        Some(ClientTarget::Server { user, server, .. }) => {
+            let name = full_server_name(user, server);
+            person.identity.may("access:servers", Resource::server(&name))
+        }
+        Some(ClientTarget::Service(name)) => person.identity.may("access:services", Resource::service(name)),
+        None => false,
+    };
+    if allowed {
+        return Ok(());
+    }
+    tracing::warn!(user.name = person.user.name, client.id = client.identifier, "refused access");
+    Err(Failure::forbidden(format!("You do not have permission to access {}", name(client))))
+}
+
+/// Sends the person back with a code. It belongs to this session, so that its logout ends the token (S65).
+async fn grant(app: &App, person: &LoggedIn, asked: &Asked, scopes: Vec<String>) -> Result<Response> {
+    let code = new_oauth_token(rand::random());
+    let (session_id, is_new) = match &person.visitor.session_id {
+        Some(id) => (id.clone(), false),
+        None => (app.random_id(), true),
+    };
+    let new = NewCode {
+        code: &code,
+        client_id: &asked.client.identifier,
+        user_id: person.user.id,
+        redirect_uri: &asked.request.redirect_uri,
+        session_id: &session_id,
+        scopes: &scopes,
+        challenge: asked.request.challenge.as_ref().map(|(challenge, method)| (challenge.as_str(), *method)),
+        expires_at: app.now() + SignedDuration::from_secs(CODE_LIFETIME),
+    };
+    app.database.create_code(&new).await?;
+    let mut response = found(&asked.request.grant(code.expose_secret()));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if is_new {
+        add_cookie(&mut response, &session_cookie(app, &session_id, person.visitor.is_secure(app)));
+    }
+    Ok(response)
+}
+
+/// What people call a client.
+fn name(client: &OAuthClient) -> &str {
+    if client.description.is_empty() { &client.identifier } else { &client.description }
+}
+
+fn refuse(error: AuthorizeError) -> Result<Response> {
+    match error {
+        AuthorizeError::Page(message) => Err(Failure::bad_request(message)),
+        AuthorizeError::Redirect(to) => Ok(found(&to)),
+    }
+}

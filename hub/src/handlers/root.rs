@@ -1,0 +1,73 @@
+//! The ways into the hub that only lead on: `/`, `/hub/`, `/hub/user-redirect/...`, and where a login leads to.
+
+use axum::{
+    extract::State,
+    http::{Method, StatusCode, Uri},
+    response::Response,
+};
+use hub_auth::{
+    names::server_path,
+    next_url::{safe_next, with_query},
+};
+
+use crate::{
+    app::App,
+    database::User,
+    error::{Failure, Result, found, redirect},
+    form::Fields,
+    servers::ServerStatus,
+    session::{LoggedIn, Visitor, path_and_query},
+};
+
+/// `/hub` -> `/hub/`.
+pub async fn slash(State(app): State<App>) -> Response {
+    redirect(StatusCode::MOVED_PERMANENTLY, app.urls.hub())
+}
+
+/// `/hub/`: to where a login leads, or to the login.
+pub async fn get(State(app): State<App>, visitor: Visitor) -> Response {
+    match visitor.user() {
+        Some(user) => found(&after_login(&app, &visitor, user)),
+        None => found(&app.urls.login(&path_and_query(&visitor.uri))),
+    }
+}
+
+/// What the proxy has no route for is asked of the hub at its own path. Only reading is: a form or an API request for
+/// a stopped server must not be repeated elsewhere.
+pub fn outside(app: &App, method: &Method, uri: &Uri) -> Result<Response> {
+    let rest = uri.path().strip_prefix(app.urls.base()).filter(|_| !uri.path().starts_with(app.urls.hub()));
+    let rest = rest.ok_or_else(Failure::not_found)?;
+    if *method != Method::GET {
+        return Err(Failure::forbidden(format!("'_xsrf' argument missing from {method}")));
+    }
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    Ok(found(&format!("{}{rest}{query}", app.urls.hub())))
+}
+
+/// `/hub/user-redirect/lab/tree/x`: the same path on one's own server, wherever that is.
+pub async fn user_redirect(State(app): State<App>, person: LoggedIn, uri: Uri) -> Response {
+    let prefix = app.urls.at("user-redirect/");
+    let rest = uri.path().strip_prefix(&prefix).unwrap_or_default();
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let next = format!("{}{rest}{query}", server_path(app.urls.base(), &person.user.name, ""));
+    found(&with_query(&app.urls.spawn(&person.user.name, ""), "next", &next))
+}
+
+/// Where to go after a login: what was asked for before it, if it is ours, else one's own server.
+pub fn after_login(app: &App, visitor: &Visitor, user: &User) -> String {
+    let query = Fields::of_query(&visitor.uri);
+    wanted(app, visitor, &query).unwrap_or_else(|| match app.servers.status(&user.name, "") {
+        ServerStatus::Stopped { .. } => app.urls.at("spawn"),
+        _ => app.urls.server(&user.name, ""),
+    })
+}
+
+/// The `next=` of a request, if it stays on this hub.
+pub fn wanted(app: &App, visitor: &Visitor, query: &Fields) -> Option<String> {
+    let next = query.get("next").filter(|next| !next.is_empty())?;
+    let safe = safe_next(next, visitor.host()).filter(|next| next.starts_with(app.urls.base()));
+    if safe.is_none() {
+        tracing::warn!(next.length = next.len(), "dropped a next address that is not ours");
+    }
+    safe
+}

@@ -1,0 +1,5 @@
+//! What happens around every request: a file for each layer.
+
+pub mod headers;
+pub mod methods;
+pub mod request_log;

@@ -1,0 +1,137 @@
+//! The HTML pages: a typed context for each template, and how a page becomes a response.
+
+use askama::Template;
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{Html, IntoResponse, Response},
+};
+
+/// What every page shows around its content.
+pub struct Frame {
+    /// Path of the hub, such as `/hub/`.
+    pub hub: String,
+    /// Who is logged in.
+    pub user: Option<String>,
+    /// Goes into every form.
+    pub xsrf: String,
+    /// Changes when a static file does, so that browsers may keep them.
+    pub version: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "login.html")]
+pub struct LoginPage {
+    pub frame: Frame,
+    pub action: String,
+    pub username: String,
+    pub error: Option<String>,
+    pub token: bool,
+    /// Neither TLS nor the settings say that the connection is safe (S30, S35).
+    pub insecure: bool,
+}
+
+/// How the home page shows a server.
+pub enum ServerState {
+    Ready,
+    Starting,
+    Stopping,
+    Stopped,
+}
+
+#[derive(Template)]
+#[template(path = "home.html")]
+pub struct HomePage {
+    pub frame: Frame,
+    pub state: ServerState,
+    pub failure: Option<String>,
+    pub server_url: String,
+    pub spawn_url: String,
+    pub pending_url: String,
+}
+
+#[derive(Template)]
+#[template(path = "spawn.html")]
+pub struct SpawnPage {
+    pub frame: Frame,
+    pub action: String,
+    pub own: bool,
+    pub owner: String,
+    pub error: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "spawn_pending.html")]
+pub struct SpawnPendingPage {
+    pub frame: Frame,
+    pub own: bool,
+    pub owner: String,
+    pub stopping: bool,
+    pub failed: Option<String>,
+    pub events_url: String,
+    pub ready_url: String,
+    pub spawn_url: String,
+}
+
+#[derive(Template)]
+#[template(path = "not_running.html")]
+pub struct NotRunningPage {
+    pub frame: Frame,
+    pub own: bool,
+    pub owner: String,
+    pub failure: Option<String>,
+    pub spawn_url: String,
+}
+
+/// A line of the table of tokens, as people read it.
+pub struct TokenLine {
+    pub id: String,
+    pub note: String,
+    pub scopes: String,
+    pub created: String,
+    pub last_used: String,
+    pub expires: String,
+}
+
+#[derive(Template)]
+#[template(path = "token.html")]
+pub struct TokenPage {
+    pub frame: Frame,
+    pub tokens: Vec<TokenLine>,
+    pub created: Option<String>,
+    pub error: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "oauth.html")]
+pub struct OAuthPage {
+    pub frame: Frame,
+    pub client: String,
+    /// Granted with any answer.
+    pub required: Vec<String>,
+    /// Granted as chosen.
+    pub scopes: Vec<String>,
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+pub struct ErrorPage {
+    pub frame: Frame,
+    pub status: u16,
+    pub reason: &'static str,
+    pub message: Option<String>,
+}
+
+/// Renders a page. Pages hold tokens for forms, so nobody keeps them.
+pub fn html(status: StatusCode, page: &impl Template) -> Response {
+    match page.render() {
+        Ok(text) => {
+            let mut response = (status, Html(text)).into_response();
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+        }
+        Err(error) => {
+            tracing::error!(error.message = %error, "failed to render a page");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The route table, and the layers around it.
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State},
+    http::StatusCode,
+    middleware::{from_fn, from_fn_with_state},
+    response::Response,
+    routing::{MethodRouter, delete, get, post},
+};
+
+use crate::{
+    app::App,
+    error::{Failure, Result, shape_failures},
+    handlers::{self, api},
+    middleware::{headers, methods, request_log},
+};
+
+/// No form or model comes near this many bytes.
+const LARGEST_BODY: usize = 1 << 20;
+
+/// Everything that the hub answers.
+pub fn router(app: &App) -> Router {
+    let table = Table { prefix: app.urls.hub(), router: Router::new() };
+    let table = assets(api_of_users(api(servers(pages(table)))));
+    table
+        .router
+        .route(app.urls.hub().trim_end_matches('/'), get(handlers::root::slash))
+        .method_not_allowed_fallback(not_allowed)
+        .fallback(elsewhere)
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(from_fn_with_state(app.clone(), methods::refuse_head))
+        .layer(from_fn_with_state(app.clone(), shape_failures))
+        .layer(from_fn_with_state(app.clone(), headers::add))
+        .layer(from_fn(request_log::log))
+        .with_state(app.clone())
+}
+
+/// Routes below the hub's own path.
+struct Table<'a> {
+    prefix: &'a str,
+    router: Router<App>,
+}
+
+impl Table<'_> {
+    fn at(self, path: &str, methods: MethodRouter<App>) -> Self {
+        Self { router: self.router.route(&format!("{}{path}", self.prefix), methods), ..self }
+    }
+}
+
+/// What people see.
+fn pages(table: Table<'_>) -> Table<'_> {
+    use handlers::{home, login, logout, proxy_error, root, spawn, spawn_pending, token};
+    table
+        .at("", get(root::get))
+        .at("login", get(login::get).post(login::post))
+        .at("logout", get(logout::get))
+        .at("home", get(home::get).post(home::post))
+        .at("token", get(token::get).post(token::post))
+        .at("spawn", get(spawn::get).post(spawn::post))
+        .at("spawn/{*path}", get(spawn::get).post(spawn::post))
+        .at("spawn-pending/{*path}", get(spawn_pending::get))
+        .at("user-redirect/{*path}", get(root::user_redirect))
+        .at("user-redirect/", get(root::user_redirect))
+        .at("error/{code}", get(proxy_error::get))
+        .at("security/csp-report", post(handlers::csp_report::post))
+}
+
+/// What servers and browsers use on the way to a server.
+fn servers(table: Table<'_>) -> Table<'_> {
+    use handlers::{authorize, not_running};
+    table
+        .at("user/{*path}", get(not_running::get).fallback(not_running::other))
+        .at("api/oauth2/authorize", get(authorize::get).post(authorize::post))
+        .at("api/oauth2/token", post(api::oauth_token::post))
+}
+
+/// The REST API but for users.
+fn api(table: Table<'_>) -> Table<'_> {
+    table
+        .at("api", get(api::info::version))
+        .at("api/", get(api::info::version))
+        .at("api/info", get(api::info::get))
+        .at("api/user", get(api::user::get))
+        .at("api/proxy", get(api::proxy::get).post(api::proxy::post))
+        .at("api/health", get(handlers::health::get))
+}
+
+fn api_of_users(table: Table<'_>) -> Table<'_> {
+    use api::{activity, progress, servers, tokens, users};
+    let server = || get(servers::get).post(servers::start).delete(servers::stop).put(servers::put);
+    table
+        .at("api/users", get(users::list).post(users::create_many))
+        .at("api/users/{name}", get(users::get).post(users::create).delete(users::delete))
+        .at("api/users/{name}/activity", post(activity::post))
+        .at("api/users/{name}/server", server())
+        .at("api/users/{name}/servers/", server())
+        .at("api/users/{name}/servers/{server}", server())
+        .at("api/users/{name}/server/progress", get(progress::get))
+        .at("api/users/{name}/servers/{server}/progress", get(progress::get))
+        .at("api/users/{name}/tokens", get(tokens::list).post(tokens::create))
+        .at("api/users/{name}/tokens/{id}", get(tokens::get).merge(delete(tokens::delete)))
+}
+
+fn assets(table: Table<'_>) -> Table<'_> {
+    table
+        .at("health", get(handlers::health::get))
+        .at("logo", get(handlers::assets::logo))
+        .at("static/{*name}", get(handlers::assets::get))
+}
+
+async fn not_allowed() -> Failure {
+    Failure::bare(StatusCode::METHOD_NOT_ALLOWED)
+}
+
+async fn elsewhere(State(app): State<App>, request: Request) -> Result<Response> {
+    handlers::root::outside(&app, request.method(), request.uri())
+}

@@ -1,0 +1,311 @@
+//! Who sends a request, and with what rights: by the login cookie, by a token of the database, or by a login token.
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
+    response::Response,
+};
+use hub_auth::{
+    cookie,
+    scopes::{Access, Groups, Resource, Scopes},
+    xsrf,
+};
+use jiff::Timestamp;
+
+use crate::{
+    app::App,
+    database::{ApiToken, Principal, User},
+    error::{Failure, Result},
+    form::Fields,
+    handlers::assets,
+    pages::Frame,
+};
+
+mod browser;
+mod caller;
+
+pub use browser::{end_login, forwarded_https, session_cookie, start_login};
+pub use caller::{Caller, UncheckedCaller};
+
+/// Someone known, with the rights that hold at this moment.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub principal: Principal,
+    pub scopes: Scopes,
+    /// The memberships that the scopes' filters ask for.
+    pub groups: Groups,
+    pub via: Via,
+}
+
+impl Identity {
+    /// The user, if it is not a service.
+    pub fn user(&self) -> Option<&User> {
+        match &self.principal {
+            Principal::User(user) => Some(user),
+            Principal::Service(_) => None,
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        match &self.principal {
+            Principal::User(user) => &user.name,
+            Principal::Service(service) => &service.name,
+        }
+    }
+
+    pub fn is_admin(&self) -> bool {
+        match &self.principal {
+            Principal::User(user) => user.admin,
+            Principal::Service(service) => service.admin,
+        }
+    }
+
+    /// Whether a scope is held for this resource.
+    pub fn may(&self, scope: &str, resource: Resource<'_>) -> bool {
+        self.scopes.allow(scope, Some(resource), &self.groups)
+    }
+
+    /// Whether one of the scopes is held for the resource, or for everything, and what to answer if not.
+    pub fn check(&self, scopes: &[&str], resource: Option<Resource<'_>>) -> Access {
+        self.scopes.check(scopes, resource, &self.groups)
+    }
+}
+
+/// How someone is known.
+#[derive(Clone, Debug)]
+pub enum Via {
+    /// The login cookie (S59).
+    Cookie,
+    /// A token of the database.
+    Token(Box<ApiToken>),
+    /// A login token in the `Authorization` header (S5).
+    LoginToken,
+}
+
+/// The sender of a request, known or not.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    pub identity: Option<Identity>,
+    pub session_id: Option<String>,
+    pub method: Method,
+    pub uri: Uri,
+    pub headers: HeaderMap,
+    /// The random cookie that an anonymous form binds to; made for this request if the browser has none.
+    anonymous: String,
+    xsrf: xsrf::Token,
+    now: Timestamp,
+}
+
+/// A page's visitor who must be logged in; anyone else is sent to the login page.
+pub struct LoggedIn {
+    pub visitor: Visitor,
+    pub user: User,
+    pub identity: Identity,
+}
+
+impl FromRequestParts<App> for Visitor {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let cookies = cookie_header(&parts.headers);
+        let session_id = cookie::value(&cookies, cookie::SESSION_ID).filter(|id| is_random(id));
+        let identity = match bearer(&parts.headers) {
+            Some(token) => by_token(app, token).await?,
+            None => by_cookie(app, &cookies).await?,
+        };
+        let anonymous = match cookie::value(&cookies, xsrf::ANONYMOUS).filter(|id| is_random(id)) {
+            Some(id) => id,
+            None => app.random_id(),
+        };
+        let user_agent = parts.headers.get(header::USER_AGENT).map(|v| String::from_utf8_lossy(v.as_bytes()));
+        let holder = match identity.as_ref().and_then(Identity::user) {
+            Some(user) => xsrf::Holder::User { session_id: session_id.as_deref(), cookie_id: &user.cookie_id },
+            None => {
+                xsrf::Holder::Anonymous { random: &anonymous, user_agent: user_agent.as_deref().unwrap_or_default() }
+            }
+        };
+        let now = app.now();
+        let xsrf = xsrf::token(&*app.cookie_keys()?, &cookies, holder, now.as_second());
+        Ok(Self {
+            identity,
+            session_id,
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            headers: parts.headers.clone(),
+            anonymous,
+            xsrf,
+            now,
+        })
+    }
+}
+
+impl Visitor {
+    /// The user who visits, if it is known.
+    pub fn user(&self) -> Option<&User> {
+        self.identity.as_ref().and_then(Identity::user)
+    }
+
+    /// The host that the browser asked for.
+    pub fn host(&self) -> Option<&str> {
+        self.headers.get(header::HOST).and_then(|host| host.to_str().ok())
+    }
+
+    /// Scheme, host and port of the hub as this visitor sees it.
+    pub fn origin(&self, app: &App) -> String {
+        match (app.urls.public(), self.host()) {
+            (Some(public), _) => public.origin().ascii_serialization(),
+            (None, Some(host)) => format!("{}://{host}", if self.is_secure(app) { "https" } else { "http" }),
+            (None, None) => String::new(),
+        }
+    }
+
+    /// What a page shows around its content, for this visitor.
+    pub fn frame(&self, app: &App) -> Frame {
+        Frame {
+            hub: app.urls.hub().to_owned(),
+            user: self.user().map(|user| user.name.clone()),
+            xsrf: self.xsrf.text.clone(),
+            version: assets::version(),
+        }
+    }
+
+    /// Text of the form token, for addresses that a script will ask.
+    pub fn xsrf_token(&self) -> &str {
+        &self.xsrf.text
+    }
+
+    /// Gives the browser the cookies that the page's forms need, if it lacks them. Only pages that are navigated to
+    /// do: a script's request must not replace the token of an open page.
+    pub fn with_form_cookies(&self, app: &App, mut response: Response) -> Response {
+        if self.xsrf.is_new && self.is_navigation() {
+            self.set_form_cookies(app, &mut response);
+        }
+        response
+    }
+
+    /// As [`Self::with_form_cookies`], and starts the hour anew: for the login page.
+    pub fn renew_form_cookies(&self, app: &App, mut response: Response) -> Response {
+        if self.is_navigation() {
+            self.set_form_cookies(app, &mut response);
+        }
+        response
+    }
+
+    fn set_form_cookies(&self, app: &App, response: &mut Response) {
+        let path = app.urls.hub();
+        let token = cookie::SetCookie::new(xsrf::NAME, self.xsrf.text.as_str(), path);
+        if self.identity.is_some() {
+            return add_cookie(response, &token);
+        }
+        add_cookie(response, &token.max_age(xsrf::ANONYMOUS_MAX_AGE));
+        let anonymous = cookie::SetCookie::new(xsrf::ANONYMOUS, self.anonymous.as_str(), path)
+            .max_age(xsrf::ANONYMOUS_MAX_AGE)
+            .http_only()
+            .secure(self.is_secure(app));
+        add_cookie(response, &anonymous);
+    }
+
+    /// Whether cookies may be sent over TLS only: the public address decides if it is known, else the request.
+    pub fn is_secure(&self, app: &App) -> bool {
+        match app.urls.public() {
+            Some(public) => public.scheme() == "https",
+            None => forwarded_https(&self.headers),
+        }
+    }
+
+    pub fn is_navigation(&self) -> bool {
+        self.header("sec-fetch-mode").is_none_or(|mode| mode == "navigate")
+    }
+
+    /// Refuses a request that another site may have made in this visitor's name. `fields` are the posted form's.
+    pub fn check_xsrf(&self, fields: &Fields) -> Result<()> {
+        let request = xsrf::Request {
+            method: self.method.as_str(),
+            fetch_mode: self.header("sec-fetch-mode"),
+            fetch_site: self.header("sec-fetch-site"),
+        };
+        let by_header = matches!(&self.identity, Some(Identity { via: Via::Token(_) | Via::LoginToken, .. }));
+        if by_header || !xsrf::needs_check(request) {
+            return Ok(());
+        }
+        let query = Fields::of_query(&self.uri);
+        let carried = fields
+            .get(xsrf::NAME)
+            .or_else(|| query.get(xsrf::NAME))
+            .or_else(|| xsrf::HEADERS.iter().find_map(|name| self.header(name)));
+        xsrf::check(self.method.as_str(), carried, &self.xsrf).map_err(|error| Failure::forbidden(error.to_string()))
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Time of the request.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+}
+
+impl FromRequestParts<App> for LoggedIn {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let visitor = Visitor::from_request_parts(parts, app).await?;
+        let user = visitor.user().cloned();
+        match visitor.identity.clone().zip(user) {
+            Some((identity, user)) => Ok(Self { visitor, user, identity }),
+            None if parts.method == Method::GET => Err(Failure::Redirect(app.urls.login(&path_and_query(&parts.uri)))),
+            None => Err(Failure::bare(StatusCode::FORBIDDEN)),
+        }
+    }
+}
+
+/// Path and query as they came.
+pub fn path_and_query(uri: &Uri) -> String {
+    uri.path_and_query().map_or_else(|| uri.path().to_owned(), ToString::to_string)
+}
+
+/// All `Cookie` headers as one.
+fn cookie_header(headers: &HeaderMap) -> String {
+    let values = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    values.collect::<Vec<_>>().join("; ")
+}
+
+/// Ids that we made: 32 hexadecimal digits.
+fn is_random(id: &str) -> bool {
+    id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// The token of `Authorization: token X` or `bearer X`, in any case (S5).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (kind, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    (kind.eq_ignore_ascii_case("token") || kind.eq_ignore_ascii_case("bearer")).then(|| token.trim())
+}
+
+async fn by_cookie(app: &App, cookies: &str) -> Result<Option<Identity>> {
+    let Some(signed) = cookie::value(cookies, cookie::LOGIN) else { return Ok(None) };
+    let max_age = browser::LOGIN_DAYS * cookie::DAY;
+    let id = cookie::verify(&*app.cookie_keys()?, cookie::LOGIN, &signed, max_age, app.now().as_second());
+    let Some(id) = id.and_then(|id| String::from_utf8(id).ok()) else { return Ok(None) };
+    let Some(user) = app.database.user_by_cookie_id(&id).await? else { return Ok(None) };
+    Ok(Some(app.identity_of_user(user, Via::Cookie).await?))
+}
+
+async fn by_token(app: &App, token: &str) -> Result<Option<Identity>> {
+    if let Some(found) = app.database.find_token(token, app.now()).await? {
+        return Ok(app.identity_of_token(found).await?);
+    }
+    let Some(name) = app.authenticator.token_user(token).filter(|name| app.allow.admits(name)) else { return Ok(None) };
+    let user = app.admit(&name).await?;
+    Ok(Some(app.identity_of_user(user, Via::LoginToken).await?))
+}
+
+/// Appends a cookie to a response.
+pub fn add_cookie(response: &mut Response, cookie: &cookie::SetCookie) {
+    match HeaderValue::from_str(&cookie.to_string()) {
+        Ok(value) => {
+            response.headers_mut().append(header::SET_COOKIE, value);
+        }
+        Err(error) => tracing::error!(error.message = %error, "failed to write a cookie"),
+    }
+}

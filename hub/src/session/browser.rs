@@ -1,0 +1,53 @@
+//! The cookies of a login: how they begin and how they end.
+
+use axum::{http::HeaderMap, response::Response};
+use hub_auth::{
+    cookie::{self, SetCookie},
+    xsrf,
+};
+
+use super::{Visitor, add_cookie};
+use crate::{app::App, database::User, error::Result};
+
+/// How long a login is believed, by the time in its signature.
+pub(super) const LOGIN_DAYS: i64 = 14;
+/// How long a browser keeps it.
+const BROWSER_DAYS: i64 = 30;
+/// A cookie of hubs before version 2, cleared like theirs.
+const LEGACY_SERVICES: &str = "jupyterhub-services";
+
+/// Sets the login cookie (S58, S61) and a new session id (S70, S72): one that the browser brought along may be known to
+/// someone else.
+pub fn start_login(app: &App, visitor: &Visitor, user: &User, response: &mut Response) -> Result<()> {
+    let now = visitor.now().as_second();
+    let secure = visitor.is_secure(app);
+    let signed = cookie::sign(&*app.cookie_keys()?, cookie::LOGIN, user.cookie_id.as_bytes(), now);
+    let login = SetCookie::new(cookie::LOGIN, signed, app.urls.hub()).expires(now + BROWSER_DAYS * cookie::DAY);
+    add_cookie(response, &login.http_only().secure(secure));
+    add_cookie(response, &session_cookie(app, &app.random_id(), secure));
+    Ok(())
+}
+
+/// The cookie that the hub and all servers share, so that a logout ends them all (S70 to S72).
+pub fn session_cookie(app: &App, id: &str, secure: bool) -> SetCookie {
+    SetCookie::new(cookie::SESSION_ID, id, app.urls.base()).http_only().secure(secure)
+}
+
+/// Takes every cookie of ours away. Those of servers go with their tokens.
+pub fn end_login(app: &App, visitor: &Visitor, response: &mut Response) {
+    let now = visitor.now().as_second();
+    for (name, path) in [
+        (cookie::LOGIN, app.urls.hub()),
+        (cookie::SESSION_ID, app.urls.base()),
+        (xsrf::NAME, app.urls.hub()),
+        (LEGACY_SERVICES, app.urls.base()),
+    ] {
+        add_cookie(response, &SetCookie::clear(name, path, now));
+    }
+}
+
+/// Whether the browser's own connection is TLS, as the first proxy saw it.
+pub fn forwarded_https(headers: &HeaderMap) -> bool {
+    let forwarded = headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok());
+    forwarded.and_then(|list| list.split(',').next()).is_some_and(|proto| matches!(proto.trim(), "https" | "wss"))
+}
