@@ -78,7 +78,7 @@ struct Granted {
 }
 
 fn vectors() -> Vectors {
-    serde_json::from_str(include_str!("vectors.json")).unwrap()
+    serde_json::from_str(include_str!("vectors.json")).expect("vectors.json has the fields above")
 }
 
 #[test]
