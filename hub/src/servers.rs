@@ -45,6 +45,9 @@ pub use status::{ForgetError, Pending, ServerStatus, StartError, StartOutcome, S
 
 use progress::ProgressLog;
 
+/// How long the end of a hub waits for its servers.
+const STOP_ALL_PATIENCE: Duration = Duration::from_secs(30);
+
 /// What is the same for all servers.
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
@@ -130,6 +133,13 @@ impl Entry {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
+    /// Waits for at most `patience` until the server is stopped, and says whether it is.
+    async fn stopped(&self, patience: Duration) -> bool {
+        let mut status = self.status.subscribe();
+        let stopped = status.wait_for(|status| matches!(status, ServerStatus::Stopped { .. }));
+        tokio::time::timeout(patience, stopped).await.is_ok()
+    }
+
     /// Waits for at most `patience` until the server is no longer in `pending`.
     async fn left(&self, pending: Pending, patience: Duration) -> Option<ServerStatus> {
         let mut status = self.status.subscribe();
@@ -181,12 +191,19 @@ impl Servers {
         if self.inner.begin_stop(&entry) {
             tokio::spawn(launch::stop(self.inner.clone(), name, entry.clone()));
         }
-        let mut status = entry.status.subscribe();
-        let stopped = status.wait_for(|status| matches!(status, ServerStatus::Stopped { .. }));
-        match tokio::time::timeout(self.inner.settings.slow_stop_timeout, stopped).await {
-            Ok(_) => StopOutcome::Stopped,
-            Err(_) => StopOutcome::Stopping,
+        match entry.stopped(self.inner.settings.slow_stop_timeout).await {
+            true => StopOutcome::Stopped,
+            false => StopOutcome::Stopping,
         }
+    }
+
+    /// Stops all servers, and waits until they are gone: for a hub whose servers cannot outlive it.
+    pub async fn stop_all(&self) {
+        let stops = self.inner.active().into_iter().map(|(name, entry, _)| async move {
+            self.stop(&name.user, &name.server).await;
+            entry.stopped(STOP_ALL_PATIENCE).await;
+        });
+        futures::future::join_all(stops).await;
     }
 
     /// How a server stands.

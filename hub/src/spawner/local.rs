@@ -58,6 +58,20 @@ impl LocalSettings {
         let command = vec!["jupyterhub-singleuser".to_owned()];
         Self { command, runtime_dir, root_dir, http_timeout: Duration::from_secs(60) }
     }
+
+    /// Whether servers can be started at all; the error says what to install.
+    pub fn check(&self) -> Result<(), SpawnError> {
+        self.program().map(drop)
+    }
+
+    fn program(&self) -> Result<PathBuf, SpawnError> {
+        let name = self.command.first().map(String::as_str).unwrap_or_default();
+        find_program(name, env::var_os("PATH").as_deref())
+    }
+
+    fn arguments(&self) -> &[String] {
+        self.command.get(1..).unwrap_or_default()
+    }
 }
 
 /// Starts servers as processes.
@@ -83,7 +97,7 @@ impl LocalSpawner {
     }
 
     pub(super) async fn start(&self, request: &StartRequest, progress: &ProgressSender) -> Result<Started, SpawnError> {
-        let program = find_program(&self.settings.command[0], env::var_os("PATH").as_deref())?;
+        let program = self.settings.program()?;
         self.stop(&request.name, &request.state).await?;
         let backend = |action| move |error: io::Error| SpawnError::Backend { action, source: error.into() };
         let directory = private_directory(&self.settings.runtime_dir, &request.name)
@@ -94,7 +108,7 @@ impl LocalSpawner {
         let errors = log.try_clone().map_err(backend("make the server's log file"))?;
         let mut command = Command::new(program);
         command
-            .args(&self.settings.command[1..])
+            .args(self.settings.arguments())
             .args(process::runs_as_root().then_some("--allow-root"))
             .env_clear()
             .envs(environment(request, port, &directory, |key| env::var(key).ok()))
