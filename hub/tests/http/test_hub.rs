@@ -1,0 +1,209 @@
+//! A whole hub in a directory of its own.
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Method, Request, StatusCode, header},
+};
+use hub::{
+    database::Database,
+    proxy::{ProxyClient, ProxyToken},
+    router::router,
+    serve::{Hub, build},
+    servers::{ServerSettings, Servers},
+    spawner::{Spawner, local::LocalSettings},
+    urls::Urls,
+};
+use hub_crds::config::{AuthConfig, AuthenticatorConfig, TokenLogin};
+use serde_json::Value;
+use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use url::Url;
+
+use crate::browser::{Answer, Browser};
+
+/// Each user's login token.
+pub(crate) const ALICE_TOKEN: &str = "a11ce00000000000000000000000000000000000000000a1";
+pub(crate) const BOB_TOKEN: &str = "b0b0000000000000000000000000000000000000000000b0";
+pub(crate) const ADMIN_TOKEN: &str = "ad31000000000000000000000000000000000000000000ad";
+
+/// Stands in for a single-user server: writes down the environment that it got, and answers everything.
+const SERVER: &str = "
+import http.server, json, os, urllib.parse
+with open(os.environ['JUPYTERHUB_USER'] + '.json.new', 'w') as out:
+    json.dump(dict(os.environ), out)
+os.rename(os.environ['JUPYTERHUB_USER'] + '.json.new', os.environ['JUPYTERHUB_USER'] + '.json')
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header('Content-Length', '2')
+        self.end_headers()
+        self.wfile.write(b'{}')
+    def log_message(self, *args):
+        pass
+port = urllib.parse.urlsplit(os.environ['JUPYTERHUB_SERVICE_URL']).port
+http.server.ThreadingHTTPServer(('127.0.0.1', port), Answer).serve_forever()
+";
+
+pub(crate) struct TestHub {
+    router: Router,
+    pub(crate) directory: TempDir,
+    stopping: CancellationToken,
+}
+
+impl Drop for TestHub {
+    fn drop(&mut self) {
+        self.stopping.cancel();
+    }
+}
+
+/// What differs between tests.
+pub(crate) struct Settings {
+    pub(crate) base_url: &'static str,
+    pub(crate) public_url: Option<&'static str>,
+    pub(crate) dummy_password: Option<&'static str>,
+    pub(crate) blocked: &'static [&'static str],
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { base_url: "/", public_url: None, dummy_password: None, blocked: &[] }
+    }
+}
+
+impl TestHub {
+    /// Token login for alice, bob and the administrator root.
+    pub(crate) async fn new() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    pub(crate) async fn with(settings: Settings) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::write(at("cookie-secret"), "6b".repeat(32)).unwrap();
+        let stopping = CancellationToken::new();
+        let proxy = hub_proxy::bind(hub_proxy::ProxyConfig {
+            token: hub_proxy::Token::Value("the-proxy-token".into()),
+            ..hub_proxy::ProxyConfig::default()
+        })
+        .await
+        .unwrap();
+        let proxy_url = format!("http://{}", proxy.api_addr().socket_addr().unwrap());
+        tokio::spawn(proxy.run(stopping.clone()));
+        let urls = Urls::new(settings.base_url, settings.public_url.map(|url| Url::parse(url).unwrap()));
+        let database = Database::open(&at("hub.sqlite")).await.unwrap();
+        let spawner = Spawner::local(LocalSettings {
+            command: ["python3", "-c", SERVER].map(str::to_owned).to_vec(),
+            ..LocalSettings::new(at("run"), directory.path().to_owned())
+        });
+        let proxy = ProxyClient::new(&proxy_url, ProxyToken::Value("the-proxy-token".to_owned().into()));
+        let servers =
+            Servers::new(database.clone(), spawner, proxy, ServerSettings::new(urls.clone(), "http://127.0.0.1:9"));
+        let hub = Hub {
+            urls,
+            database,
+            servers,
+            auth: auth(&settings, &directory),
+            cookie_secret_file: at("cookie-secret"),
+            secure: true,
+        };
+        let app = build(hub, stopping.clone()).await.unwrap();
+        tokio::spawn(app.servers.clone().run(stopping.clone()));
+        Self { router: router(&app), directory, stopping }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        Answer::read(self.router.clone().oneshot(request).await.unwrap()).await
+    }
+
+    /// A browser without cookies.
+    pub(crate) fn browser(&self) -> Browser<'_> {
+        Browser::new(self)
+    }
+
+    /// A browser in which this user logged in with the form.
+    pub(crate) async fn logged_in(&self, token: &str) -> Browser<'_> {
+        let mut browser = self.browser();
+        let answer = browser.log_in("/hub/login", "", token).await;
+        assert_eq!(answer.status, StatusCode::FOUND, "{}", answer.text);
+        browser
+    }
+
+    /// A request as a program makes it.
+    pub(crate) async fn api(&self, method: Method, path: &str, token: &str, body: Option<Value>) -> Answer {
+        let mut request = Request::builder().method(method).uri(format!("/hub/api{path}"));
+        if !token.is_empty() {
+            request = request.header(header::AUTHORIZATION, format!("token {token}"));
+        }
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        self.send(request.body(body).unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str, token: &str) -> Answer {
+        self.api(Method::GET, path, token, None).await
+    }
+
+    /// Starts a user's server and waits until it is ready.
+    pub(crate) async fn start_server(&self, user: &str, token: &str) -> BTreeMap<String, String> {
+        let answer = self.api(Method::POST, &format!("/users/{user}/server"), token, None).await;
+        assert!(answer.status.is_success(), "{} {}", answer.status, answer.text);
+        self.becomes_ready(user, token).await;
+        serde_json::from_slice(&fs::read(self.path(&format!("{user}.json"))).unwrap()).unwrap()
+    }
+
+    /// Follows a start to its good end.
+    pub(crate) async fn becomes_ready(&self, user: &str, token: &str) {
+        let events = self.get(&format!("/users/{user}/server/progress"), token).await;
+        assert!(events.text.contains("\"ready\":true"), "{}", events.text);
+    }
+
+    /// Stops it again and waits until it is gone.
+    pub(crate) async fn stop_server(&self, user: &str, token: &str) {
+        self.api(Method::DELETE, &format!("/users/{user}/server"), token, None).await;
+        for _ in 0..200 {
+            let server = self.get(&format!("/users/{user}/server"), token).await;
+            if server.json()["stopped"] == true {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{user}'s server did not stop");
+    }
+}
+
+fn auth(settings: &Settings, directory: &TempDir) -> AuthConfig {
+    let names = |list: &[&str]| list.iter().map(|&name| name.to_owned()).collect();
+    let authenticator = match settings.dummy_password {
+        Some(password) => {
+            let file = directory.path().join("password");
+            fs::write(&file, password).unwrap();
+            AuthenticatorConfig::Dummy { password_file: Some(file) }
+        }
+        None => {
+            let tokens = directory.path().join("tokens");
+            fs::create_dir(&tokens).unwrap();
+            for (name, token) in [("alice", ALICE_TOKEN), ("bob", BOB_TOKEN), ("root", ADMIN_TOKEN)] {
+                fs::write(tokens.join(name), token).unwrap();
+            }
+            let user = |name: &str| TokenLogin { name: name.into(), admin: name == "root" };
+            AuthenticatorConfig::Token {
+                users: ["alice", "bob", "root"].map(user).into(),
+                tokens_dir: tokens,
+                log: true,
+            }
+        }
+    };
+    AuthConfig {
+        authenticator,
+        allow_all: false,
+        allowed_users: names(&["alice", "bob"]),
+        blocked_users: names(settings.blocked),
+        admin_users: Vec::new(),
+    }
+}
