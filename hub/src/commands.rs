@@ -1,3 +1,4 @@
 //! The subcommands: a file for each.
 
+pub mod local;
 pub mod serve;

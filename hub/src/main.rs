@@ -15,6 +15,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Local(commands::local::Local),
     Serve(commands::serve::Serve),
 }
 
@@ -24,6 +25,7 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     log_to_stderr();
     let result = match cli.command {
+        Command::Local(local) => local.run(started).await,
         Command::Serve(serve) => serve.run(started).await,
     };
     match result {
