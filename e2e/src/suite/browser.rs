@@ -24,7 +24,7 @@ async fn work(browser: &Browser, base_url: &str, user: &str, password: &str) -> 
     browser.goto(&format!("{base_url}/hub/")).await?;
     browser.await_path(|path| path == "/hub/login").await?;
     browser.screenshot("1-login").await?;
-    if browser.has("input[name=username]").await? {
+    if browser.shows("input[name=username]").await? {
         browser.type_into("input[name=username]", user).await?;
     }
     browser.type_into("input[name=password]", &format!("{password}{ENTER}")).await?;
@@ -35,6 +35,8 @@ async fn work(browser: &Browser, base_url: &str, user: &str, password: &str) -> 
     browser.find("progress, [role=progressbar]").await?;
     browser.screenshot("2-spawn-progress").await?;
     browser.await_path(|path| path.starts_with(&lab)).await.context("the spawn does not lead to JupyterLab")?;
+    // A workspace that was left open in an earlier run would be opened again.
+    browser.goto(&format!("{base_url}{lab}?reset")).await?;
     run_a_cell(browser).await?;
     browser.screenshot("3-lab").await?;
 
@@ -56,7 +58,7 @@ async fn run_a_cell(browser: &Browser) -> Result<()> {
 /// The home page's buttons, and the pages behind them.
 async fn stop_and_start(browser: &Browser, base_url: &str, user: &str) -> Result<()> {
     stop(browser, base_url).await?;
-    while !browser.has("#start").await? {
+    while !browser.shows("#start").await? {
         browser.goto(&format!("{base_url}/hub/home")).await?; // it says that the server is stopping
     }
     browser.click("#start").await?;

@@ -90,12 +90,12 @@ async fn await_table(cluster: &Cluster, pod: &Pod) -> Result<u64> {
         .lines()
         .find(|line| line.contains("route table restored"))
         .with_context(|| format!("the proxy's log does not say when its table was whole:\n{log}"))?;
-    milliseconds(line).context("the line about the table has no ms_since_start")
+    number(line, "ms_since_start").context("the line about the table has no ms_since_start")
 }
 
-/// The number behind `ms_since_start`, whatever the log's format and colours.
-pub(super) fn milliseconds(line: &str) -> Option<u64> {
-    let rest = line.split("ms_since_start").nth(1)?;
+/// The number of a field of a log line, whatever the log's format and colours.
+pub(super) fn number(line: &str, field: &str) -> Option<u64> {
+    let rest = line.split(field).nth(1)?;
     let plain = strip_colours(rest);
     let digits = plain.trim_start_matches(|it: char| !it.is_ascii_digit());
     digits.split(|it: char| !it.is_ascii_digit()).next()?.parse().ok()
@@ -125,10 +125,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn milliseconds_are_read_from_text_and_json() {
-        assert_eq!(milliseconds("INFO route table restored routes=3 ms_since_start=12"), Some(12));
-        assert_eq!(milliseconds(r#"{"ms_since_start":7,"routes":3}"#), Some(7));
-        assert_eq!(milliseconds("\u{1b}[3mms_since_start\u{1b}[0m\u{1b}[2m=\u{1b}[0m41 x"), Some(41));
-        assert_eq!(milliseconds("no number"), None);
+    fn numbers_are_read_from_text_and_json() {
+        assert_eq!(number("INFO route table restored routes=3 ms_since_start=12", "ms_since_start"), Some(12));
+        assert_eq!(number(r#"{"ms_since_start":7,"routes":3}"#, "ms_since_start"), Some(7));
+        assert_eq!(number("\u{1b}[3mms_since_start\u{1b}[0m\u{1b}[2m=\u{1b}[0m41 x", "ms_since_start"), Some(41));
+        assert_eq!(number("no number", "start_ms"), None);
     }
 }

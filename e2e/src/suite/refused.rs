@@ -114,7 +114,7 @@ fn wrong() -> Vec<(&'static str, Value, &'static str)> {
         ),
         (
             "more CPU than the limit",
-            json!({"singleuser": {"cpu": {"guarantee": 2, "limit": 0.5}}}),
+            json!({"singleuser": {"cpu": {"guarantee": 2, "limit": "0.5"}}}),
             "guarantee must not exceed limit",
         ),
         (
@@ -239,7 +239,7 @@ fn large() -> Value {
         "singleuser": {
             "image": "registry.example.org/notebook:1",
             "defaultUrl": "/lab/tree/{username}",
-            "cpu": {"guarantee": 0.5, "limit": 2},
+            "cpu": {"guarantee": "0.5", "limit": 2},
             "memory": {"guarantee": "1G", "limit": "2G"},
             "extraResources": {"limits": {"nvidia.com/gpu": 1}},
             "extraVolumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],

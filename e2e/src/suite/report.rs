@@ -9,7 +9,7 @@ use kube::{Api, ResourceExt, api::LogParams};
 
 use super::{
     hubs::{self, Place},
-    kills::milliseconds,
+    kills::number,
     metrics::Requests,
     node::Node,
     secrets::OPERATOR,
@@ -44,7 +44,8 @@ async fn first_reconcile(cluster: &Cluster, namespace: &str, lines: &mut Vec<Lin
 
     let pods: Api<Pod> = cluster.api(namespace);
     let log = pods.logs(&hub.pod(label_value::HUB).await?.name_any(), &LogParams::default()).await?;
-    let healthy = log.lines().find_map(milliseconds).map_or("not logged".to_owned(), |ms| format!("{ms} ms"));
+    let healthy =
+        log.lines().find_map(|line| number(line, "start_ms")).map_or("not logged".to_owned(), |ms| format!("{ms} ms"));
     lines.push(("hub's start to healthy".to_owned(), healthy, "100 ms"));
     Ok(())
 }

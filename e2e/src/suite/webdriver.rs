@@ -111,34 +111,39 @@ impl Browser {
     pub(super) async fn find(&self, css: &str) -> Result<String> {
         let end = Instant::now() + PAGE;
         loop {
-            let found =
-                self.command(Method::POST, "/elements", Some(json!({"using": "css selector", "value": css}))).await?;
-            for element in found.as_array().into_iter().flatten() {
-                let id = element[ELEMENT].as_str().context("an element has an id")?;
-                // It may have gone since it was found.
-                if self.command(Method::GET, &format!("/element/{id}/displayed"), None).await.is_ok_and(|it| it == true)
-                {
-                    return Ok(id.to_owned());
-                }
+            if let Some(id) = self.shown(css).await? {
+                return Ok(id);
             }
             ensure!(Instant::now() < end, "the page shows no {css}");
             sleep(POLL).await;
         }
     }
 
-    /// Whether there is such an element now.
-    pub(super) async fn has(&self, css: &str) -> Result<bool> {
-        let found =
-            self.command(Method::POST, "/elements", Some(json!({"using": "css selector", "value": css}))).await?;
-        Ok(found.as_array().is_some_and(|found| !found.is_empty()))
+    /// Whether such an element can be seen now.
+    pub(super) async fn shows(&self, css: &str) -> Result<bool> {
+        Ok(self.shown(css).await?.is_some())
+    }
+
+    async fn shown(&self, css: &str) -> Result<Option<String>> {
+        let query = json!({"using": "css selector", "value": css});
+        let found = self.command(Method::POST, "/elements", Some(query)).await?;
+        for element in found.as_array().into_iter().flatten() {
+            let id = element[ELEMENT].as_str().context("an element has an id")?;
+            // It may have gone since it was found.
+            let shown = self.command(Method::GET, &format!("/element/{id}/displayed"), None).await;
+            if shown.is_ok_and(|shown| shown == true) {
+                return Ok(Some(id.to_owned()));
+            }
+        }
+        Ok(None)
     }
 
     /// Clicks until the element is gone: a button that a script brings to life may not hear the first one.
     pub(super) async fn click_away(&self, css: &str) -> Result<()> {
         self.find(css).await?;
         let end = Instant::now() + PAGE;
-        while self.has(css).await? {
-            ensure!(Instant::now() < end, "the page still has {css}");
+        while self.shows(css).await? {
+            ensure!(Instant::now() < end, "the page still shows {css}");
             // It may have gone by itself.
             let _ = self.press(css).await;
             sleep(5 * POLL).await;

@@ -61,8 +61,11 @@ impl Person {
         Ok(events)
     }
 
-    /// Starts the server and stays until it is ready.
+    /// Starts the server unless it runs, and stays until it is ready; gives the events of its progress.
     pub(in crate::suite) async fn start_server(&self) -> Result<Vec<Value>> {
+        if self.server_state().await? == ServerState::Ready {
+            return Ok(Vec::new());
+        }
         self.spawn().await?;
         self.follow_progress().await
     }
