@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The name of the Hub differs from every product's and component's, so that swapped labels show.
-pub const HUB: &str = r"
+pub(crate) const HUB: &str = r"
 metadata: { name: physics, namespace: lab, uid: u-1, generation: 3, resourceVersion: '100' }
 spec:
   baseUrl: /jupyter/
@@ -25,19 +25,19 @@ spec:
   singleuser: { image: 'example.org/lab:1' }
 ";
 
-pub fn images() -> Images {
+pub(crate) fn images() -> Images {
     Images { hub: "hub:1".into(), hub_proxy: "hub-proxy:1".into(), configurable_http_proxy: "chp:5".into() }
 }
 
 /// The Hub of [`HUB`] with `changes` merged over its spec.
-pub fn stored(changes: &Value) -> StoredHub {
+pub(crate) fn stored(changes: &Value) -> StoredHub {
     let mut hub: Value = serde_yaml::from_str(HUB).unwrap();
     merge(&mut hub["spec"], changes);
     serde_json::from_value(hub).unwrap()
 }
 
 /// What is found for it when all is well and nothing was made yet.
-pub fn found(changes: &Value) -> Found {
+pub(crate) fn found(changes: &Value) -> Found {
     let stored = stored(changes);
     let records = vec![
         (Record::cookie_secret("physics"), Known::default()),
@@ -57,7 +57,7 @@ pub fn found(changes: &Value) -> Found {
 }
 
 /// A Secret of somebody's, by name.
-pub fn secret(name: &str, values: &Value) -> (String, Arc<Secret>) {
+pub(crate) fn secret(name: &str, values: &Value) -> (String, Arc<Secret>) {
     let data = values
         .as_object()
         .unwrap()
@@ -69,7 +69,7 @@ pub fn secret(name: &str, values: &Value) -> (String, Arc<Secret>) {
 }
 
 /// JSON merge patch, as RFC 7386 has it.
-pub fn merge(target: &mut Value, patch: &Value) {
+pub(crate) fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *target = patch.clone();
         return;

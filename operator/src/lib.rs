@@ -20,6 +20,8 @@ pub mod stores;
 pub mod watch;
 
 #[cfg(test)]
+mod cluster_tests;
+#[cfg(test)]
 pub(crate) mod fixtures;
 
 pub use run::{RunArgs, run};

@@ -1,1 +1,315 @@
+//! Whole objects, built from the Hub of the fixtures through the real `validate`.
 
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    controller::{types::Prepared, validate::validate},
+    fixtures,
+};
+
+fn built(changes: &Value) -> Resources<Prepared> {
+    build(&validate(&fixtures::found(changes), &fixtures::images()).unwrap())
+}
+
+fn whole(object: impl serde::Serialize) -> Value {
+    serde_json::to_value(object).unwrap()
+}
+
+fn labels(component: &str) -> Value {
+    json!({
+        "app.kubernetes.io/name": "jupyterhub",
+        "app.kubernetes.io/instance": "physics",
+        "app.kubernetes.io/component": component,
+        "app.kubernetes.io/managed-by": "hub-operator",
+        "jupyter.rs/hub": "physics",
+        "jupyter.rs/hub-namespace": "lab",
+    })
+}
+
+fn meta(name: &str, component: &str) -> Value {
+    json!({
+        "name": name,
+        "namespace": "lab",
+        "labels": labels(component),
+        "ownerReferences": [{
+            "apiVersion": "jupyter.rs/v1alpha1", "kind": "Hub", "name": "physics", "uid": "u-1",
+            "controller": true, "blockOwnerDeletion": true,
+        }],
+    })
+}
+
+#[test]
+fn services_lead_to_ports_by_name_and_the_api_to_proxies_that_are_not_ready() {
+    let [hub, api, public] = <[_; 3]>::try_from(built(&json!({})).services).unwrap();
+    assert_eq!(
+        whole(hub),
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": meta("physics-hub", "hub"),
+            "spec": {
+                "type": "ClusterIP",
+                "selector": {"jupyter.rs/hub": "physics", "app.kubernetes.io/component": "hub"},
+                "ports": [{"name": "http", "port": 8081, "protocol": "TCP", "targetPort": "http"}],
+            },
+        })
+    );
+    assert_eq!(
+        whole(api),
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": meta("physics-proxy-api", "proxy"),
+            "spec": {
+                "type": "ClusterIP",
+                "publishNotReadyAddresses": true,
+                "selector": {"jupyter.rs/hub": "physics", "app.kubernetes.io/component": "proxy"},
+                "ports": [{"name": "api", "port": 8001, "protocol": "TCP", "targetPort": "api"}],
+            },
+        })
+    );
+    assert_eq!(
+        whole(public),
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": meta("physics-proxy-public", "proxy"),
+            "spec": {
+                "type": "NodePort",
+                "selector": {"jupyter.rs/hub": "physics", "app.kubernetes.io/component": "proxy"},
+                "ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": "http", "nodePort": 30080}],
+            },
+        })
+    );
+}
+
+/// A node port that Kubernetes chose must not be fought over: without one in the spec the field is not sent.
+#[test]
+fn a_node_port_is_sent_only_when_given() {
+    let services = built(&json!({"proxy": {"service": {"type": "LoadBalancer", "nodePorts": null}}})).services;
+    let port = &whole(&services[2])["spec"]["ports"][0];
+    assert_eq!(port.get("nodePort"), None);
+}
+
+#[test]
+fn the_hub_runs_with_secrets_as_whole_directories_and_nothing_of_them_in_its_template() {
+    let resources = built(&json!({}));
+    let settings = &resources.config_maps[0];
+    let deployment = whole(&resources.deployments[0]);
+    let security = json!({
+        "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
+    });
+    let probe = |period: i32, timeout: i32, failures: i32| {
+        json!({
+            "httpGet": {"path": "/jupyter/hub/health", "port": "http", "scheme": "HTTP"},
+            "periodSeconds": period, "timeoutSeconds": timeout, "failureThreshold": failures,
+        })
+    };
+    let secret = |name: &str, secret: &str, key: &str| {
+        json!({"name": name, "secret": {
+            "secretName": secret, "defaultMode": 0o440, "items": [{"key": key, "path": key}],
+        }})
+    };
+    assert_eq!(
+        deployment,
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta("physics-hub", "hub"),
+            "spec": {
+                "replicas": 1,
+                "revisionHistoryLimit": 3,
+                "strategy": {"type": "Recreate"},
+                "selector": {"matchLabels": {"jupyter.rs/hub": "physics", "app.kubernetes.io/component": "hub"}},
+                "template": {
+                    "metadata": {
+                        "labels": labels("hub"),
+                        "annotations": {"jupyter.rs/config-checksum": config_map::checksum(settings)},
+                    },
+                    "spec": {
+                        "serviceAccountName": "physics-hub",
+                        "automountServiceAccountToken": true,
+                        "enableServiceLinks": false,
+                        "terminationGracePeriodSeconds": 5,
+                        "securityContext": {
+                            "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
+                            "fsGroupChangePolicy": "OnRootMismatch", "seccompProfile": {"type": "RuntimeDefault"},
+                        },
+                        "containers": [{
+                            "name": "hub",
+                            "image": "hub:1",
+                            "args": ["serve", "--config", "/etc/jupyterhub/config/hub.yaml"],
+                            "ports": [{"name": "http", "containerPort": 8081, "protocol": "TCP"}],
+                            "resources": {},
+                            "securityContext": security,
+                            "startupProbe": probe(1, 1, 120),
+                            "livenessProbe": probe(10, 5, 3),
+                            "readinessProbe": probe(1, 1, 3),
+                            "volumeMounts": [
+                                {"name": "config", "mountPath": "/etc/jupyterhub/config", "readOnly": true},
+                                {"name": "cookie-secret", "mountPath": "/etc/jupyterhub/secrets/cookie", "readOnly": true},
+                                {"name": "proxy-token", "mountPath": "/etc/jupyterhub/secrets/proxy", "readOnly": true},
+                                {"name": "data", "mountPath": "/srv/jupyterhub"},
+                                {"name": "tmp", "mountPath": "/tmp"},
+                                {"name": "login-tokens", "mountPath": "/etc/jupyterhub/secrets/login-tokens", "readOnly": true},
+                            ],
+                        }],
+                        "volumes": [
+                            {"name": "config", "configMap": {"name": "physics-hub"}},
+                            secret("cookie-secret", "physics-cookie-secret", "cookie-secret"),
+                            secret("proxy-token", "physics-proxy-token", "proxy-token"),
+                            {"name": "data", "persistentVolumeClaim": {"claimName": "physics-hub-db"}},
+                            {"name": "tmp", "emptyDir": {}},
+                            {"name": "login-tokens", "projected": {"defaultMode": 0o440, "sources": [
+                                {"secret": {"name": "physics-login-tokens", "items": [{"key": "ada", "path": "ada"}]}},
+                                {"secret": {"name": "grace-secret", "items": [{"key": "tok", "path": "grace"}]}},
+                            ]}},
+                        ],
+                    },
+                },
+            },
+        })
+    );
+}
+
+#[test]
+fn our_proxy_reads_its_token_from_a_file_and_keeps_a_snapshot() {
+    let deployment = whole(&built(&json!({})).deployments[1]);
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(
+        container["args"],
+        json!([
+            "--ip=",
+            "--port=8000",
+            "--api-ip=",
+            "--api-port=8001",
+            "--metrics-port=8002",
+            "--default-target=http://physics-hub.lab:8081",
+            "--error-target=http://physics-hub.lab:8081/jupyter/hub/error",
+            "--auth-token-file=/etc/jupyterhub/secrets/proxy/proxy-token",
+            "--snapshot=/run/hub-proxy/routes.json",
+        ])
+    );
+    assert_eq!(container.get("command"), None);
+    assert_eq!(container["readinessProbe"]["httpGet"]["path"], "/_hub_proxy_readyz");
+    assert_eq!(container["livenessProbe"]["httpGet"]["path"], "/_chp_healthz");
+    assert_eq!(container["env"][0]["valueFrom"]["fieldRef"]["fieldPath"], "metadata.uid");
+    assert_eq!(
+        deployment["spec"]["strategy"],
+        json!({
+            "type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+        })
+    );
+    assert_eq!(deployment["spec"]["template"]["spec"]["automountServiceAccountToken"], false);
+}
+
+#[test]
+fn configurable_http_proxy_gets_its_own_command_and_its_token_from_the_environment() {
+    let changes = json!({"proxy": {"implementation": "configurable-http-proxy"}});
+    let deployment = whole(&built(&changes).deployments[1]);
+    let pod = &deployment["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    assert_eq!(container["image"], "chp:5");
+    assert_eq!(container["command"], json!(["configurable-http-proxy"]));
+    assert!(!container["args"].to_string().contains("token"));
+    assert_eq!(
+        container["env"],
+        json!([{"name": "CONFIGPROXY_AUTH_TOKEN", "valueFrom": {"secretKeyRef": {
+            "name": "physics-proxy-token", "key": "proxy-token",
+        }}}])
+    );
+    assert_eq!(container["readinessProbe"]["httpGet"]["path"], "/_chp_healthz");
+    assert_eq!(pod["volumes"], json!([{"name": "tmp", "emptyDir": {}}]));
+}
+
+#[test]
+fn the_settings_file_is_what_the_hub_reads() {
+    let settings = built(&json!({})).config_maps.remove(0);
+    let text = &settings.data.unwrap()["hub.yaml"];
+    let config: hub_crds::config::HubConfig = serde_yaml::from_str(text).unwrap();
+    assert_eq!(config.base_url, "/jupyter/");
+    assert_eq!(config.connect_url, "http://physics-hub.lab:8081");
+    assert_eq!(config.proxy.api_url, "http://physics-proxy-api.lab:8001");
+    let kubernetes = config.kubernetes.unwrap();
+    assert_eq!((kubernetes.namespace.as_str(), kubernetes.hub.uid.as_str()), ("lab", "u-1"));
+    assert_eq!(kubernetes.singleuser.image, "example.org/lab:1");
+}
+
+#[test]
+fn the_hub_may_do_what_it_needs_where_the_user_pods_are_and_nothing_else() {
+    let mut resources = built(&json!({"singleuser": {"namespace": "desks"}}));
+    let elsewhere = json!({"name": "physics-hub", "namespace": "desks", "labels": labels("hub")});
+    let rule = |resource: &str, verbs: &[&str]| json!({"apiGroups": [""], "resources": [resource], "verbs": verbs});
+    assert_eq!(
+        whole(resources.roles.remove(0)),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": elsewhere,
+            "rules": [
+                rule("pods", &["get", "list", "watch", "create", "patch", "delete"]),
+                rule("persistentvolumeclaims", &["get", "list", "watch", "create", "delete"]),
+                rule("secrets", &["create", "patch", "delete"]),
+                rule("events", &["get", "list", "watch"]),
+            ],
+        })
+    );
+    assert_eq!(
+        whole(resources.role_bindings.remove(0)),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": elsewhere,
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "physics-hub"},
+            "subjects": [{"kind": "ServiceAccount", "name": "physics-hub", "namespace": "lab"}],
+        })
+    );
+}
+
+#[test]
+fn the_database_claim_outlives_its_hub() {
+    let mut labels = labels("hub");
+    labels["jupyter.rs/hub-uid"] = json!("u-1");
+    assert_eq!(
+        whole(built(&json!({})).claims.remove(0)),
+        json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "physics-hub-db", "namespace": "lab", "labels": labels},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+        })
+    );
+}
+
+#[test]
+fn a_disruption_budget_is_made_for_more_than_one_replica_only() {
+    let mut hub = validate(&fixtures::found(&json!({})), &fixtures::images()).unwrap();
+    assert!(build(&hub).disruption_budgets.is_empty());
+    hub.proxy_replicas = 2;
+    let budget = whole(build(&hub).disruption_budgets.remove(0));
+    assert_eq!(budget["spec"]["maxUnavailable"], 1);
+    assert_eq!(budget["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"], "proxy");
+}
+
+/// A changed setting rolls the hub; a changed secret never does.
+#[test]
+fn the_checksum_follows_the_settings_only() {
+    let checksum = |changes: &Value| config_map::checksum(&built(changes).config_maps[0]);
+    assert_eq!(checksum(&json!({})), checksum(&json!({})));
+    assert_ne!(checksum(&json!({})), checksum(&json!({"baseUrl": "/other/"})));
+    let mut found = fixtures::found(&json!({}));
+    let before = build(&validate(&found, &fixtures::images()).unwrap());
+    found.referenced.extend([fixtures::secret("grace-secret", &json!({"tok": "another-token"}))]);
+    let after = build(&validate(&found, &fixtures::images()).unwrap());
+    assert_eq!(whole(&before.deployments), whole(&after.deployments));
+}
+
+#[test]
+fn placement_and_images_of_the_spec_reach_the_pods() {
+    let changes = json!({"hub": {
+        "image": "mine:2", "imagePullPolicy": "Always", "imagePullSecrets": [{"name": "pull"}],
+        "resources": {"requests": {"cpu": "50m"}, "limits": {"memory": "64Mi"}},
+        "nodeSelector": {"disk": "ssd"}, "tolerations": [{"key": "k", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}}, "priorityClassName": "high", "extraEnv": [{"name": "A", "value": "b"}],
+        "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}],
+    }});
+    let pod = &whole(&built(&changes).deployments[0])["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    assert_eq!((&container["image"], &container["imagePullPolicy"]), (&json!("mine:2"), &json!("Always")));
+    assert_eq!(container["resources"], json!({"requests": {"cpu": "50m"}, "limits": {"memory": "64Mi"}}));
+    assert_eq!(container["env"], json!([{"name": "A", "value": "b"}]));
+    assert_eq!(pod["imagePullSecrets"], json!([{"name": "pull"}]));
+    assert_eq!(pod["nodeSelector"], json!({"disk": "ssd"}));
+    assert_eq!(pod["tolerations"], json!([{"key": "k", "operator": "Exists"}]));
+    assert_eq!(pod["affinity"], json!({"nodeAffinity": {}}));
+    assert_eq!(pod["priorityClassName"], "high");
+    assert_eq!(pod["topologySpreadConstraints"][0]["topologyKey"], "zone");
+}

@@ -1,1 +1,130 @@
+//! What a status says, for what a reconcile came to.
 
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    controller::{build, dereference, validate},
+    fixtures,
+};
+
+fn now() -> Time {
+    Time("2026-01-01T00:00:00Z".parse().unwrap())
+}
+
+fn succeeded(changes: &Value) -> Outcome {
+    let hub = validate::validate(&fixtures::found(changes), &fixtures::images()).unwrap();
+    let built = build::build(&hub);
+    let applied = Resources {
+        service_accounts: built.service_accounts,
+        roles: built.roles,
+        role_bindings: built.role_bindings,
+        config_maps: built.config_maps,
+        claims: built.claims,
+        services: built.services,
+        network_policies: built.network_policies,
+        disruption_budgets: built.disruption_budgets,
+        deployments: built.deployments,
+        state: std::marker::PhantomData,
+    };
+    Ok((hub, applied))
+}
+
+fn whole() -> Option<Deployment> {
+    let status = json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1});
+    serde_json::from_value(json!({"metadata": {"generation": 1}, "spec": {"replicas": 1}, "status": status})).unwrap()
+}
+
+fn said(status: &HubStatus, condition: &str) -> (String, String) {
+    let found = status.conditions.iter().find(|found| found.type_ == condition).unwrap();
+    assert_eq!(found.observed_generation, Some(3), "{condition}");
+    (found.status.clone(), found.reason.clone())
+}
+
+fn is(status: &str, reason: &str) -> (String, String) {
+    (status.to_owned(), reason.to_owned())
+}
+
+#[test]
+fn a_hub_whose_pods_are_there_is_ready() {
+    let stored = fixtures::stored(&json!({}));
+    let pods = Pods { hub: whole(), proxy: whole() };
+    let status = assess(&stored, &succeeded(&json!({})), &pods, &HubStatus::default(), &now());
+    assert_eq!(status.observed_generation, Some(3));
+    assert_eq!(status.conditions.len(), 7);
+    assert_eq!(said(&status, "Ready"), is("True", "Available"));
+    assert_eq!(said(&status, "TLSConfigured"), is("False", "InsecureAllowed"));
+    assert_eq!(said(&status, "Progressing"), is("False", "RolledOut"));
+    assert_eq!(said(&status, "Degraded"), is("False", "AsExpected"));
+    assert_eq!(status.secrets, ["physics-cookie-secret", "physics-proxy-token", "physics-login-tokens"]);
+    assert_eq!(status.versions.as_ref().unwrap().hub, "hub:1");
+    let again = assess(&stored, &succeeded(&json!({})), &pods, &status, &Time(jiff::Timestamp::now()));
+    assert_eq!(again, status, "the same outcome is the same status: nothing is written");
+}
+
+#[test]
+fn a_hub_that_is_under_way_or_stuck_is_not_ready() {
+    let stored = fixtures::stored(&json!({}));
+    let pods = Pods { hub: whole(), proxy: None };
+    let status = assess(&stored, &succeeded(&json!({})), &pods, &HubStatus::default(), &now());
+    assert_eq!(said(&status, "HubAvailable"), is("True", "Available"));
+    assert_eq!(said(&status, "Ready"), is("False", "NotAvailable"));
+    assert_eq!(said(&status, "Progressing"), is("True", "RollingOut"));
+
+    let refused = json!({"conditions": [{"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}]});
+    let stuck = serde_json::from_value(json!({"metadata": {}, "spec": {}, "status": refused})).unwrap();
+    let pods = Pods { hub: Some(stuck), proxy: whole() };
+    let status = assess(&stored, &succeeded(&json!({})), &pods, &HubStatus::default(), &now());
+    assert_eq!(said(&status, "Degraded"), is("True", "NotAvailable"));
+    let ready = status.conditions.iter().find(|found| found.type_ == "Ready").unwrap();
+    assert_eq!(ready.message, "exceeded quota", "the API server's own words");
+}
+
+/// Pods that serve go on serving whatever became wrong in the spec, and the conditions say both.
+#[test]
+fn a_wrong_spec_is_told_while_old_pods_serve() {
+    let pods = Pods { hub: whole(), proxy: whole() };
+    let stored = fixtures::stored(&json!({}));
+    let before = assess(&stored, &succeeded(&json!({})), &pods, &HubStatus::default(), &now());
+    let spec = fixtures::stored(&json!({"https": 7})).spec().unwrap_err();
+    let failed: Outcome = Err(Error::Dereference(dereference::Error::Spec(spec)));
+    let status = assess(&stored, &failed, &pods, &before, &now());
+    assert_eq!(said(&status, "Ready"), is("False", "Invalid"));
+    assert_eq!(said(&status, "Degraded"), is("True", "Invalid"));
+    assert_eq!(said(&status, "HubAvailable"), is("True", "Available"));
+    assert_eq!(said(&status, "SecretsReady"), is("True", "SecretsPresent"));
+    assert!(status.conditions[0].message.contains("spec.https"), "{}", status.conditions[0].message);
+    assert_eq!(status.url, before.url);
+}
+
+#[test]
+fn a_paused_hub_says_so_and_stays_ready() {
+    let stored = fixtures::stored(&json!({"paused": true}));
+    let pods = Pods { hub: whole(), proxy: whole() };
+    let status = assess(&stored, &succeeded(&json!({"paused": true})), &pods, &HubStatus::default(), &now());
+    assert_eq!(said(&status, "Progressing"), is("False", "Paused"));
+    assert_eq!(said(&status, "Ready"), is("True", "Available"));
+    assert!(status.secrets.is_empty(), "a paused Hub was given nothing");
+}
+
+#[test]
+fn the_address_is_the_best_that_the_cluster_tells() {
+    let address = |changes: &Value, balancer: Value| {
+        let Ok((hub, mut applied)) = succeeded(changes) else { panic!("not built") };
+        applied.services[2].status = serde_json::from_value(json!({"loadBalancer": {"ingress": balancer}})).unwrap();
+        url(&hub, applied.services.get(2))
+    };
+    let balanced = json!({"proxy": {"service": {"type": "LoadBalancer", "nodePorts": null}}});
+    let inside = json!({"proxy": {"service": {"type": "ClusterIP", "nodePorts": null}}});
+    for (changes, balancer, expected) in [
+        (&json!({"publicUrl": "https://x.org/jupyter/"}), json!(null), "https://x.org/jupyter/"),
+        (&balanced, json!([{"ip": "192.0.2.7"}]), "http://192.0.2.7/jupyter/"),
+        (&balanced, json!([{"ip": "2001:db8::7"}]), "http://[2001:db8::7]/jupyter/"),
+        (&balanced, json!([{"hostname": "lb.example.org"}]), "http://lb.example.org/jupyter/"),
+        (&balanced, json!(null), "http://physics-proxy-public.lab/jupyter/"),
+        (&json!({}), json!(null), "http://<node>:30080/jupyter/"),
+        (&inside, json!(null), "http://physics-proxy-public.lab/jupyter/"),
+    ] {
+        assert_eq!(address(changes, balancer.clone()), expected, "{changes} {balancer}");
+    }
+}

@@ -1,1 +1,169 @@
+//! What is refused, and with which words.
 
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{fixtures, secrets::Known};
+
+fn judged(changes: &Value) -> Result<ValidatedHub, Error> {
+    validate(&fixtures::found(changes), &fixtures::images())
+}
+
+#[test]
+fn the_fixture_is_good_and_its_defaults_are_filled_in() {
+    let hub = judged(&json!({})).unwrap();
+    assert_eq!((hub.hub.image.as_str(), hub.proxy.image.as_str()), ("hub:1", "hub-proxy:1"));
+    assert_eq!(hub.user_namespace, "lab");
+    assert_eq!(hub.secrets.cookie_secret.name, "physics-cookie-secret");
+    assert_eq!(hub.secrets.login_tokens["grace"].name, "grace-secret");
+    assert_eq!(hub.secrets.login_tokens["ada"].name, "physics-login-tokens");
+}
+
+/// Each wrong spec, and what its message must name.
+#[test]
+fn wrong_fields_are_refused_with_their_path() {
+    let template = |spec: Value| json!({"singleuser": {"podTemplate": {"spec": spec}}});
+    let container =
+        |context: Value| template(json!({"containers": [{"name": "notebook", "securityContext": context}]}));
+    for (changes, words) in [
+        (json!({"https": null}), "spec.https is required"),
+        (json!({"https": {"allowInsecure": false}}), "spec.https.allowInsecure"),
+        (json!({"auth": null}), "exactly one of token and dummy"),
+        (json!({"auth": {"dummy": {"allowAnyPassword": true}}}), "exactly one of token and dummy"),
+        (
+            json!({"hub": {"affinity": {"nodeAffinty": {"x": 1}}}}),
+            "spec.hub.affinity.nodeAffinty: there is no such field",
+        ),
+        (json!({"hub": {"affinity": {"nodeAffinity": 7}}}), "spec.hub.affinity.nodeAffinity"),
+        (
+            json!({"proxy": {"topologySpreadConstraints": [{"maxSkew": "one"}]}}),
+            "spec.proxy.topologySpreadConstraints[0].maxSkew",
+        ),
+        (
+            json!({"singleuser": {"extraVolumes": [{"name": "n", "hostPath": {"path": "/"}}]}}),
+            "spec.singleuser.extraVolumes[n].hostPath",
+        ),
+        (
+            json!({"singleuser": {"extraVolumes": [{"name": "n", "nfs": {"server": "s", "path": "/"}}]}}),
+            "spec.singleuser.extraVolumes[n].nfs",
+        ),
+        (
+            json!({"singleuser": {"extraVolumeMounts": [{"name": "n", "mountpath": "/x"}]}}),
+            "spec.singleuser.extraVolumeMounts[0].mountpath",
+        ),
+        (
+            json!({"singleuser": {"initContainers": [{"name": "i", "securityContext": {"privileged": true}}]}}),
+            "spec.singleuser.initContainers[i].securityContext.privileged",
+        ),
+        (json!({"singleuser": {"extraResources": {"limits": {"cpu": 1}}}}), "use spec.singleuser.cpu"),
+        (
+            json!({"singleuser": {"podTemplate": {"metadata": {"labels": {"jupyter.rs/hub": "x"}}}}}),
+            "must not set jupyter.rs/hub",
+        ),
+        (template(json!({"hostNetwork": true})), "spec.singleuser.podTemplate.spec.hostNetwork"),
+        (template(json!({"hostPID": true})), "hostPID"),
+        (template(json!({"hostIPC": true})), "hostIPC"),
+        (
+            template(json!({"securityContext": {"runAsNonRoot": false}})),
+            "podTemplate.spec.securityContext.runAsNonRoot",
+        ),
+        (template(json!({"securityContext": {"runAsUser": 0}})), "securityContext.runAsUser"),
+        (template(json!({"securityContext": {"seccompProfile": {"type": "Unconfined"}}})), "seccompProfile"),
+        (template(json!({"securityContext": {"sysctls": [{"name": "a", "value": "b"}]}})), "sysctls"),
+        (
+            template(json!({"volumes": [{"name": "v", "hostPath": {"path": "/"}}]})),
+            "podTemplate.spec.volumes[v].hostPath",
+        ),
+        (template(json!({"containers": [{"name": "c", "ports": [{"containerPort": 1, "hostPort": 1}]}]})), "hostPort"),
+        (container(json!({"allowPrivilegeEscalation": true})), "allowPrivilegeEscalation"),
+        (container(json!({"capabilities": {"add": ["SYS_ADMIN"]}})), "capabilities.add"),
+        (container(json!({"procMount": "Unmasked"})), "procMount"),
+        (container(json!({"runAsUser": 0})), "containers[notebook].securityContext.runAsUser"),
+    ] {
+        let Err(Error::Invalid(problems)) = judged(&changes) else { panic!("accepted: {changes}") };
+        assert!(problems.iter().any(|problem| problem.contains(words)), "{words:?} is not in {problems:?}");
+    }
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let changes = json!({"hub": {"affinity": {"x": 1}}, "singleuser": {"podTemplate": {"spec": {"hostPID": true}}}});
+    let Err(Error::Invalid(problems)) = judged(&changes) else { panic!("accepted") };
+    assert_eq!(problems.len(), 2, "{problems:?}");
+}
+
+#[test]
+fn what_restricted_allows_is_accepted() {
+    judged(&json!({"singleuser": {
+        "extraVolumes": [{"name": "shm", "emptyDir": {"medium": "Memory"}}, {"name": "data", "persistentVolumeClaim": {"claimName": "d"}}],
+        "initContainers": [{"name": "i", "image": "x", "securityContext": {"capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}}}],
+        "podTemplate": {"metadata": {"labels": {"team": "a"}}, "spec": {"hostname": "x", "containers": [{"name": "notebook"}]}},
+    }}))
+    .unwrap();
+}
+
+#[test]
+fn secrets_that_are_missing_or_wrong_are_named_with_field_key_and_remedy() {
+    let reference = json!({"secretRef": {"name": "mine", "key": "k"}});
+    let cookie = json!({"security": {"cookieSecret": reference}});
+    let token = json!({"security": {"proxyAuthToken": reference}});
+    let dummy = json!({"auth": {"token": null, "dummy": {"passwordSecretRef": {"name": "mine", "key": "k"}}, "allowAll": true}});
+    for (changes, values, reason, words) in [
+        (&cookie, None, reason::SECRET_MISSING, "spec.security.cookieSecret.secretRef"),
+        (&cookie, Some(json!({"other": "x"})), reason::SECRET_INVALID, "the key k"),
+        (&cookie, Some(json!({"k": "short"})), reason::SECRET_INVALID, "64 hexadecimal"),
+        (&token, Some(json!({"k": "with space"})), reason::SECRET_INVALID, "without spaces"),
+        (&dummy, Some(json!({"k": ""})), reason::SECRET_INVALID, "must not be empty"),
+        (&json!({}), Some(json!({})), reason::SECRET_MISSING, "spec.auth.token.users[grace].tokenSecretRef"),
+    ] {
+        let mut found = fixtures::found(changes);
+        if words.contains("grace") {
+            found.referenced.clear();
+        }
+        found.referenced.extend(values.map(|values| fixtures::secret("mine", &values)));
+        let error = validate(&found, &fixtures::images()).unwrap_err();
+        assert_eq!(error.reason(), reason, "{error}");
+        assert!(error.to_string().contains(words), "{words:?} is not in {error}");
+        assert!(error.is_about_secrets());
+    }
+}
+
+/// A value that was cut short or emptied by hand keeps the hub from being restarted onto it, and is not replaced.
+#[test]
+fn a_secret_of_record_that_was_damaged_is_told() {
+    for value in ["", "deadbeef", &"x".repeat(64)] {
+        let mut found = fixtures::found(&json!({}));
+        let (_, secret) = fixtures::secret("physics-cookie-secret", &json!({"cookie-secret": value}));
+        let mut secret = (*secret).clone();
+        let mut labels = crate::controller::types::own_labels("physics", "lab");
+        labels.insert("jupyter.rs/hub-uid".into(), "u-1".into());
+        secret.metadata.labels = Some(labels);
+        found.records[0].1 = Known { live: Some(secret), copy: None, had: true };
+        let error = validate(&found, &fixtures::images()).unwrap_err();
+        assert_eq!(error.reason(), reason::SECRET_INVALID);
+        assert!(error.to_string().contains("cookie-secret") && error.to_string().contains("backup"), "{error}");
+    }
+}
+
+#[test]
+fn a_lost_and_a_foreign_secret_are_told_apart() {
+    let mut found = fixtures::found(&json!({}));
+    found.records[0].1.had = true;
+    assert_eq!(validate(&found, &fixtures::images()).unwrap_err().reason(), reason::SECRET_LOST);
+    let mut found = fixtures::found(&json!({}));
+    found.records[1].1.live = Some((*fixtures::secret("physics-proxy-token", &json!({})).1).clone());
+    assert_eq!(validate(&found, &fixtures::images()).unwrap_err().reason(), reason::CONFLICT);
+}
+
+/// A claim cannot shrink: one that was taken up again keeps its size.
+#[test]
+fn a_larger_claim_is_kept() {
+    let claim = |size: &str| {
+        let claim = json!({"spec": {"resources": {"requests": {"storage": size}}}});
+        let mut found = fixtures::found(&json!({}));
+        found.claim = Some(std::sync::Arc::new(serde_json::from_value(claim).unwrap()));
+        validate(&found, &fixtures::images()).unwrap().database.storage.to_string()
+    };
+    assert_eq!(claim("5Gi"), "5Gi");
+    assert_eq!(claim("500Mi"), "1Gi");
+}
