@@ -21,6 +21,7 @@ use crate::{
     pages::Frame,
 };
 
+mod activity;
 mod browser;
 mod caller;
 
@@ -113,6 +114,9 @@ impl FromRequestParts<App> for Visitor {
             Some(token) => by_token(app, token).await?,
             None => by_cookie(app, &cookies).await?,
         };
+        if let Some(identity) = &identity {
+            activity::record(app, identity, &parts.uri).await?;
+        }
         let anonymous = match cookie::value(&cookies, xsrf::ANONYMOUS).filter(|id| is_random(id)) {
             Some(id) => id,
             None => app.random_id(),
@@ -145,14 +149,17 @@ impl Visitor {
         self.identity.as_ref().and_then(Identity::user)
     }
 
-    /// The host that the browser asked for.
-    pub fn host(&self) -> Option<&str> {
-        self.headers.get(header::HOST).and_then(|host| host.to_str().ok())
+    /// The host and port that people use: the public ones if they are known, else what the browser asked for.
+    pub fn host<'a>(&'a self, app: &'a App) -> Option<&'a str> {
+        match app.urls.public() {
+            Some(public) => Some(public.authority()),
+            None => self.headers.get(header::HOST).and_then(|host| host.to_str().ok()),
+        }
     }
 
     /// Scheme, host and port of the hub as this visitor sees it.
     pub fn origin(&self, app: &App) -> String {
-        match (app.urls.public(), self.host()) {
+        match (app.urls.public(), self.host(app)) {
             (Some(public), _) => public.origin().ascii_serialization(),
             (None, Some(host)) => format!("{}://{host}", if self.is_secure(app) { "https" } else { "http" }),
             (None, None) => String::new(),

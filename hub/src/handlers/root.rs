@@ -65,7 +65,7 @@ pub fn after_login(app: &App, visitor: &Visitor, user: &User) -> String {
 /// The `next=` of a request, if it stays on this hub.
 pub fn wanted(app: &App, visitor: &Visitor, query: &Fields) -> Option<String> {
     let next = query.get("next").filter(|next| !next.is_empty())?;
-    let safe = safe_next(next, visitor.host()).filter(|next| next.starts_with(app.urls.base()));
+    let safe = safe_next(next, visitor.host(app)).filter(|next| next.starts_with(app.urls.base()));
     if safe.is_none() {
         tracing::warn!(next.length = next.len(), "dropped a next address that is not ours");
     }

@@ -1,0 +1,35 @@
+//! When users and their tokens were last seen, as far as the request is someone's doing.
+
+use axum::http::Uri;
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Identity, Via};
+use crate::{
+    app::App,
+    database::{ApiToken, DatabaseError},
+};
+
+/// Times are not written more often than this.
+const RESOLUTION: SignedDuration = SignedDuration::from_secs(30);
+
+/// Notes that the sender is active. A server's own requests are not its user's, and neither are those that an open tab
+/// sends to a server that has stopped.
+pub(super) async fn record(app: &App, identity: &Identity, uri: &Uri) -> Result<(), DatabaseError> {
+    let now = app.now();
+    let is_stale = |last: Option<Timestamp>| last.is_none_or(|last| now.duration_since(last) >= RESOLUTION);
+    let token = match &identity.via {
+        Via::Token(token) => Some(token),
+        Via::Cookie | Via::LoginToken => None,
+    };
+    if let Some(token) = token.filter(|token| is_stale(token.last_activity)) {
+        app.database.touch_token(token.id, now).await?;
+    }
+    let is_tab = uri.path().strip_prefix(app.urls.hub()).is_some_and(|rest| rest.starts_with("user/"));
+    let is_server = |token: &ApiToken| token.note.as_deref().is_some_and(|note| note.starts_with("Server at "));
+    match identity.user() {
+        Some(user) if is_stale(user.last_activity) && !is_tab && !token.is_some_and(|token| is_server(token)) => {
+            app.database.touch_user(user.id, now).await
+        }
+        _ => Ok(()),
+    }
+}
