@@ -43,7 +43,9 @@ pub(super) async fn give_to_pod(spawner: &KubernetesSpawner, secret: &Secret, po
 
 /// Deletes a Secret that no pod came to own, if it is this Hub's.
 pub(super) async fn remove(spawner: &KubernetesSpawner, name: &str) -> Result<(), SpawnError> {
-    let Some(found) = metadata(spawner, name).await?.filter(|found| is_ours(&spawner.config, found)) else { return Ok(()) };
+    let Some(found) = metadata(spawner, name).await?.filter(|found| is_ours(&spawner.config, found)) else {
+        return Ok(());
+    };
     let uid = found.metadata.uid;
     let params = DeleteParams::default().preconditions(Preconditions { uid, resource_version: None });
     match retry::persist("delete a server's Secret", || spawner.secrets.delete(name, &params)).await {
@@ -54,10 +56,7 @@ pub(super) async fn remove(spawner: &KubernetesSpawner, name: &str) -> Result<()
 }
 
 /// Whose a Secret is. A patch of nothing changes nothing, and is answered without the data.
-async fn metadata(
-    spawner: &KubernetesSpawner,
-    name: &str,
-) -> Result<Option<PartialObjectMeta<Secret>>, SpawnError> {
+async fn metadata(spawner: &KubernetesSpawner, name: &str) -> Result<Option<PartialObjectMeta<Secret>>, SpawnError> {
     let (params, nothing) = (PatchParams::default(), Patch::Merge(json!({})));
     let patch = || spawner.secrets.patch_metadata(name, &params, &nothing);
     match retry::persist("look at a server's Secret", patch).await {

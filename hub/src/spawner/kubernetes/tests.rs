@@ -103,9 +103,10 @@ async fn a_server_lives_and_leaves_only_its_volume() {
     let running = Health::Running { address: started.address.clone() };
     let restarted = place.spawner("jhub", storage.clone());
     assert_eq!(restarted.poll(&name, &started.state).await.unwrap(), running);
-    assert_eq!(restarted.poll(&server("nobody"), &Value::Null).await.unwrap(), Health::Stopped {
-        reason: "its pod is not there".to_owned()
-    });
+    assert_eq!(
+        restarted.poll(&server("nobody"), &Value::Null).await.unwrap(),
+        Health::Stopped { reason: "its pod is not there".to_owned() }
+    );
     let pod = spawner.pods.get(&pod::pod_name(&name)).await.unwrap();
     let secret = spawner.secrets.get_metadata(&pod::secret_name(&name)).await.unwrap();
     let owners = secret.metadata.owner_references.unwrap();

@@ -245,7 +245,8 @@ fn no_value_of_ours_is_expanded() {
 
 #[test]
 fn what_breaks_restricted_is_refused_by_name() {
-    let container = |context: Value| json!({"spec": {"containers": [{"name": "notebook", "securityContext": context}]}});
+    let container =
+        |context: Value| json!({"spec": {"containers": [{"name": "notebook", "securityContext": context}]}});
     let cases = [
         (json!({"spec": {"hostNetwork": true}}), "hostNetwork"),
         (json!({"spec": {"hostPID": true}}), "hostPID"),
@@ -258,7 +259,10 @@ fn what_breaks_restricted_is_refused_by_name() {
         (container(json!({"allowPrivilegeEscalation": true})), "allowPrivilegeEscalation"),
         (container(json!({"capabilities": {"drop": null}})), "capabilities.drop"),
         (container(json!({"capabilities": {"add": ["SYS_ADMIN"]}})), "capabilities.add"),
-        (json!({"spec": {"containers": [{"name": "notebook", "ports": [{"name": "notebook-port", "hostPort": 80}]}]}}), "hostPort"),
+        (
+            json!({"spec": {"containers": [{"name": "notebook", "ports": [{"name": "notebook-port", "hostPort": 80}]}]}}),
+            "hostPort",
+        ),
     ];
     for (template, field) in cases {
         let error = build(&config(json!({"podTemplate": template})), &request("alice", "")).err().unwrap();
