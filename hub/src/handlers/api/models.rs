@@ -77,12 +77,14 @@ async fn servers(app: &App, caller: &Identity, user: &User, with_stopped: bool) 
     if !caller.scopes.holds("read:servers") {
         return Ok(servers);
     }
-    for row in app.database.servers_of(user.id).await? {
-        let status = app.servers.status(&user.name, &row.name);
-        let active = !matches!(status, ServerStatus::Stopped { .. });
-        let full_name = full_server_name(&user.name, &row.name);
-        if (active || with_stopped) && caller.may("read:servers", Resource::server(&full_name)) {
-            servers.insert(row.name.clone(), server(app, caller, &user.name, &row.name, Some(&row)));
+    let rows = app.database.servers_of(user.id).await?;
+    // A start that was just asked for, or cancelled at once, has no row yet.
+    let without_row = rows.iter().all(|row| !row.name.is_empty()).then_some(("", None));
+    for (name, row) in rows.iter().map(|row| (row.name.as_str(), Some(row))).chain(without_row) {
+        let active = !matches!(app.servers.status(&user.name, name), ServerStatus::Stopped { .. });
+        let full_name = full_server_name(&user.name, name);
+        if (active || with_stopped && row.is_some()) && caller.may("read:servers", Resource::server(&full_name)) {
+            servers.insert(name.to_owned(), server(app, caller, &user.name, name, row));
         }
     }
     Ok(servers)
