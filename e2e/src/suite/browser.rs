@@ -51,6 +51,8 @@ async fn work(browser: &Browser, base_url: &str, user: &str, password: &str) -> 
 /// A notebook from the launcher, a cell typed into it, and what comes out below.
 async fn run_a_cell(browser: &Browser) -> Result<()> {
     browser.click(".jp-LauncherCard[data-category=Notebook]").await?;
+    // A cell that is run before that is dropped.
+    browser.await_text("#jp-main-statusbar", "| Idle").await?;
     browser.type_into(".jp-Notebook .jp-CodeCell .cm-content", &format!("6*7{SHIFT}{ENTER}")).await?;
     browser.await_text(".jp-Notebook .jp-OutputArea-output", "42").await
 }
