@@ -153,7 +153,7 @@ async fn release_all(stored: &StoredHub, context: &Context) -> Result<(), Error>
 }
 
 /// When a failed reconcile is tried again.
-pub fn error_policy(stored: Arc<StoredHub>, error: &Error, context: Arc<Context>) -> Action {
+pub fn error_policy(stored: &StoredHub, error: &Error, context: &Context) -> Action {
     context.metrics.count_error(error.category());
     let (name, namespace) = (stored.name_any(), stored.namespace());
     if error.needs_a_person() {

@@ -166,7 +166,8 @@ pub(crate) async fn control(client: Client, args: RunArgs, metrics: Arc<Metrics>
         tracing::info!(hubs = stores.hubs.len(), "watching");
         let config = controller::Config::default().concurrency(CONCURRENCY);
         let reconciler = |stored, context| reconcile(stored, context).boxed();
-        applier(reconciler, error_policy, context.clone(), stores.hubs.clone(), queued, config)
+        let policy = |stored: Arc<_>, error: &_, context: Arc<_>| error_policy(&stored, error, &context);
+        applier(reconciler, policy, context.clone(), stores.hubs.clone(), queued, config)
             .for_each_concurrent(None, |result| settle_result(&context, result))
             .await;
     };

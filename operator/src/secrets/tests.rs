@@ -29,8 +29,8 @@ fn dying(record: &Record) -> Secret {
     secret
 }
 
-fn step(known: Known) -> Step {
-    next_step(&Record::cookie_secret("h"), &holder(), &known, |uid| uid == "alive")
+fn step(known: impl std::borrow::Borrow<Known>) -> Step {
+    next_step(&Record::cookie_secret("h"), &holder(), known.borrow(), |uid| uid == "alive")
 }
 
 #[test]

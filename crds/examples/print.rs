@@ -1,1 +1,0 @@
-fn main() { print!("{}", hub_crds::crd_yaml().unwrap()); }
