@@ -85,12 +85,16 @@ impl Cluster {
         self.kind.is_some()
     }
 
-    /// What a person types before `kubectl` means this cluster.
+    /// What a person types before `kubectl` is there and means this cluster.
     pub(crate) fn kubeconfig_hint(&self) -> String {
-        match (&self.kubeconfig, &self.context) {
+        let hint = match (&self.kubeconfig, &self.context) {
             (Some(file), _) => format!("export KUBECONFIG={}", file.display()),
             (None, Some(context)) => format!("kubectl config use-context {context}"),
             (None, None) => String::new(),
+        };
+        match which("kubectl") {
+            Some(_) => hint,
+            None => format!("export PATH=$PATH:{}\n  {hint}", self.places.cache.join("bin").display()),
         }
     }
 

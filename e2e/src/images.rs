@@ -12,7 +12,7 @@ use crate::{
     docker::Docker,
     places::Places,
     program::{Program, which},
-    progress::{step, up_to_date},
+    progress::step,
     scratch::Scratch,
     singleuser,
 };
@@ -92,7 +92,6 @@ async fn our_images(places: &Places, docker: &Docker, build: &Build) -> Result<[
             .platform(platform.clone())
             .ensure(places, docker)
             .await?;
-        up_to_date(&format!("Image {image}"));
         images.push(image);
     }
     images.try_into().ok().context("three images")

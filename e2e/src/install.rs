@@ -17,6 +17,7 @@ use tokio::time::sleep;
 use crate::{
     cluster::{Cluster, HUB, NAMESPACE, OPERATOR_NAMESPACE},
     diagnosis,
+    images::Images,
     kind::HTTP_NODE_PORT,
     progress::{seconds, step},
 };
@@ -115,7 +116,8 @@ async fn await_ready(cluster: &Cluster) -> Result<()> {
                 eprintln!("    {:>5.1} s  {line}", start.elapsed().as_secs_f64());
             }
         }
-        if conditions.iter().any(|condition| is_ready(condition, hub.metadata.generation)) {
+        let ready = conditions.iter().any(|condition| is_ready(condition, hub.metadata.generation));
+        if ready && runs_our_images(&hub, &cluster.images) {
             return Ok(());
         }
         if start.elapsed() > ROLLOUT {
@@ -123,6 +125,12 @@ async fn await_ready(cluster: &Cluster) -> Result<()> {
         }
         sleep(POLL).await;
     }
+}
+
+/// An operator that was just replaced has not spoken yet: until then the status is that of the images before.
+fn runs_our_images(hub: &Hub, images: &Images) -> bool {
+    let versions = hub.status.as_ref().and_then(|status| status.versions.as_ref());
+    versions.is_some_and(|versions| versions.hub == images.hub && versions.proxy == images.proxy)
 }
 
 fn is_ready(condition: &Condition, generation: Option<i64>) -> bool {

@@ -16,6 +16,8 @@ use crate::{places::Places, program::last_lines};
 const ANNOUNCED_AFTER: Duration = Duration::from_millis(500);
 /// How often a long step says that it goes on.
 const STILL_GOING: Duration = Duration::from_secs(15);
+/// Seconds after which it says the same again.
+const SAME_AGAIN: u64 = 60;
 
 /// What the programs of a step said.
 pub(crate) struct Log {
@@ -61,10 +63,15 @@ pub(crate) async fn step<T>(places: &Places, title: &str, work: impl AsyncFnOnce
         sleep(ANNOUNCED_AFTER).await;
         eprintln!("· {title}");
         let mut ticks = interval_at(tokio::time::Instant::now() + STILL_GOING, STILL_GOING);
+        let (mut last, mut shown_at) = (String::new(), 0);
         loop {
             ticks.tick().await;
             let said: String = log.tail(1).chars().filter(|c| !c.is_control()).take(100).collect();
-            eprintln!("    {:>4} s  {said}", start.elapsed().as_secs());
+            let now = start.elapsed().as_secs();
+            if said != last || now - shown_at >= SAME_AGAIN {
+                eprintln!("    {now:>4} s  {said}");
+                (last, shown_at) = (said, now);
+            }
         }
     };
     let result = tokio::select! {

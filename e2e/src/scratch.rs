@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{digest::Key, docker::Docker, places::Places, program::Program};
+use crate::{digest::Key, docker::Docker, places::Places, program::Program, progress::up_to_date};
 
 /// Part of the key of every image: change it with the way in which they are made.
 const FORMAT: &str = "scratch-1";
@@ -73,6 +73,7 @@ impl Scratch {
     pub(crate) async fn ensure(self, places: &Places, docker: &Docker) -> Result<String> {
         let image = self.name()?;
         if docker.has_image(&image).await {
+            up_to_date(&format!("Image {image}"));
             return Ok(image);
         }
         let work = tempfile::tempdir_in(&places.cache)?;
@@ -93,6 +94,7 @@ impl Scratch {
             .arg(&root)
             .arg(".");
         tar.pipe_into(self.import(docker, &image)).await?;
+        eprintln!("✓ Image {image}  made");
         Ok(image)
     }
 
