@@ -20,7 +20,13 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{diagnosis, images::Images, kind::Kind, places::Places, program::Program};
+use crate::{
+    diagnosis,
+    images::Images,
+    kind::Kind,
+    places::Places,
+    program::{Program, which},
+};
 
 /// Namespace of the operator.
 pub const OPERATOR_NAMESPACE: &str = "hub-system";
