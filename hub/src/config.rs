@@ -11,7 +11,7 @@ use url::Url;
 /// Why the settings can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("failed to read {}: {source}; give the settings file with --config", path.display())]
+    #[error("failed to read {}, the settings file that --config names", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("failed to parse {}: {field}: {message}", path.display())]
     Parse { path: PathBuf, field: String, message: String },
@@ -128,6 +128,6 @@ auth: {authenticator: {type: dummy, passwordFile: null}, allowAll: true}
         assert!(misspelt.starts_with("failed to parse FILE: auth"), "{misspelt}");
         assert!(misspelt.contains("unknown field `allowEveryone`"), "{misspelt}");
         let missing = load(Path::new("/nowhere/hub.yaml")).unwrap_err().to_string();
-        assert!(missing.ends_with("give the settings file with --config"), "{missing}");
+        assert!(missing.ends_with("the settings file that --config names"), "{missing}");
     }
 }

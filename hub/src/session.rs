@@ -11,6 +11,7 @@ use hub_auth::{
     xsrf,
 };
 use jiff::Timestamp;
+use std::net::Ipv4Addr;
 
 use crate::{
     app::App,
@@ -218,6 +219,13 @@ impl Visitor {
             Some(public) => public.scheme() == "https",
             None => forwarded_https(&self.headers),
         }
+    }
+
+    /// Whether the browser reaches the hub by a loopback address: nobody else can listen there.
+    pub fn is_on_this_machine(&self) -> bool {
+        let host = self.header("host").unwrap_or_default();
+        let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+        host == "localhost" || host == "[::1]" || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
     }
 
     pub fn is_navigation(&self) -> bool {

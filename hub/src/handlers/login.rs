@@ -96,7 +96,7 @@ fn form(app: &App, visitor: &Visitor, status: StatusCode, username: String, erro
         username,
         error: error.map(str::to_owned),
         token: app.authenticator.is_token(),
-        insecure: !app.secure && !visitor.is_secure(app),
+        insecure: !app.secure && !visitor.is_secure(app) && !visitor.is_on_this_machine(),
     };
     visitor.renew_form_cookies(app, html(status, &page))
 }

@@ -75,6 +75,6 @@ fn line(token: &ApiToken) -> TokenLine {
         scopes: token.scopes.join(" "),
         created: time(token.created, ""),
         last_used: time(token.last_activity, "never"),
-        expires: time(token.expires_at, "revoked"),
+        expires: time(token.expires_at, "it is revoked"),
     }
 }

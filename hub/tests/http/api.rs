@@ -258,3 +258,17 @@ async fn a_failed_start_says_why_and_can_be_tried_again() {
     browser.get("/hub/spawn").await;
     hub.becomes_ready("alice", ALICE_TOKEN).await;
 }
+
+#[tokio::test]
+async fn someones_own_request_is_activity_and_a_servers_is_not() {
+    let hub = TestHub::new().await;
+    let seen = async || hub.get("/users/bob", ADMIN_TOKEN).await.json()["last_activity"].clone();
+    let before = seen().await;
+    let server = hub.start_server("bob", ADMIN_TOKEN).await;
+    hub.get("/user", &server["JUPYTERHUB_API_TOKEN"]).await;
+    assert_eq!(seen().await, before);
+    let tokens = hub.get("/users/bob/tokens", ADMIN_TOKEN).await.json();
+    assert!(tokens["api_tokens"][0]["last_activity"].is_string(), "{tokens}");
+    hub.get("/user", BOB_TOKEN).await;
+    assert_ne!(seen().await, before);
+}

@@ -212,3 +212,19 @@ async fn all_works_below_a_base_url() {
     assert!(answer.set_cookies("jupyterhub-session-id")[0].ends_with("; Path=/@team/"));
     assert_eq!(browser.get("/@team/hub/home").await.status, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn an_unencrypted_login_is_warned_of_unless_nobody_can_listen_s30() {
+    let hub = TestHub::with(Settings { secure: false, ..Settings::default() }).await;
+    for (host, proto, warned) in [
+        ("hub.test", "http", true),
+        ("hub.test", "https", false),
+        ("127.0.0.1:8000", "http", false),
+        ("localhost", "http", false),
+    ] {
+        let mut browser = hub.browser();
+        browser.headers = vec![("host", host.into()), ("x-forwarded-proto", proto.into())];
+        let page = browser.get("/hub/login").await;
+        assert_eq!(page.text.contains("unencrypted connection"), warned, "{host} {proto}");
+    }
+}

@@ -1,5 +1,7 @@
 //! The hub over HTTP: its own router, a real database, a real proxy in this process, and servers as processes.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 mod api;
 mod browser;
 mod login;

@@ -65,11 +65,12 @@ pub(crate) struct Settings {
     pub(crate) public_url: Option<&'static str>,
     pub(crate) dummy_password: Option<&'static str>,
     pub(crate) blocked: &'static [&'static str],
+    pub(crate) secure: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { base_url: "/", public_url: None, dummy_password: None, blocked: &[] }
+        Self { base_url: "/", public_url: None, dummy_password: None, blocked: &[], secure: true }
     }
 }
 
@@ -107,7 +108,7 @@ impl TestHub {
             servers,
             auth: auth(&settings, &directory),
             cookie_secret_file: at("cookie-secret"),
-            secure: true,
+            secure: settings.secure,
         };
         let app = build(hub, stopping.clone()).await.unwrap();
         tokio::spawn(app.servers.clone().run(stopping.clone()));
