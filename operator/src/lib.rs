@@ -5,6 +5,7 @@
 //!                     (reads)        (pure)      (pure)   (writes) (one patch)
 //! ```
 
+pub mod check;
 pub mod conditions;
 pub mod controller;
 pub mod events;
@@ -24,4 +25,5 @@ mod cluster_tests;
 #[cfg(test)]
 pub(crate) mod fixtures;
 
+pub use check::{CheckArgs, check};
 pub use run::{RunArgs, run};
