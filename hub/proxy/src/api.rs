@@ -48,10 +48,13 @@ async fn handle(State(api): State<Api>, request: Request) -> Response {
     let status = response.status().as_u16();
     api.shared.metrics.requests_api.count(status);
     let path = log::path(&path);
-    if status < 400 {
-        tracing::info!("{status} {method} {path}");
-    } else {
+    if status >= 400 {
         tracing::warn!("{status} {method} {path}");
+    } else if method == axum::http::Method::GET {
+        // The hub compares the table every few seconds: only changes are news.
+        tracing::debug!("{status} {method} {path}");
+    } else {
+        tracing::info!("{status} {method} {path}");
     }
     response
 }

@@ -103,9 +103,9 @@ async fn bind_proxy(port: u16, connect_url: &str, token: &str, started: Instant)
         started,
         ..ProxyConfig::default()
     };
-    hub_proxy::bind(config)
-        .await
-        .with_context(|| format!("failed to start the proxy on port {port}; choose another with --port, or 0 for a free one"))
+    hub_proxy::bind(config).await.with_context(|| {
+        format!("failed to start the proxy on port {port}; choose another with --port, or 0 for a free one")
+    })
 }
 
 fn tcp(address: &hub_proxy::BoundAddr) -> anyhow::Result<SocketAddr> {

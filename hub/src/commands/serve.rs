@@ -4,6 +4,7 @@ use anyhow::Context;
 use hub_crds::{
     HttpsType,
     config::{AuthenticatorConfig, HubConfig},
+    names::child,
 };
 use std::{path::PathBuf, time::Instant};
 use tokio::{
@@ -49,17 +50,29 @@ impl Serve {
             .await
             .with_context(|| format!("failed to listen on {} (the field bind)", config.bind))?;
         let log_tokens = matches!(config.auth.authenticator, AuthenticatorConfig::Token { log: true, .. });
-        let public = config.public_url.clone().unwrap_or_else(|| format!("http://{}{}", config.bind, config.base_url));
+        let (public, way) = public_address(&config);
         let app = build(hub(config).await?, stopping).await?;
         app.servers.restore().await?;
         tracing::info!(address = %listener.local_addr()?, start_ms = started.elapsed().as_millis(), "the hub is healthy");
         if log_tokens {
-            log_login_urls(&app, &public);
+            log_login_urls(&app, &public, &way);
         }
         run(app, listener).await?;
         tracing::info!("the hub ended");
         Ok(())
     }
+}
+
+/// The address that people use and, where the settings don't know it, how it is made to lead here.
+fn public_address(config: &HubConfig) -> (String, String) {
+    if let Some(public) = &config.public_url {
+        return (public.clone(), String::new());
+    }
+    let service = config.kubernetes.as_ref().map(|kubernetes| {
+        let (namespace, service) = (&kubernetes.hub.namespace, child::proxy_public(&kubernetes.hub.name));
+        format!(" (with `kubectl --namespace {namespace} port-forward service/{service} 8000:80`)")
+    });
+    (format!("http://localhost:8000{}", config.base_url), service.unwrap_or_default())
 }
 
 /// The parts that the settings describe.
@@ -85,7 +98,8 @@ async fn hub(config: HubConfig) -> anyhow::Result<Hub> {
 }
 
 /// The address that logs a person in (S9), for each user with a token: pasteable.
-pub fn log_login_urls(app: &App, public: &str) {
+/// `way` is said beside it.
+pub fn log_login_urls(app: &App, public: &str, way: &str) {
     let Authenticator::Token(tokens) = &app.authenticator else { return };
     let login = format!("{}hub/login", if public.ends_with('/') { public.to_owned() } else { format!("{public}/") });
     let urls: Vec<_> = tokens
@@ -95,7 +109,7 @@ pub fn log_login_urls(app: &App, public: &str) {
         .map(|token| format!("    {login}?token={token}"))
         .collect();
     if !urls.is_empty() {
-        tracing::info!("The Hub is running at:\n{}", urls.join("\n"));
+        tracing::info!("The Hub is running at{way}:\n{}", urls.join("\n"));
     }
 }
 

@@ -11,7 +11,8 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Listens where the hub says, as a single-user server does.
-const SERVER: &str = r#"port=${JUPYTERHUB_SERVICE_URL#http://127.0.0.1:}; exec python3 -m http.server --bind 127.0.0.1 ${port%%/*}"#;
+const SERVER: &str =
+    r#"port=${JUPYTERHUB_SERVICE_URL#http://127.0.0.1:}; exec python3 -m http.server --bind 127.0.0.1 ${port%%/*}"#;
 
 /// A proxy, a database and the servers of one hub.
 struct Place {
@@ -84,10 +85,7 @@ async fn a_server_starts_is_reached_through_the_proxy_and_stops() {
     let place = Place::new(SERVER).await;
     place.start().await;
     assert_eq!(place.servers.status("alice", ""), ServerStatus::Pending(Pending::Spawn));
-    assert!(matches!(
-        place.servers.start(&place.user, "", None).await,
-        Err(StartError::Pending(Pending::Spawn))
-    ));
+    assert!(matches!(place.servers.start(&place.user, "", None).await, Err(StartError::Pending(Pending::Spawn))));
     let events = place.progress().await;
     assert_eq!(events.first(), Some(&ProgressEvent::step(0, "Server requested")));
     assert_eq!(events.last(), Some(&ProgressEvent::ready("/user/alice/")), "{events:?}");
@@ -133,7 +131,10 @@ async fn a_failed_start_says_why() {
     place.start().await;
     let events = place.progress().await;
     let last = events.last().unwrap();
-    assert!(last.failed && last.message.starts_with("Spawn failed: ") && last.message.contains("cannot bind"), "{last:?}");
+    assert!(
+        last.failed && last.message.starts_with("Spawn failed: ") && last.message.contains("cannot bind"),
+        "{last:?}"
+    );
     assert!(!place.row().await.active);
 }
 
