@@ -42,10 +42,14 @@ pub(crate) enum Where {
 const FORMAT: &str = "lint::format";
 const CLIPPY: &str = "lint::clippy";
 const UNIT: &str = "unit";
+const AREAS: [&str; 3] = ["lint", UNIT, "cluster"];
 
 impl Selection {
+    /// A pattern that names an area means that area alone; any other is looked for in every name.
     fn has(&self, name: &str) -> bool {
-        self.only.as_ref().is_none_or(|pattern| name.contains(pattern.as_str()))
+        self.only.as_deref().is_none_or(|pattern| {
+            if AREAS.contains(&pattern) { name.split("::").next() == Some(pattern) } else { name.contains(pattern) }
+        })
     }
 
     fn cluster_tests(&self) -> Vec<Test> {
@@ -320,6 +324,8 @@ mod tests {
         assert_eq!(names("lint"), [FORMAT, CLIPPY]);
         assert_eq!(names("unit"), [UNIT]);
         assert!(names("cluster::smoke").len() > 1);
+        assert_eq!(names("cluster").len(), names("cluster::").len());
+        assert_eq!(names("helm_lint"), ["cluster::installed::charts_pass_helm_lint"]);
         assert!(names("no such test").is_empty());
     }
 

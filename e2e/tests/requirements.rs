@@ -34,7 +34,8 @@ fn functions(dir: &Path, found: &mut BTreeSet<String>) {
             for (index, line) in lines.iter().enumerate() {
                 let Some(rest) = line.split("fn ").nth(1) else { continue };
                 let before = &lines[index.saturating_sub(4)..index];
-                let is_test = before.iter().any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"));
+                let is_test =
+                    before.iter().any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"));
                 if is_test || path.components().any(|part| part.as_os_str() == "suite") {
                     found.insert(rest.split(['(', '<']).next().unwrap().to_owned());
                 }

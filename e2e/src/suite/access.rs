@@ -17,7 +17,6 @@ pub(super) async fn without_a_cookie_every_page_leads_to_login(cluster: &Cluster
         "/hub/",
         "/hub/home",
         "/hub/token",
-        "/hub/admin",
         "/hub/spawn",
         "/hub/spawn/ada",
         "/hub/spawn-pending/ada",

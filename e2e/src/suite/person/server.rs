@@ -63,6 +63,7 @@ impl Person {
 
     /// Starts the server unless it runs, and stays until it is ready; gives the events of its progress.
     pub(in crate::suite) async fn start_server(&self) -> Result<Vec<Value>> {
+        self.go_home().await?;
         if self.server_state().await? == ServerState::Ready {
             return Ok(Vec::new());
         }
@@ -107,9 +108,17 @@ impl Person {
 
     /// Stops the server and stays until it is gone. One that does not run is no error.
     pub(in crate::suite) async fn stop_server(&self) -> Result<()> {
+        self.go_home().await?;
         let path = format!("/hub/api/users/{}/server", self.name);
         self.fetch(Method::DELETE, &path, None).await?.expect(&[202, 204])?;
         self.await_server(&ServerState::Stopped).await
+    }
+
+    /// Scripts run in pages: only they get the `_xsrf` cookie that the hub's API asks for.
+    async fn go_home(&self) -> Result<()> {
+        let home = self.visit("/hub/home").await?.expect(&[200])?;
+        ensure!(home.path() == "/hub/home", "{} is not logged in: home is {}", self.name, home.path());
+        Ok(())
     }
 
     /// Waits until the server is in a state.
