@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-use crate::{HttpsType, SingleUser};
+use crate::{HttpsType, ServerLimits, SingleUser};
 
 /// Everything that `hub serve --config FILE` needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +24,8 @@ pub struct HubConfig {
     pub cookie_secret_file: PathBuf,
     pub proxy: ProxyConnection,
     pub auth: AuthConfig,
+    #[serde(default)]
+    pub servers: ServerLimits,
     /// The Kubernetes spawner's settings. Without them servers are local processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<KubernetesConfig>,

@@ -8,6 +8,7 @@ pub mod database;
 pub mod error;
 pub mod form;
 pub mod handlers;
+pub mod loggable;
 pub mod middleware;
 pub mod oauth;
 pub mod pages;

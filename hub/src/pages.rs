@@ -38,15 +38,28 @@ pub enum ServerState {
     Stopped,
 }
 
-#[derive(Template)]
-#[template(path = "home.html")]
-pub struct HomePage {
-    pub frame: Frame,
+/// A server on the home page.
+pub struct ServerLine {
+    /// Empty for the default one.
+    pub name: String,
+    pub title: String,
     pub state: ServerState,
     pub failure: Option<String>,
     pub server_url: String,
     pub spawn_url: String,
     pub pending_url: String,
+}
+
+#[derive(Template)]
+#[template(path = "home.html")]
+pub struct HomePage {
+    pub frame: Frame,
+    /// The default one.
+    pub server: ServerLine,
+    /// Whether there may be others.
+    pub named: bool,
+    pub others: Vec<ServerLine>,
+    pub home_url: String,
 }
 
 #[derive(Template)]

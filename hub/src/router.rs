@@ -88,10 +88,10 @@ fn api(table: Table<'_>) -> Table<'_> {
 
 fn api_of_users(table: Table<'_>) -> Table<'_> {
     use api::{activity, progress, servers, tokens, users};
-    let server = || get(servers::get).post(servers::start).delete(servers::stop).put(servers::put);
+    let server = || get(servers::get).post(servers::start).put(servers::create).patch(servers::change).delete(servers::stop);
     table
         .at("api/users", get(users::list).post(users::create_many))
-        .at("api/users/{name}", get(users::get).post(users::create).delete(users::delete))
+        .at("api/users/{name}", get(users::get).post(users::create).patch(users::change).delete(users::delete))
         .at("api/users/{name}/activity", post(activity::post))
         .at("api/users/{name}/server", server())
         .at("api/users/{name}/servers/", server())

@@ -10,6 +10,7 @@
 //! hub is in the database and at the spawner; after a restart [`Servers::restore`] finds it again.
 
 use futures::{Stream, StreamExt, stream::BoxStream};
+use hub_crds::ServerLimits;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::{
@@ -32,6 +33,7 @@ use crate::{
 
 mod environment;
 mod launch;
+pub mod limits;
 mod progress;
 mod readiness;
 mod restore;
@@ -56,6 +58,7 @@ pub struct ServerSettings {
     pub connect_url: String,
     /// Cookies carry `__Host-` in their names.
     pub cookie_host_prefix: bool,
+    pub limits: ServerLimits,
     /// How long [`Servers::start`] waits for a server to be ready before it answers that it is pending.
     pub slow_spawn_timeout: Duration,
     /// The same for [`Servers::stop`].
@@ -69,6 +72,7 @@ impl ServerSettings {
             urls,
             connect_url: connect_url.to_owned(),
             cookie_host_prefix: false,
+            limits: ServerLimits::default(),
             slow_spawn_timeout: Duration::ZERO,
             slow_stop_timeout: Duration::ZERO,
         }
@@ -254,6 +258,19 @@ impl Servers {
         upkeep::check_routes(&self.inner).await.map(|_| ())
     }
 
+    /// Which servers people may have.
+    pub fn limits(&self) -> &ServerLimits {
+        &self.inner.settings.limits
+    }
+
+    /// Waits until a server that is stopping is gone. One that runs is waited for until somebody stops it.
+    pub async fn stopped(&self, user: &str, server: &str) {
+        let name = ServerName { user: user.to_owned(), server: server.to_owned() };
+        if let Some(entry) = self.inner.entry(&name) {
+            entry.stopped(Duration::MAX).await;
+        }
+    }
+
     /// Class of the spawner, for `GET /hub/api/info`.
     pub fn spawner_class(&self) -> &'static str {
         self.inner.spawner.class()
@@ -290,7 +307,7 @@ impl Inner {
         crate::proxy::table::path_of_prefix(&self.prefix(name))
     }
 
-    /// Makes a stopped server pending; one at a time.
+    /// Makes a stopped server pending; one at a time, and as many as there is room for.
     fn begin(&self, name: &ServerName) -> Result<Entry, StartError> {
         let mut table = self.lock();
         if let Some(entry) = table.get(name) {
@@ -300,6 +317,12 @@ impl Inner {
                 ServerStatus::Stopped { .. } => {}
             }
         }
+        let count = |wanted: fn(&ServerStatus) -> bool| {
+            table.values().filter(|entry| wanted(&entry.status.borrow())).count()
+        };
+        let starting = count(|status| *status == ServerStatus::Pending(Pending::Spawn));
+        let active = count(|status| !matches!(status, ServerStatus::Stopped { .. }));
+        limits::check_room(&self.settings.limits, starting, active, rand::random())?;
         let entry = Entry::new(Timestamp::now(), Pending::Spawn);
         table.insert(name.clone(), entry.clone());
         Ok(entry)

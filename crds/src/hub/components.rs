@@ -87,7 +87,37 @@ impl ImagePullPolicy {
 #[serde(rename_all = "camelCase", default)]
 pub struct HubComponent {
     #[serde(flatten)]
+    pub servers: ServerLimits,
+    #[serde(flatten)]
     pub pod: PodPlacement,
+}
+
+/// Which servers people may have, and how many at a time. 0 is no limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServerLimits {
+    /// People may have servers with names of their own beside the default one.
+    pub allow_named_servers: bool,
+    /// Named servers that each person may have.
+    #[schemars(range(max = 10_000))]
+    pub named_server_limit_per_user: u32,
+    /// Servers that start at the same time. Whoever comes later is asked to try again in a moment (429).
+    #[schemars(range(max = 100_000))]
+    pub concurrent_spawn_limit: u32,
+    /// Servers that run at the same time. Whoever comes later is refused until one has stopped (429).
+    #[schemars(range(max = 1_000_000))]
+    pub active_server_limit: u32,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            allow_named_servers: false,
+            named_server_limit_per_user: 0,
+            concurrent_spawn_limit: 64,
+            active_server_limit: 0,
+        }
+    }
 }
 
 /// The proxy's pod and the Service in front of it.

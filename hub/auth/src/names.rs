@@ -1,5 +1,10 @@
 //! Names of users and servers: which are valid, and how they stand in addresses and client ids.
 
+use icu_normalizer::ComposingNormalizerBorrowed;
+use icu_properties::{
+    CodePointMapData,
+    props::{GeneralCategory, GeneralCategoryGroup},
+};
 use percent_encoding::percent_decode_str;
 
 /// Columns of names hold this many characters.
@@ -28,6 +33,26 @@ pub fn valid_server(name: &str) -> bool {
         |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     name.len() <= 30 && name.starts_with(|first: char| first.is_ascii_lowercase()) && name.split('-').all(word)
 }
+
+/// What pages call a server, in Unicode's composed form (NFC) as it is stored; `None` if it isn't 1 to 255 printable
+/// characters, with single blanks between them only.
+pub fn display_name(text: &str) -> Option<String> {
+    let name = ComposingNormalizerBorrowed::new_nfc().normalize(text);
+    let categories = CodePointMapData::<GeneralCategory>::new();
+    let blanks_are_single = name.split(' ').all(|word| !word.is_empty());
+    let printable = |character| PRINTABLE.contains(categories.get(character));
+    let valid = blanks_are_single
+        && name.chars().count() <= MAX_LENGTH
+        && name.chars().filter(|character| *character != ' ').all(printable);
+    valid.then(|| name.into_owned())
+}
+
+/// Letters, marks, numbers, punctuation and symbols.
+const PRINTABLE: GeneralCategoryGroup = GeneralCategoryGroup::Letter
+    .union(GeneralCategoryGroup::Mark)
+    .union(GeneralCategoryGroup::Number)
+    .union(GeneralCategoryGroup::Punctuation)
+    .union(GeneralCategoryGroup::Symbol);
 
 /// Percent-encodes as Python's `urllib.parse.quote` does: letters, digits, `_.-~` and `safe` stay.
 pub fn quote(text: &str, safe: &str) -> String {
@@ -66,12 +91,15 @@ pub fn server_callback(base_url: &str, user: &str, server: &str) -> String {
     server_path(base_url, user, server) + "oauth_callback"
 }
 
-/// The id of a server's OAuth client, also the name of its cookie: `@` is no character of a cookie's name.
+/// The id of a server's OAuth client, also the name of its cookie (S62): `@` is no character of a cookie's name.
+///
+/// A named server's is set apart by `+`, which no quoted name holds. With `-`, as JupyterHub has it, the server `b` of
+/// `a` would take over the client of the user `a-b`; servers are told their id and don't make it themselves.
 pub fn server_client_id(user: &str, server: &str) -> String {
-    let user = quote(user, "/");
+    let user = quote(user, "");
     match server {
         "" => format!("jupyterhub-user-{user}"),
-        server => format!("jupyterhub-user-{user}-{}", quote(server, "/")),
+        server => format!("jupyterhub-user-{user}+{}", quote(server, "")),
     }
 }
 
@@ -107,6 +135,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn which_display_names_are_valid_and_how_they_are_stored() {
+        let long = "é".repeat(255);
+        for good in ["a", "My server", "Ünï (2)", "日本語 ☀", &long] {
+            assert_eq!(display_name(good).as_deref(), Some(good));
+        }
+        assert_eq!(display_name("e\u{301}").as_deref(), Some("é"));
+        let too_long = "a".repeat(256);
+        for bad in ["", " ", " a", "a ", "a  b", "a\nb", "a\tb", "a\u{a0}b", "a\u{200b}b", "\u{202e}a", &too_long] {
+            assert_eq!(display_name(bad), None, "{bad:?}");
+        }
+    }
+
     /// Checked against `urllib.parse.quote` of Python 3.11.
     #[test]
     fn names_are_quoted_as_python_quotes_them() {
@@ -129,7 +170,9 @@ mod tests {
         assert_eq!(server_path("/", "a b", ""), "/user/a%20b/");
         assert_eq!(server_path("/base/", "u@x", "s1"), "/base/user/u@x/s1/");
         assert_eq!(server_callback("/", "u", "s1"), "/user/u/s1/oauth_callback");
-        assert_eq!(server_client_id("u@x", "s1"), "jupyterhub-user-u%40x-s1");
+        assert_eq!(server_client_id("u@x", "s1"), "jupyterhub-user-u%40x+s1");
+        // CVE-2020-15110's kind of mistake (attack row 49).
+        assert_ne!(server_client_id("a", "b"), server_client_id("a-b", ""));
         assert_eq!(full_server_name("u", ""), "u/");
     }
 }

@@ -81,7 +81,8 @@ async fn hub(config: HubConfig) -> anyhow::Result<Hub> {
     let urls = Urls::new(&config.base_url, public);
     let database = Database::open(&config.database_file).await?;
     let proxy = ProxyClient::new(&config.proxy.api_url, ProxyToken::file(&config.proxy.token_file));
-    let settings = ServerSettings::new(urls.clone(), &config.connect_url);
+    let settings =
+        ServerSettings { limits: config.servers, ..ServerSettings::new(urls.clone(), &config.connect_url) };
     let kubernetes = config
         .kubernetes
         .context("failed to find the field kubernetes; servers as local processes are what `hub local` is for")?;

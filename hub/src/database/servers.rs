@@ -150,6 +150,35 @@ impl Database {
         update.execute(&self.pool).await.map(drop).map_err(failed("name a server"))
     }
 
+    /// What a server's next start is made with, unless it is told otherwise.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn set_user_options(&self, id: i64, options: &Value) -> Result<()> {
+        let update = sqlx::query("UPDATE spawners SET user_options = $1 WHERE id = $2").bind(options.to_string());
+        update.bind(id).execute(&self.pool).await.map(drop).map_err(failed("store a server's options"))
+    }
+
+    /// Gives a server that has stopped another name. What was shared of it is shared no more: shares name the server.
+    ///
+    /// # Errors
+    /// [`super::DatabaseError::Taken`] if the user has a server of that name.
+    pub async fn rename_server(&self, server: &ServerRow, name: &str) -> Result<()> {
+        const ACTION: &str = "rename a server";
+        let mut tx = self.write(ACTION).await?;
+        let taken = sqlx::query("SELECT 1 FROM spawners WHERE user_id = $1 AND name = $2").bind(server.user_id);
+        if taken.bind(name).fetch_optional(&mut *tx).await.map_err(failed(ACTION))?.is_some() {
+            return Err(super::DatabaseError::Taken { what: "server name" });
+        }
+        remove_traces(&mut tx, server.id).await.map_err(failed(ACTION))?;
+        for statement in ["DELETE FROM shares WHERE spawner_id = $1", "DELETE FROM share_codes WHERE spawner_id = $1"] {
+            sqlx::query(statement).bind(server.id).execute(&mut *tx).await.map_err(failed(ACTION))?;
+        }
+        let update = sqlx::query("UPDATE spawners SET name = $1, server_id = NULL, oauth_client_id = NULL WHERE id = $2");
+        update.bind(name).bind(server.id).execute(&mut *tx).await.map_err(failed(ACTION))?;
+        tx.commit().await.map_err(failed(ACTION))
+    }
+
     /// Removes a server that has stopped, with what is shared of it.
     ///
     /// # Errors

@@ -1,33 +1,52 @@
-//! `/hub/home`: one's own server, and its start and stop without a script.
+//! `/hub/home`: one's own servers, and their start and stop without a script.
 
 use axum::{extract::State, http::StatusCode, response::Response};
 
 use crate::{
     app::App,
+    database::ServerRow,
     error::{Result, found},
-    form::Form,
-    pages::{HomePage, ServerState, html},
+    form::{Form, Query},
+    pages::{HomePage, ServerLine, ServerState, html},
     servers::{Pending, ServerStatus},
     session::LoggedIn,
 };
 
-pub async fn get(State(app): State<App>, person: LoggedIn) -> Response {
-    let name = &person.user.name;
-    let (state, failure) = match app.servers.status(name, "") {
+pub async fn get(State(app): State<App>, person: LoggedIn, Query(query): Query) -> Result<Response> {
+    // The form for a new server has no script to put its name into a path.
+    if let Some(name) = query.get("new").filter(|name| !name.is_empty()) {
+        return Ok(found(&app.urls.spawn(&person.user.name, name)));
+    }
+    let rows = app.database.servers_of(person.user.id).await?;
+    let named = app.servers.limits().allow_named_servers;
+    let shown = rows.iter().filter(|row| named && !row.name.is_empty());
+    let page = HomePage {
+        frame: person.visitor.frame(&app),
+        server: line(&app, &person.user.name, "", None),
+        named,
+        others: shown.map(|row| line(&app, &person.user.name, &row.name, Some(row))).collect(),
+        home_url: app.urls.at("home"),
+    };
+    Ok(person.visitor.with_form_cookies(&app, html(StatusCode::OK, &page)))
+}
+
+/// One server, as the page shows it.
+fn line(app: &App, user: &str, server: &str, row: Option<&ServerRow>) -> ServerLine {
+    let (state, failure) = match app.servers.status(user, server) {
         ServerStatus::Ready { .. } => (ServerState::Ready, None),
         ServerStatus::Pending(Pending::Stop) => (ServerState::Stopping, None),
         ServerStatus::Pending(_) => (ServerState::Starting, None),
         ServerStatus::Stopped { last_failure } => (ServerState::Stopped, last_failure),
     };
-    let page = HomePage {
-        frame: person.visitor.frame(&app),
+    ServerLine {
+        name: server.to_owned(),
+        title: row.and_then(|row| row.display_name.clone()).unwrap_or_else(|| server.to_owned()),
         state,
         failure,
-        server_url: app.urls.server(name, ""),
-        spawn_url: app.urls.spawn(name, ""),
-        pending_url: app.urls.spawn_pending(name, ""),
-    };
-    person.visitor.with_form_cookies(&app, html(StatusCode::OK, &page))
+        server_url: app.urls.server(user, server),
+        spawn_url: app.urls.spawn(user, server),
+        pending_url: app.urls.spawn_pending(user, server),
+    }
 }
 
 /// Stops one's own server.

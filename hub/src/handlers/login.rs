@@ -19,12 +19,10 @@ use crate::{
     authenticator::Credentials,
     error::{Result, found},
     form::{Fields, Form, Query},
+    loggable::loggable,
     pages::{LoginPage, html},
     session::{Visitor, start_login},
 };
-
-/// The longest name that goes into the log as it came.
-const LOGGED_NAME: usize = 32;
 
 pub async fn get(State(app): State<App>, visitor: Visitor, Query(query): Query) -> Result<Response> {
     if let Some(token) = query.get("token") {
@@ -99,25 +97,4 @@ fn form(app: &App, visitor: &Visitor, status: StatusCode, username: String, erro
         insecure: !app.secure && !visitor.is_secure(app) && !visitor.is_on_this_machine(),
     };
     visitor.renew_form_cookies(app, html(status, &page))
-}
-
-/// A name that anyone may have typed, a password by mistake included: bounded, and without control characters.
-fn loggable(name: &str) -> String {
-    let start: String = name.chars().take(LOGGED_NAME).flat_map(char::escape_default).collect();
-    match name.chars().count() {
-        n if n > LOGGED_NAME => format!("{}...({n} chars)", start.chars().take(16).collect::<String>()),
-        _ => start,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::loggable;
-
-    #[test]
-    fn a_typed_name_is_logged_bounded_and_escaped() {
-        assert_eq!(loggable("alice"), "alice");
-        assert_eq!(loggable("a\nb\u{1b}[0m"), "a\\nb\\u{1b}[0m");
-        assert_eq!(loggable(&"x".repeat(5000)), format!("{}...(5000 chars)", "x".repeat(16)));
-    }
 }

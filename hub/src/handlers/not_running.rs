@@ -7,7 +7,11 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use hub_auth::{names::full_server_name, next_url::with_query, scopes::Resource};
+use hub_auth::{
+    names::{full_server_name, valid_server},
+    next_url::with_query,
+    scopes::Resource,
+};
 use serde_json::json;
 use std::time::Duration;
 
@@ -26,25 +30,25 @@ const MOST_REDIRECTS: u32 = 4;
 
 pub async fn get(State(app): State<App>, person: LoggedIn, Path(path): Path<String>) -> Result<Response> {
     let (name, rest) = path.split_once('/').unwrap_or((&path, ""));
-    let server = full_server_name(name, "");
-    if !person.identity.may("access:servers", Resource::server(&server)) {
+    let server = server_of(&app, name, rest).await?;
+    if !person.identity.may("access:servers", Resource::server(&full_server_name(name, &server))) {
         return Err(Failure::no_access());
     }
     let Some(owner) = app.database.user_by_name(name).await? else {
         return Err(Failure::new(StatusCode::NOT_FOUND, format!("No such user {name}")));
     };
-    let status = app.servers.status(name, "");
+    let status = app.servers.status(name, &server);
     if matches!(status, ServerStatus::Ready { .. }) {
         return back_to_server(&app, &person.visitor).await;
     }
     if wants_json(&person.visitor.headers) || rest.split('/').any(|part| part == "api") {
-        return Ok(refuse_api(&app, &person.visitor, name));
+        return Ok(refuse_api(&app, &person.visitor, name, &server));
     }
     let here = path_and_query(&person.visitor.uri);
     match status {
-        ServerStatus::Stopped { last_failure: None } => Ok(not_running(&app, &person, &owner, &here)),
+        ServerStatus::Stopped { last_failure: None } => Ok(not_running(&app, &person, &owner, &server, &here)),
         _ => {
-            let pending = with_query(&app.urls.spawn_pending(name, ""), "next", &here);
+            let pending = with_query(&app.urls.spawn_pending(name, &server), "next", &here);
             Ok(redirect(StatusCode::SEE_OTHER, &pending))
         }
     }
@@ -61,26 +65,38 @@ pub async fn other(
         return Err(Failure::bare(StatusCode::METHOD_NOT_ALLOWED));
     }
     visitor.check_xsrf(&fields)?;
-    let name = path.split_once('/').map_or(path.as_str(), |(name, _)| name);
-    Ok(refuse_api(&app, &visitor, name))
+    let (name, rest) = path.split_once('/').unwrap_or((&path, ""));
+    let server = server_of(&app, name, rest).await?;
+    Ok(refuse_api(&app, &visitor, name, &server))
 }
 
-fn not_running(app: &App, person: &LoggedIn, owner: &User, here: &str) -> Response {
+/// The server that a path below `/user/<name>/` belongs to: a named one if its first segment is the name of one.
+async fn server_of(app: &App, user: &str, rest: &str) -> Result<String> {
+    let first = rest.split('/').next().filter(|first| valid_server(first));
+    if !app.servers.limits().allow_named_servers {
+        return Ok(String::new());
+    }
+    let (Some(first), Some(user)) = (first, app.database.user_by_name(user).await?) else { return Ok(String::new()) };
+    let row = app.database.server(user.id, first).await?;
+    Ok(row.map(|row| row.name).unwrap_or_default())
+}
+
+fn not_running(app: &App, person: &LoggedIn, owner: &User, server: &str, here: &str) -> Response {
     let page = NotRunningPage {
         frame: person.visitor.frame(app),
         own: owner.id == person.user.id,
         owner: owner.name.clone(),
         failure: None,
-        spawn_url: with_query(&app.urls.spawn(&owner.name, ""), "next", here),
+        spawn_url: with_query(&app.urls.spawn(&owner.name, server), "next", here),
     };
     person.visitor.with_form_cookies(app, html(StatusCode::FAILED_DEPENDENCY, &page))
 }
 
 /// 424: the server does not run. 404 would say that it does, and has no such thing.
-fn refuse_api(app: &App, visitor: &Visitor, name: &str) -> Response {
+fn refuse_api(app: &App, visitor: &Visitor, name: &str, server: &str) -> Response {
     let path = visitor.uri.path().strip_prefix(app.urls.hub()).unwrap_or_default();
     let origin = visitor.origin(app);
-    let spawn = format!("{origin}{}", app.urls.spawn(name, ""));
+    let spawn = format!("{origin}{}", app.urls.spawn(name, server));
     let message = format!("JupyterHub server no longer running at /{path}. Restart the server at {spawn}");
     (StatusCode::FAILED_DEPENDENCY, Json(json!({"message": message}))).into_response()
 }

@@ -3,20 +3,20 @@
 
 use axum::{
     extract::{Path, State},
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header},
     response::Response,
 };
 use hub_auth::{names::full_server_name, next_url::with_query, scopes::Resource};
 use serde_json::{Map, Value};
 
-use super::root;
+use super::{api::servers::ensure_named, root};
 use crate::{
     app::App,
     database::User,
     error::{Failure, Result, found},
     form::{Fields, Form, Query},
     pages::{SpawnPage, html},
-    servers::{Pending, ServerStatus, StartError},
+    servers::{Pending, ServerStatus, StartError, limits::NamedServerError},
     session::LoggedIn,
 };
 
@@ -43,13 +43,12 @@ impl Wanted {
         if !person.identity.may("servers", Resource::server(&server)) {
             return Err(Failure::no_access());
         }
-        if !self.server.is_empty() {
-            return Err(Failure::bad_request("Named servers are not enabled."));
+        let no_such = || Failure::new(StatusCode::NOT_FOUND, format!("No such user: {name}"));
+        let owner = app.database.user_by_name(name).await?.ok_or_else(no_such)?;
+        if !self.server.is_empty() && !app.servers.limits().allow_named_servers {
+            return Err(Failure::bad_request(NamedServerError::Disabled.to_string()));
         }
-        match app.database.user_by_name(name).await? {
-            Some(user) => Ok(user),
-            None => Err(Failure::new(StatusCode::NOT_FOUND, format!("No such user: {name}"))),
-        }
+        Ok(owner)
     }
 }
 
@@ -98,23 +97,43 @@ async fn start(
     query: &Fields,
     options: Option<Value>,
 ) -> Result<Response> {
+    if !wanted.server.is_empty() {
+        ensure_named(app, owner, &wanted.server, None).await?;
+    }
     match app.servers.start(owner, &wanted.server, options).await {
         Ok(_) | Err(StartError::Running | StartError::Pending(Pending::Spawn)) => {
             Ok(found(&pending_url(app, owner, wanted, query)))
         }
-        Err(error) => Ok(ask(app, person, owner, wanted, query, Some(error.to_string()))),
+        Err(error) => {
+            let mut response = ask(app, person, owner, wanted, query, Some(&error));
+            if let Some(seconds) = error.retry_after() {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            }
+            Ok(response)
+        }
     }
 }
 
 /// The page with one button: after a failure, and for a visit that another site caused.
-fn ask(app: &App, person: &LoggedIn, owner: &User, wanted: &Wanted, query: &Fields, error: Option<String>) -> Response {
-    let status = if error.is_some() { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
+fn ask(
+    app: &App,
+    person: &LoggedIn,
+    owner: &User,
+    wanted: &Wanted,
+    query: &Fields,
+    error: Option<&StartError>,
+) -> Response {
+    let status = match error {
+        None => StatusCode::OK,
+        Some(StartError::Throttled { .. } | StartError::Full) => StatusCode::TOO_MANY_REQUESTS,
+        Some(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
     let page = SpawnPage {
         frame: person.visitor.frame(app),
         action: with_next(&app.urls.spawn(&owner.name, &wanted.server), query),
         own: owner.id == person.user.id,
         owner: owner.name.clone(),
-        error,
+        error: error.map(ToString::to_string),
     };
     person.visitor.with_form_cookies(app, html(status, &page))
 }

@@ -55,9 +55,27 @@ pub enum StartError {
     Running,
     #[error("server is pending {}", .0.as_str())]
     Pending(Pending),
+    /// Too many start at this moment.
+    #[error("Too many users trying to log in right now. Try again in {retry_after} seconds.")]
+    Throttled {
+        /// Seconds.
+        retry_after: u64,
+    },
+    #[error("Active user limit exceeded. Try again in a few minutes.")]
+    Full,
     /// The text is for the user.
     #[error("{0}")]
     Failed(String),
+}
+
+impl StartError {
+    /// Seconds after which another try may succeed, if that is known.
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Throttled { retry_after } => Some(*retry_after),
+            _ => None,
+        }
+    }
 }
 
 /// A stop was accepted.

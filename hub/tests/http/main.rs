@@ -5,6 +5,8 @@
 mod api;
 mod browser;
 mod login;
+mod named_servers;
 mod oauth;
 mod pages;
 mod test_hub;
+mod users;

@@ -14,7 +14,10 @@ use hub::{
     spawner::{Spawner, local::LocalSettings},
     urls::Urls,
 };
-use hub_crds::config::{AuthConfig, AuthenticatorConfig, TokenLogin};
+use hub_crds::{
+    ServerLimits,
+    config::{AuthConfig, AuthenticatorConfig, TokenLogin},
+};
 use serde_json::Value;
 use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 use tempfile::TempDir;
@@ -66,11 +69,12 @@ pub(crate) struct Settings {
     pub(crate) dummy_password: Option<&'static str>,
     pub(crate) blocked: &'static [&'static str],
     pub(crate) secure: bool,
+    pub(crate) limits: ServerLimits,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { base_url: "/", public_url: None, dummy_password: None, blocked: &[], secure: true }
+        Self { base_url: "/", public_url: None, dummy_password: None, blocked: &[], secure: true, limits: ServerLimits::default() }
     }
 }
 
@@ -100,8 +104,11 @@ impl TestHub {
             ..LocalSettings::new(at("run"), directory.path().to_owned())
         });
         let proxy = ProxyClient::new(&proxy_url, ProxyToken::Value("the-proxy-token".to_owned().into()));
-        let servers =
-            Servers::new(database.clone(), spawner, proxy, ServerSettings::new(urls.clone(), "http://127.0.0.1:9"));
+        let server_settings = ServerSettings {
+            limits: settings.limits.clone(),
+            ..ServerSettings::new(urls.clone(), "http://127.0.0.1:9")
+        };
+        let servers = Servers::new(database.clone(), spawner, proxy, server_settings);
         let hub = Hub {
             urls,
             database,

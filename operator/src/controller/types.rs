@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, marker::PhantomData, sync::Arc};
 
 use hub_crds::{
-    DatabaseVolume, HubSpec, ProxyImplementation, ProxyService, SecretKeyRef, SingleUser,
+    DatabaseVolume, HubSpec, ProxyImplementation, ProxyService, SecretKeyRef, ServerLimits, SingleUser,
     config::AuthConfig,
     names::{label, label_value},
 };
@@ -65,6 +65,7 @@ pub struct ValidatedHub {
     pub secrets: SecretSources,
     pub records: Vec<Record>,
     pub auth: AuthConfig,
+    pub server_limits: ServerLimits,
     pub singleuser: SingleUser,
     pub user_namespace: String,
     pub network_policy: bool,

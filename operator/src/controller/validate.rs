@@ -111,6 +111,7 @@ pub fn validate(found: &Found, images: &Images) -> Result<ValidatedHub, Error> {
         secrets,
         records: found.records.iter().map(|(record, _)| record.clone()).collect(),
         auth,
+        server_limits: spec.hub.servers.clone(),
         singleuser: spec.singleuser.clone(),
         user_namespace: spec.singleuser.namespace.clone().unwrap_or_else(|| found.namespace.clone()),
         network_policy: spec.network_policy.enabled,

@@ -19,6 +19,7 @@ use crate::{
     database::{DatabaseError, User, UserQuery, UserSort, Visible},
     error::{Failure, Result},
     form::{Fields, Query},
+    loggable::loggable,
     servers::{Pending, ServerStatus, StopOutcome},
     session::{Caller, Identity},
 };
@@ -178,6 +179,96 @@ pub async fn create(
     };
     let model = models::user(&app, identity, &user, false).await?;
     Ok((StatusCode::CREATED, Json(model)).into_response())
+}
+
+/// Changes a user: name, whether they administer the hub.
+pub async fn change(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path<String>,
+    body: JsonBody,
+) -> Result<Json<Map<String, Value>>> {
+    let identity = caller.require(&["admin:users"], Some(Resource::user(&name)))?;
+    let user = find(&app, &name).await?;
+    let change = UserChange::read(&body.object("Invalid JSON data: it must be an object")?)?;
+    let new_name = change.new_name(&app, &user).await?;
+    if !identity.is_admin() {
+        if user.admin {
+            return Err(Failure::forbidden("Only admins can modify other admins"));
+        }
+        if change.admin == Some(true) {
+            return Err(Failure::forbidden("Only admins can grant admin permissions"));
+        }
+    }
+    if let Some(new_name) = &new_name {
+        rename(&app, &user, new_name).await?;
+    }
+    if let Some(admin) = change.admin.filter(|admin| *admin != user.admin) {
+        app.database.set_admin(user.id, admin).await?;
+    }
+    tracing::info!(user.name = name, user.new_name = new_name, user.admin = change.admin, asker.name = identity.name(), "changed a user");
+    let user = app.database.user(user.id).await?.ok_or_else(Failure::not_found)?;
+    let mut model = models::user(&app, identity, &user, false).await?.unwrap_or_default();
+    model.insert("auth_state".into(), Value::Null);
+    Ok(Json(model))
+}
+
+/// What the body of a PATCH asks for.
+struct UserChange {
+    name: Option<String>,
+    admin: Option<bool>,
+}
+
+impl UserChange {
+    fn read(body: &Map<String, Value>) -> Result<Self> {
+        for (key, value) in body {
+            let (fits, kind) = match key.as_str() {
+                "name" => (value.is_string(), "a string"),
+                "admin" => (value.is_boolean(), "a boolean"),
+                "groups" | "roles" => (false, "left out: change it with the API of groups, or in the settings"),
+                "auth_state" => (false, "left out: this hub keeps none"),
+                _ => {
+                    let message = format!("Invalid JSON keys: {key}; a user has name and admin");
+                    return Err(Failure::bad_request(message));
+                }
+            };
+            if !fits {
+                return Err(Failure::bad_request(format!("user.{key} must be {kind}")));
+            }
+        }
+        let name = body.get("name").and_then(Value::as_str).map(str::to_owned);
+        Ok(Self { name, admin: body.get("admin").and_then(Value::as_bool) })
+    }
+
+    /// The name that the user gets, if it is another one, valid and free.
+    async fn new_name(&self, app: &App, user: &User) -> Result<Option<String>> {
+        let Some(name) = self.name.as_deref().filter(|name| *name != user.name).map(normalize_user) else {
+            return Ok(None);
+        };
+        if !valid_user(&name) {
+            return Err(Failure::bad_request(format!("Invalid username: {}", loggable(&name))));
+        }
+        if app.database.user_by_name(&name).await?.is_some() {
+            return Err(Failure::bad_request(format!("User {name} already exists, username must be unique")));
+        }
+        Ok(Some(name))
+    }
+}
+
+/// Paths, pods and tokens of a server that runs hold its user's name, so it must have stopped.
+async fn rename(app: &App, user: &User, new_name: &str) -> Result<()> {
+    for row in app.database.servers_of(user.id).await? {
+        if !matches!(app.servers.status(&user.name, &row.name), ServerStatus::Stopped { .. }) {
+            let message = format!("{} has a server that runs. Please stop it before renaming the user.", user.name);
+            return Err(Failure::bad_request(message));
+        }
+    }
+    match app.database.rename_user(user.id, new_name).await {
+        Err(DatabaseError::Taken { .. }) => {
+            Err(Failure::bad_request(format!("User {new_name} already exists, username must be unique")))
+        }
+        other => Ok(other?),
+    }
 }
 
 /// Deletes a user with servers and volumes, as far as the policy says so.

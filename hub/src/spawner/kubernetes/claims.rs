@@ -7,7 +7,7 @@ use kube::{
     api::{DeleteParams, PostParams, Preconditions},
 };
 
-use super::{KubernetesSpawner, is_ours, refusal, retry};
+use super::{KubernetesSpawner, is_ours, refusal, retry, slug};
 use crate::spawner::{ServerName, SpawnError};
 
 /// Makes the claim if it is not there. One that is must be this user's: kubespawner's of the same name is taken up, since
@@ -55,7 +55,9 @@ fn check(spawner: &KubernetesSpawner, server: &ServerName, found: &PersistentVol
     let problem = if found.labels().contains_key(label::HUB) && !is_ours(&spawner.config, found) {
         "belongs to another Hub"
     } else if annotation(label::USERNAME) != Some(&server.user)
+        // A server that was renamed keeps its claim, whose name its state tells.
         || annotation(label::SERVERNAME).unwrap_or_default() != server.server
+            && found.name_any() == slug::claim_name(&server.user, &server.server)
     {
         "is not annotated as this user's (hub.jupyter.org/username)"
     } else if found.metadata.deletion_timestamp.is_some() {

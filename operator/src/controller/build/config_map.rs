@@ -45,6 +45,7 @@ fn hub_config(hub: &ValidatedHub) -> HubConfig {
             token_file: PathBuf::from(path::PROXY_DIR).join(secret_key::PROXY_TOKEN),
         },
         auth: hub.auth.clone(),
+        servers: hub.server_limits.clone(),
         kubernetes: Some(KubernetesConfig {
             hub: HubIdentity { name: hub.name.clone(), namespace: hub.namespace.clone(), uid: hub.uid.clone() },
             namespace: hub.user_namespace.clone(),
