@@ -26,6 +26,8 @@ pub struct HubConfig {
     pub auth: AuthConfig,
     #[serde(default)]
     pub servers: ServerLimits,
+    /// Where commands such as `hub token` reach this hub: its directory is made for its owner only.
+    pub control_socket: PathBuf,
     /// The Kubernetes spawner's settings. Without them servers are local processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<KubernetesConfig>,

@@ -78,6 +78,8 @@ pub mod path {
     /// The hub's volume, with the SQLite database on it.
     pub const DATA_DIR: &str = "/srv/jupyterhub";
     pub const DATABASE_FILE: &str = "/srv/jupyterhub/jupyterhub.sqlite";
+    /// Where commands in the hub's pod reach the running hub; nobody else can.
+    pub const CONTROL_SOCKET: &str = "/tmp/hub/control.sock";
     /// The proxy's scratch volume, with its snapshot of the routes.
     pub const PROXY_STATE_DIR: &str = "/run/hub-proxy";
     pub const PROXY_SNAPSHOT: &str = "/run/hub-proxy/routes.json";

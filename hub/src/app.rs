@@ -6,6 +6,7 @@ use std::{ops::Deref, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    activity::Activity,
     authenticator::{Authenticator, allow::AllowList},
     database::{ApiToken, Database, DatabaseError, Principal, User},
     reread::{Reread, RereadError},
@@ -28,6 +29,8 @@ pub struct Parts {
     pub cookie_secret: Reread<Keys>,
     /// People use a connection that TLS protects, or the settings say that they know it doesn't.
     pub secure: bool,
+    /// What is not written yet of who was active.
+    pub activity: Activity,
     pub clock: fn() -> Timestamp,
     /// Ends open event streams when the hub stops.
     pub stopping: CancellationToken,

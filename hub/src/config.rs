@@ -95,6 +95,7 @@ databaseFile: /srv/jupyterhub/jupyterhub.sqlite
 cookieSecretFile: /etc/jupyterhub/secrets/cookie/cookie-secret
 proxy: {apiUrl: 'http://jhub-proxy-api.jupyter:8001', tokenFile: /etc/jupyterhub/secrets/proxy/proxy-token}
 auth: {authenticator: {type: dummy, passwordFile: null}, allowAll: true}
+controlSocket: /tmp/hub/control.sock
 ";
 
     fn complaint(from: &str, to: &str) -> String {

@@ -8,6 +8,7 @@
 use sqlx::{SqlitePool, sqlite::SqliteRow};
 use std::{fs::File, path::PathBuf, sync::Arc};
 
+mod activity;
 mod column;
 mod identity;
 mod oauth;
@@ -21,11 +22,12 @@ mod tokens;
 mod user_list;
 mod users;
 
+pub use activity::Subject;
 pub use identity::{Principal, Service};
-pub use oauth::{ClientTarget, NewClient, NewCode, OAuthClient, OAuthCode};
+pub use oauth::{ClientTarget, NewClient, NewCode, OAuthClient, OAuthCode, Redeemed};
 pub use schema::REVISION;
 pub use servers::{ServerRow, ServerStart};
-pub use tokens::{ApiToken, NewToken, TokenOwner};
+pub use tokens::{ApiToken, NewToken, Revoked, RevokedCounts, TokenOwner};
 pub use user_list::{UserPage, UserQuery, UserSort, Visible};
 pub use users::User;
 

@@ -17,6 +17,7 @@ struct Cli {
 enum Command {
     Local(commands::local::Local),
     Serve(commands::serve::Serve),
+    Token(commands::token::Token),
 }
 
 #[tokio::main]
@@ -27,6 +28,7 @@ async fn main() -> ExitCode {
     let result = match cli.command {
         Command::Local(local) => local.run(started).await,
         Command::Serve(serve) => serve.run(started).await,
+        Command::Token(token) => token.run().await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

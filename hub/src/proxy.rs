@@ -74,10 +74,16 @@ impl ProxyToken {
     }
 }
 
-/// A proxy's REST API.
+/// A proxy's REST API. Clones share where it is.
 #[derive(Clone)]
 pub struct ProxyClient {
     http: reqwest::Client,
+    place: Arc<Mutex<Place>>,
+}
+
+/// Where a proxy's REST API is.
+#[derive(Clone)]
+struct Place {
     /// Without a slash at its end, such as `http://127.0.0.1:8001`.
     api_url: String,
     token: ProxyToken,
@@ -92,14 +98,30 @@ impl ProxyClient {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .expect("a client without TLS and files has nothing that could be missing");
-        Self { http, api_url: api_url.trim_end_matches('/').to_owned(), token }
+        let place = Place { api_url: api_url.trim_end_matches('/').to_owned(), token };
+        Self { http, place: Arc::new(Mutex::new(place)) }
+    }
+
+    /// Another proxy is in charge from now on, until the hub ends; what is `None` stays.
+    pub fn relocate(&self, api_url: Option<&str>, token: Option<ProxyToken>) {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(api_url) = api_url {
+            place.api_url = api_url.trim_end_matches('/').to_owned();
+        }
+        if let Some(token) = token {
+            place.token = token;
+        }
+    }
+
+    fn place(&self) -> Place {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The whole table by decoded path, such as `/user/a@b`. Tried once.
     pub async fn routes(&self) -> Result<BTreeMap<String, Route>, ProxyError> {
         let action = "read the routes";
         let response = self.send(reqwest::Method::GET, "/", None, action).await?;
-        response.json().await.map_err(|source| self.failed(action, source))
+        response.json().await.map_err(|source| self.place().failed(action, source))
     }
 
     /// Adds the route of a decoded path, or replaces it. Tried for 30 s.
@@ -147,24 +169,26 @@ impl ProxyClient {
         route: Option<&Route>,
         action: &str,
     ) -> Result<reqwest::Response, ProxyError> {
-        let token = self.token.current().await?;
+        let place = self.place();
+        let token = place.token.current().await?;
         let mut request = self
             .http
-            .request(method, format!("{}/api/routes{}", self.api_url, table::escape_path(path)))
+            .request(method, format!("{}/api/routes{}", place.api_url, table::escape_path(path)))
             .header(reqwest::header::AUTHORIZATION, format!("token {}", token.expose_secret()));
         if let Some(route) = route {
             request = request.json(route);
         }
-        let response = request.send().await.map_err(|source| self.failed(action, source))?;
+        let response = request.send().await.map_err(|source| place.failed(action, source))?;
+        let action = action.to_owned();
         match response.status() {
             status if status.is_success() => Ok(response),
-            reqwest::StatusCode::FORBIDDEN => {
-                Err(ProxyError::Forbidden { action: action.to_owned(), api_url: self.api_url.clone() })
-            }
-            status => Err(ProxyError::Status { action: action.to_owned(), api_url: self.api_url.clone(), status }),
+            reqwest::StatusCode::FORBIDDEN => Err(ProxyError::Forbidden { action, api_url: place.api_url }),
+            status => Err(ProxyError::Status { action, api_url: place.api_url, status }),
         }
     }
+}
 
+impl Place {
     fn failed(&self, action: &str, source: reqwest::Error) -> ProxyError {
         ProxyError::Request { action: action.to_owned(), api_url: self.api_url.clone(), source: source.without_url() }
     }

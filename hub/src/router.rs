@@ -82,23 +82,31 @@ fn api(table: Table<'_>) -> Table<'_> {
         .at("api/", get(api::info::version))
         .at("api/info", get(api::info::get))
         .at("api/user", get(api::user::get))
-        .at("api/proxy", get(api::proxy::get).post(api::proxy::post))
+        .at("api/proxy", get(api::proxy::get).post(api::proxy::post).patch(api::proxy::relocate))
+        .at("api/shutdown", post(api::shutdown::post))
+        .at("api/authorizations/token", get(api::authorizations::gone).post(api::authorizations::gone))
+        .at("api/authorizations/token/{token}", get(api::authorizations::token))
+        .at("api/authorizations/cookie/{name}/{value}", get(api::authorizations::cookie))
         .at("api/health", get(handlers::health::get))
 }
 
 fn api_of_users(table: Table<'_>) -> Table<'_> {
     use api::{activity, progress, servers, tokens, users};
-    let server = || get(servers::get).post(servers::start).put(servers::create).patch(servers::change).delete(servers::stop);
+    let server =
+        || get(servers::get).post(servers::start).put(servers::create).patch(servers::change).delete(servers::stop);
     table
         .at("api/users", get(users::list).post(users::create_many))
         .at("api/users/{name}", get(users::get).post(users::create).patch(users::change).delete(users::delete))
         .at("api/users/{name}/activity", post(activity::post))
+        .at("api/users/{name}/admin-access", post(users::admin_access))
         .at("api/users/{name}/server", server())
         .at("api/users/{name}/servers/", server())
         .at("api/users/{name}/servers/{server}", server())
         .at("api/users/{name}/server/progress", get(progress::get))
         .at("api/users/{name}/servers/{server}/progress", get(progress::get))
-        .at("api/users/{name}/tokens", get(tokens::list).post(tokens::create))
+        .at("api/users/{name}/tokens", get(tokens::list).post(tokens::create).delete(tokens::revoke_of_user))
+        .at("api/tokens", delete(api::tokens::revoke_all))
+        .at("api/services/{name}/tokens", delete(api::tokens::revoke_of_service))
         .at("api/users/{name}/tokens/{id}", get(tokens::get).merge(delete(tokens::delete)))
 }
 

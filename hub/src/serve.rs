@@ -6,12 +6,15 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    activity::Activity,
     app::{App, Parts, parse_cookie_secret},
     authenticator::{Authenticator, allow::AllowList},
+    control,
     database::Database,
     reread::Reread,
     router::router,
     servers::Servers,
+    upkeep,
     urls::Urls,
 };
 use hub_crds::config::AuthConfig;
@@ -47,9 +50,11 @@ pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App>
         allow,
         cookie_secret,
         secure: hub.secure,
+        activity: Activity::default(),
         clock: Timestamp::now,
         stopping,
     });
+    upkeep::end_sessions_after_reset(&app).await?;
     app.admit_named().await?;
     Ok(app)
 }
@@ -60,13 +65,15 @@ fn open_cookie_secret(path: &Path) -> anyhow::Result<Reread<hub_auth::cookie::Ke
     Ok(secret)
 }
 
-/// Serves until `stopping`, then lets open requests end.
+/// Serves until `stopping`, then lets open requests end. Commands are heard at `control_socket`.
 ///
 /// # Errors
-/// The listener fails.
-pub async fn run(app: App, listener: TcpListener) -> anyhow::Result<()> {
+/// The listener fails, or the socket can't be made.
+pub async fn run(app: App, listener: TcpListener, control_socket: &Path) -> anyhow::Result<()> {
     let stopping = app.stopping.clone();
-    let upkeep = tokio::spawn(app.servers.clone().run(stopping.clone()));
+    let control = tokio::spawn(control::serve(app.clone(), control::listen(control_socket)?));
+    let servers = tokio::spawn(app.servers.clone().run(stopping.clone()));
+    let upkeep = tokio::spawn(upkeep::run(app.clone()));
     let serving = axum::serve(listener, router(&app)).with_graceful_shutdown(stopping.clone().cancelled_owned());
     let mut serving = tokio::spawn(serving.into_future());
     tokio::select! {
@@ -80,6 +87,7 @@ pub async fn run(app: App, listener: TcpListener) -> anyhow::Result<()> {
         },
     }
     stopping.cancel();
+    servers.await?;
     upkeep.await?;
-    Ok(())
+    Ok(control.await??)
 }

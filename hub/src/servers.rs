@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     database::{Database, DatabaseError, User},
-    proxy::{ProxyClient, ProxyError, Route},
+    proxy::{ProxyClient, ProxyError, ProxyToken, Route},
     spawner::{ServerName, Spawner},
     urls::Urls,
 };
@@ -248,6 +248,12 @@ impl Servers {
         Ok(self.inner.spawner.delete_storage(&name, &row.map(|row| row.state).unwrap_or_default()).await?)
     }
 
+    /// Another proxy is in charge from now on, see [`ProxyClient::relocate`]. It gets its table at once.
+    pub async fn relocate_proxy(&self, api_url: Option<&str>, token: Option<ProxyToken>) -> Result<(), ProxyError> {
+        self.inner.proxy.relocate(api_url, token);
+        self.check_routes().await
+    }
+
     /// The proxy's whole table by decoded path, such as `/user/a@b`.
     pub async fn routes(&self) -> Result<BTreeMap<String, Route>, ProxyError> {
         self.inner.proxy.routes().await
@@ -317,9 +323,8 @@ impl Inner {
                 ServerStatus::Stopped { .. } => {}
             }
         }
-        let count = |wanted: fn(&ServerStatus) -> bool| {
-            table.values().filter(|entry| wanted(&entry.status.borrow())).count()
-        };
+        let count =
+            |wanted: fn(&ServerStatus) -> bool| table.values().filter(|entry| wanted(&entry.status.borrow())).count();
         let starting = count(|status| *status == ServerStatus::Pending(Pending::Spawn));
         let active = count(|status| !matches!(status, ServerStatus::Stopped { .. }));
         limits::check_room(&self.settings.limits, starting, active, rand::random())?;

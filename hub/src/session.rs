@@ -116,7 +116,7 @@ impl FromRequestParts<App> for Visitor {
             None => by_cookie(app, &cookies).await?,
         };
         if let Some(identity) = &identity {
-            activity::record(app, identity, &parts.uri).await?;
+            activity::record(app, identity, &parts.uri);
         }
         let anonymous = match cookie::value(&cookies, xsrf::ANONYMOUS).filter(|id| is_random(id)) {
             Some(id) => id,
@@ -299,11 +299,18 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 async fn by_cookie(app: &App, cookies: &str) -> Result<Option<Identity>> {
     let Some(signed) = cookie::value(cookies, cookie::LOGIN) else { return Ok(None) };
-    let max_age = browser::LOGIN_DAYS * cookie::DAY;
-    let id = cookie::verify(&*app.cookie_keys()?, cookie::LOGIN, &signed, max_age, app.now().as_second());
-    let Some(id) = id.and_then(|id| String::from_utf8(id).ok()) else { return Ok(None) };
-    let Some(user) = app.database.user_by_cookie_id(&id).await? else { return Ok(None) };
+    let Some(user) = user_of_login(app, &signed).await? else { return Ok(None) };
     Ok(Some(app.identity_of_user(user, Via::Cookie).await?))
+}
+
+/// Whom a login cookie of this value belongs to.
+pub async fn user_of_login(app: &App, signed: &str) -> Result<Option<User>> {
+    let max_age = browser::LOGIN_DAYS * cookie::DAY;
+    let id = cookie::verify(&*app.cookie_keys()?, cookie::LOGIN, signed, max_age, app.now().as_second());
+    match id.and_then(|id| String::from_utf8(id).ok()) {
+        Some(id) => Ok(app.database.user_by_cookie_id(&id).await?),
+        None => Ok(None),
+    }
 }
 
 async fn by_token(app: &App, token: &str) -> Result<Option<Identity>> {

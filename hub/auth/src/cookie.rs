@@ -36,6 +36,22 @@ impl Keys {
         self
     }
 
+    /// What tells the secret that signs from others. Whoever reads it learns nothing of the secret, so it may be stored.
+    pub fn fingerprint(&self) -> String {
+        self.fingerprint_of(self.current)
+    }
+
+    /// Whether any of the secrets has this fingerprint. If none has, the secret was reset and not rotated (S60).
+    pub fn has_fingerprint(&self, fingerprint: &str) -> bool {
+        self.secrets.keys().any(|version| self.fingerprint_of(*version) == fingerprint)
+    }
+
+    fn fingerprint_of(&self, version: u32) -> String {
+        let mut mac = self.mac(version).expect("only versions that are among the keys are asked for");
+        mac.update(b"fingerprint of a cookie secret");
+        hex::encode(&mac.finalize().into_bytes()[..16])
+    }
+
     fn mac(&self, version: u32) -> Option<Hmac<Sha256>> {
         let secret = self.secrets.get(&version)?;
         Some(Hmac::new_from_slice(secret.expose_secret()).expect("HMAC takes keys of any length"))

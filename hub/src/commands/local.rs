@@ -83,7 +83,7 @@ impl Local {
         let proxy = tokio::spawn(proxy.run(end_of_proxy.clone()));
         stop_on_signals(&stopping)?;
         announce(public, &files.login_token()?, missing.map(|error| error.to_string()), started);
-        let served = run(app, listener).await;
+        let served = run(app, listener, &files.control_socket).await;
         // Servers tell the proxy that they go, so it goes last.
         servers.stop_all().await;
         end_of_proxy.cancel();

@@ -51,13 +51,14 @@ impl Serve {
             .with_context(|| format!("failed to listen on {} (the field bind)", config.bind))?;
         let log_tokens = matches!(config.auth.authenticator, AuthenticatorConfig::Token { log: true, .. });
         let (public, way) = public_address(&config);
+        let control_socket = config.control_socket.clone();
         let app = build(hub(config).await?, stopping).await?;
         app.servers.restore().await?;
         tracing::info!(address = %listener.local_addr()?, start_ms = started.elapsed().as_millis(), "the hub is healthy");
         if log_tokens {
             log_login_urls(&app, &public, &way);
         }
-        run(app, listener).await?;
+        run(app, listener, &control_socket).await?;
         tracing::info!("the hub ended");
         Ok(())
     }
@@ -81,8 +82,7 @@ async fn hub(config: HubConfig) -> anyhow::Result<Hub> {
     let urls = Urls::new(&config.base_url, public);
     let database = Database::open(&config.database_file).await?;
     let proxy = ProxyClient::new(&config.proxy.api_url, ProxyToken::file(&config.proxy.token_file));
-    let settings =
-        ServerSettings { limits: config.servers, ..ServerSettings::new(urls.clone(), &config.connect_url) };
+    let settings = ServerSettings { limits: config.servers, ..ServerSettings::new(urls.clone(), &config.connect_url) };
     let kubernetes = config
         .kubernetes
         .context("failed to find the field kubernetes; servers as local processes are what `hub local` is for")?;

@@ -126,9 +126,17 @@ impl Database {
     /// # Errors
     /// If the database cannot be read.
     pub async fn service(&self, id: i64) -> Result<Option<Service>> {
-        let row =
-            sqlx::query("SELECT id, name, admin FROM services WHERE id = $1").bind(id).fetch_optional(&self.pool).await;
-        row.and_then(one).map_err(failed("find a service"))
+        let query = sqlx::query("SELECT id, name, admin FROM services WHERE id = $1");
+        query.bind(id).fetch_optional(&self.pool).await.and_then(one).map_err(failed("find a service"))
+    }
+
+    /// The service with this name.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn service_by_name(&self, name: &str) -> Result<Option<Service>> {
+        let query = sqlx::query("SELECT id, name, admin FROM services WHERE name = $1");
+        query.bind(name).fetch_optional(&self.pool).await.and_then(one).map_err(failed("find a service by name"))
     }
 
     /// Whose token this is, and what it may do now: what it was made for, as far as its owner still may. `None` if the

@@ -1,6 +1,6 @@
 //! Clients of the hub's OAuth provider, and the codes that they exchange for tokens. Secrets and codes are stored as hashes.
 
-use super::{Database, FromRow, Result, column, failed, one};
+use super::{Database, FromRow, NewToken, Result, TokenOwner, column, failed, one, tokens};
 use hub_auth::{pkce, token};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -188,25 +188,105 @@ impl Database {
         .map_err(failed("store an OAuth code"))
     }
 
-    /// Takes a code away and returns what it was given for; `None` if there is no such code, it was taken before or it has
-    /// expired. Of two exchanges at once only one gets it.
+    /// Exchanges a code for `token` in one transaction, if `exchange` agrees: it says until when the token lives. Whatever comes of it, the code is
+    /// used up; of two exchanges at once only one gets a token, and the other one ends it.
     ///
     /// # Errors
     /// If the database cannot be written.
-    pub async fn take_code(&self, code: &str, now: Timestamp) -> Result<Option<OAuthCode>> {
-        const ACTION: &str = "take an OAuth code";
-        let query = "DELETE FROM oauth_codes WHERE code = $1 AND user_id IS NOT NULL AND client_id IS NOT NULL
-                     RETURNING client_id, user_id, expires_at, redirect_uri, session_id, scopes, code_challenge,
-                               code_challenge_method";
-        let row =
-            sqlx::query(query).bind(token::hash_code(code)).fetch_optional(&self.pool).await.map_err(failed(ACTION))?;
-        let Some(row) = row else { return Ok(None) };
-        let expires_at: i64 = row.try_get("expires_at").map_err(failed(ACTION))?;
-        if expires_at <= now.as_second() {
-            return Ok(None);
-        }
-        OAuthCode::from_row(&row).map(Some).map_err(failed(ACTION))
+    pub async fn redeem_code<E>(
+        &self,
+        code: &str,
+        now: Timestamp,
+        token: &SecretString,
+        exchange: impl FnOnce(&OAuthCode) -> Result<Timestamp, E>,
+    ) -> Result<Redeemed<E>> {
+        const ACTION: &str = "exchange an OAuth code";
+        let hashed = token::hash_code(code);
+        let mut tx = self.write(ACTION).await?;
+        let redeemed = match take_code(&mut tx, &hashed, now).await.map_err(failed(ACTION))? {
+            None => end_replayed(&mut tx, &hashed).await.map_err(failed(ACTION))?,
+            Some(code) => {
+                let (token_id, redeemed) = match exchange(&code) {
+                    Err(error) => (None, Redeemed::Refused(error)),
+                    Ok(expires_at) => {
+                        let id = tokens::insert(&mut tx, code.token(token, expires_at), now).await;
+                        (Some(id.map_err(failed(ACTION))?), Redeemed::Granted(code))
+                    }
+                };
+                remember_code(&mut tx, &hashed, token_id, now).await.map_err(failed(ACTION))?;
+                redeemed
+            }
+        };
+        tx.commit().await.map_err(failed(ACTION))?;
+        Ok(redeemed)
     }
+}
+
+/// Seconds for which a used code is remembered: twice the time in which it could be exchanged.
+const REMEMBERED: i64 = 600;
+
+/// What became of a code.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Redeemed<E> {
+    /// The token is stored.
+    Granted(OAuthCode),
+    /// It was a good code, but not for this exchange.
+    Refused(E),
+    /// It was exchanged before. The token of that time has ended.
+    Replayed,
+    /// There is no such code, or it has expired.
+    Unknown,
+}
+
+impl OAuthCode {
+    /// The token belongs to the session in which the code was granted (S65).
+    fn token<'a>(&'a self, token: &'a SecretString, expires_at: Timestamp) -> NewToken<'a> {
+        NewToken {
+            owner: TokenOwner::User(self.user_id),
+            token,
+            client_id: Some(&self.client_id),
+            session_id: self.session_id.as_deref(),
+            note: "",
+            scopes: &self.scopes,
+            expires_at: Some(expires_at),
+        }
+    }
+}
+
+async fn take_code(connection: &mut SqliteConnection, hashed: &str, now: Timestamp) -> sqlx::Result<Option<OAuthCode>> {
+    let query = "DELETE FROM oauth_codes WHERE code = $1 AND user_id IS NOT NULL AND client_id IS NOT NULL
+                 RETURNING client_id, user_id, expires_at, redirect_uri, session_id, scopes, code_challenge,
+                           code_challenge_method";
+    let Some(row) = sqlx::query(query).bind(hashed).fetch_optional(connection).await? else { return Ok(None) };
+    if row.try_get::<i64, _>("expires_at")? <= now.as_second() {
+        return Ok(None);
+    }
+    OAuthCode::from_row(&row).map(Some)
+}
+
+async fn remember_code(
+    connection: &mut SqliteConnection,
+    hashed: &str,
+    token_id: Option<i64>,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query("INSERT INTO hub_used_codes (code, token_id, expires_at) VALUES ($1, $2, $3)")
+        .bind(hashed)
+        .bind(token_id)
+        .bind(now.as_second() + REMEMBERED)
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// Whoever has a used code may have been first: nobody keeps what it was exchanged for.
+async fn end_replayed<E>(connection: &mut SqliteConnection, hashed: &str) -> sqlx::Result<Redeemed<E>> {
+    let found = sqlx::query("SELECT token_id FROM hub_used_codes WHERE code = $1").bind(hashed);
+    let Some(row) = found.fetch_optional(&mut *connection).await? else { return Ok(Redeemed::Unknown) };
+    if let Some(token) = row.try_get::<Option<i64>, _>("token_id")? {
+        sqlx::query("DELETE FROM api_tokens WHERE id = $1").bind(token).execute(&mut *connection).await?;
+    }
+    Ok(Redeemed::Replayed)
 }
 
 /// Adds or changes a client; also within another room's transaction.

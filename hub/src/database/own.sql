@@ -8,3 +8,9 @@ CREATE TABLE IF NOT EXISTS hub_server_tokens (
     spawner_id INTEGER NOT NULL PRIMARY KEY REFERENCES spawners (id) ON DELETE CASCADE,
     token_id INTEGER NOT NULL REFERENCES api_tokens (id) ON DELETE CASCADE
 );
+-- Codes that were exchanged, and for which token: a second exchange ends it (RFC 6749 section 4.1.2).
+CREATE TABLE IF NOT EXISTS hub_used_codes (
+    code VARCHAR(36) NOT NULL PRIMARY KEY,
+    token_id INTEGER REFERENCES api_tokens (id) ON DELETE CASCADE,
+    expires_at INTEGER NOT NULL
+);

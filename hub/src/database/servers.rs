@@ -174,7 +174,8 @@ impl Database {
         for statement in ["DELETE FROM shares WHERE spawner_id = $1", "DELETE FROM share_codes WHERE spawner_id = $1"] {
             sqlx::query(statement).bind(server.id).execute(&mut *tx).await.map_err(failed(ACTION))?;
         }
-        let update = sqlx::query("UPDATE spawners SET name = $1, server_id = NULL, oauth_client_id = NULL WHERE id = $2");
+        let update =
+            sqlx::query("UPDATE spawners SET name = $1, server_id = NULL, oauth_client_id = NULL WHERE id = $2");
         update.bind(name).bind(server.id).execute(&mut *tx).await.map_err(failed(ACTION))?;
         tx.commit().await.map_err(failed(ACTION))
     }
@@ -251,22 +252,6 @@ impl Database {
             .await
             .map_err(failed(ACTION))?;
         tx.commit().await.map_err(failed(ACTION))
-    }
-
-    /// Notes that a server was active. It never moves backwards.
-    ///
-    /// # Errors
-    /// If the database cannot be written.
-    pub async fn touch_server(&self, id: i64, at: Timestamp) -> Result<()> {
-        sqlx::query(
-            "UPDATE spawners SET last_activity = $1 WHERE id = $2 AND (last_activity IS NULL OR last_activity < $1)",
-        )
-        .bind(column::time(at))
-        .bind(id)
-        .execute(&self.pool)
-        .await
-        .map(drop)
-        .map_err(failed("note a server's activity"))
     }
 
     /// A transaction that takes the lock for writing at once: one that reads first and writes later would fail instead of

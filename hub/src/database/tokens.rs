@@ -4,7 +4,7 @@ use super::{Database, FromRow, Result, all, column, failed, failed_or_taken, one
 use hub_auth::token;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteRow};
 
 /// Whose token it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,28 @@ impl TokenOwner {
             Self::Service(id) => Some(id),
         }
     }
+}
+
+/// Whose tokens are revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revoked<'a> {
+    All,
+    /// By name.
+    User(&'a str),
+    /// By name.
+    Service(&'a str),
+}
+
+/// How many tokens were revoked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RevokedCounts {
+    /// Of users: what is counted below is among them.
+    pub users: u64,
+    pub services: u64,
+    /// Given out in browser sessions.
+    pub sessions: u64,
+    /// Servers' own: these servers have to be started anew.
+    pub servers: u64,
 }
 
 /// What is known of a token; not the token itself.
@@ -227,6 +249,39 @@ impl Database {
         Ok(done.rows_affected())
     }
 
+    /// Ends tokens, and all codes that could become some (S34). Those of a server's own are among them: it has to be
+    /// started anew.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn revoke_tokens(&self, whose: Revoked<'_>) -> Result<RevokedCounts> {
+        const ACTION: &str = "revoke tokens";
+        let (condition, name) = match whose {
+            Revoked::All => ("$1 = ''", ""),
+            Revoked::User(name) => ("user_id = (SELECT id FROM users WHERE name = $1)", name),
+            Revoked::Service(name) => ("service_id = (SELECT id FROM services WHERE name = $1)", name),
+        };
+        let mut tx = self.write(ACTION).await?;
+        let count = format!(
+            "SELECT count(user_id), count(service_id), count(session_id), count(s.token_id) FROM api_tokens t
+             LEFT JOIN hub_server_tokens s ON s.token_id = t.id WHERE {condition}"
+        );
+        let row = sqlx::query(AssertSqlSafe(count)).bind(name).fetch_one(&mut *tx).await.map_err(failed(ACTION))?;
+        let number = |column: usize| row.try_get::<i64, _>(column).map(i64::unsigned_abs).map_err(failed(ACTION));
+        let counts =
+            RevokedCounts { users: number(0)?, services: number(1)?, sessions: number(2)?, servers: number(3)? };
+        // Codes first: one that is exchanged later would make a token again. A service has none.
+        for table in ["oauth_codes", "api_tokens"] {
+            if table == "oauth_codes" && matches!(whose, Revoked::Service(_)) {
+                continue;
+            }
+            let delete = format!("DELETE FROM {table} WHERE {condition}");
+            sqlx::query(AssertSqlSafe(delete)).bind(name).execute(&mut *tx).await.map_err(failed(ACTION))?;
+        }
+        tx.commit().await.map_err(failed(ACTION))?;
+        Ok(counts)
+    }
+
     /// Removes what has expired: tokens and codes.
     ///
     /// # Errors
@@ -235,24 +290,12 @@ impl Database {
         const ACTION: &str = "delete what has expired";
         let tokens = sqlx::query("DELETE FROM api_tokens WHERE expires_at <= $1").bind(column::time(now));
         tokens.execute(&self.pool).await.map_err(failed(ACTION))?;
-        let codes = sqlx::query("DELETE FROM oauth_codes WHERE expires_at <= $1").bind(now.as_second());
-        codes.execute(&self.pool).await.map(drop).map_err(failed(ACTION))
-    }
-
-    /// Notes that a token was used. It never moves backwards.
-    ///
-    /// # Errors
-    /// If the database cannot be written.
-    pub async fn touch_token(&self, id: i64, at: Timestamp) -> Result<()> {
-        sqlx::query(
-            "UPDATE api_tokens SET last_activity = $1 WHERE id = $2 AND (last_activity IS NULL OR last_activity < $1)",
-        )
-        .bind(column::time(at))
-        .bind(id)
-        .execute(&self.pool)
-        .await
-        .map(drop)
-        .map_err(failed("note a token's activity"))
+        for statement in
+            ["DELETE FROM oauth_codes WHERE expires_at <= $1", "DELETE FROM hub_used_codes WHERE expires_at <= $1"]
+        {
+            sqlx::query(statement).bind(now.as_second()).execute(&self.pool).await.map_err(failed(ACTION))?;
+        }
+        Ok(())
     }
 }
 

@@ -174,22 +174,6 @@ impl Database {
         Ok(cookie_id)
     }
 
-    /// Notes that a user was active. It never moves backwards.
-    ///
-    /// # Errors
-    /// If the database cannot be written.
-    pub async fn touch_user(&self, user_id: i64, at: Timestamp) -> Result<()> {
-        sqlx::query(
-            "UPDATE users SET last_activity = $1 WHERE id = $2 AND (last_activity IS NULL OR last_activity < $1)",
-        )
-        .bind(column::time(at))
-        .bind(user_id)
-        .execute(&self.pool)
-        .await
-        .map(drop)
-        .map_err(failed("note a user's activity"))
-    }
-
     /// Names of the groups that a user is in, sorted.
     ///
     /// # Errors

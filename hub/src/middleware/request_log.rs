@@ -30,9 +30,19 @@ fn is_dull(path: &str) -> bool {
 }
 
 fn redacted(uri: &Uri) -> String {
+    let path = redact_path(uri.path());
     match uri.query() {
-        Some(query) => format!("{}?{}", uri.path(), redact_query(query)),
-        None => uri.path().to_owned(),
+        Some(query) => format!("{path}?{}", redact_query(query)),
+        None => path.into_owned(),
+    }
+}
+
+/// An old part of the API has tokens and cookies in its paths.
+fn redact_path(path: &str) -> Cow<'_, str> {
+    const SECRET_BELOW: &str = "/api/authorizations/";
+    match path.find(SECRET_BELOW) {
+        Some(at) => format!("{}redacted", &path[..at + SECRET_BELOW.len()]).into(),
+        None => path.into(),
     }
 }
 
@@ -69,6 +79,7 @@ mod tests {
         assert_eq!(shown("/hub/login"), "/hub/login");
         let authorize = shown("/hub/api/oauth2/authorize?client_id=c&state=s3cret&code=c0de&_xsrf=x");
         assert_eq!(authorize, "/hub/api/oauth2/authorize?client_id=c&state=redacted&code=redacted&_xsrf=redacted");
+        assert_eq!(shown("/hub/api/authorizations/token/s3cret"), "/hub/api/authorizations/redacted");
         let nested = shown("/hub/login?next=%2Fhub%2Flogin%3Ftoken%3Ds3cret%26next%3D%252Fu%253Fcode%253Ds3cret");
         assert!(!nested.contains("s3cret"), "{nested}");
     }

@@ -46,12 +46,7 @@ pub fn check_named(
 
 /// Whether one more server may start beside `starting` and `active` ones, those that start among them. `jitter`, 0 to 1,
 /// spreads those who are sent away over half a minute, so that they don't return together.
-pub(super) fn check_room(
-    limits: &ServerLimits,
-    starting: usize,
-    active: usize,
-    jitter: f64,
-) -> Result<(), StartError> {
+pub(super) fn check_room(limits: &ServerLimits, starting: usize, active: usize, jitter: f64) -> Result<(), StartError> {
     let reached = |limit: u32, count: usize| limit > 0 && count >= limit as usize;
     if reached(limits.concurrent_spawn_limit, starting) {
         return Err(StartError::Throttled { retry_after: 30 + (30.0 * jitter) as u64 });

@@ -12,10 +12,11 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{Inner, ServerStatus, launch};
+use super::{Entry, Inner, ServerStatus, launch};
 use crate::{
+    database::Subject,
     proxy::{ProxyError, Route, table},
-    spawner::{Change, Health},
+    spawner::{Change, Health, ServerName},
 };
 
 /// A table that someone tampered with, or that a restarted proxy lost, is right again within 5 s: this and the time of
@@ -116,14 +117,15 @@ fn wanted_and_pending(inner: &Inner) -> (BTreeMap<String, Route>, BTreeSet<Strin
 
 /// When people last used their servers, as the proxy saw it.
 async fn save_activity(inner: &Inner, routes: &BTreeMap<String, Route>) {
-    for (name, entry, status) in inner.active() {
-        let seen = routes.get(&inner.path(&name)).filter(|route| route.server() == Some((&name.user, &name.server)));
-        if let (ServerStatus::Ready { .. }, Some(at), Some(row)) =
-            (status, seen.and_then(|route| route.last_activity), entry.row())
-            && let Err(error) = inner.database.touch_server(row, at).await
-        {
-            warn!(user.name = name.user, %error, "activity could not be saved");
-        }
+    let used = |(name, entry, status): (ServerName, Entry, ServerStatus)| {
+        let route =
+            routes.get(&inner.path(&name)).filter(|route| route.server() == Some((&name.user, &name.server)))?;
+        matches!(status, ServerStatus::Ready { .. }).then_some(())?;
+        Some((Subject::Server(entry.row()?), route.last_activity?))
+    };
+    let seen: Vec<_> = inner.active().into_iter().filter_map(used).collect();
+    if let Err(error) = inner.database.save_activity(&seen).await {
+        warn!(%error, "activity could not be saved");
     }
 }
 

@@ -6,15 +6,15 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Identity, Via};
 use crate::{
     app::App,
-    database::{ApiToken, DatabaseError},
+    database::{ApiToken, Subject},
 };
 
-/// Times are not written more often than this.
+/// Times are not noted more often than this.
 const RESOLUTION: SignedDuration = SignedDuration::from_secs(30);
 
 /// Notes that the sender is active. A server's own requests are not its user's, and neither are those that an open tab
 /// sends to a server that has stopped.
-pub(super) async fn record(app: &App, identity: &Identity, uri: &Uri) -> Result<(), DatabaseError> {
+pub(super) fn record(app: &App, identity: &Identity, uri: &Uri) {
     let now = app.now();
     let is_stale = |last: Option<Timestamp>| last.is_none_or(|last| now.duration_since(last) >= RESOLUTION);
     let token = match &identity.via {
@@ -22,14 +22,15 @@ pub(super) async fn record(app: &App, identity: &Identity, uri: &Uri) -> Result<
         Via::Cookie | Via::LoginToken => None,
     };
     if let Some(token) = token.filter(|token| is_stale(token.last_activity)) {
-        app.database.touch_token(token.id, now).await?;
+        app.activity.note(Subject::Token(token.id), now);
     }
     let is_tab = uri.path().strip_prefix(app.urls.hub()).is_some_and(|rest| rest.starts_with("user/"));
     let is_server = |token: &ApiToken| token.note.as_deref().is_some_and(|note| note.starts_with("Server at "));
-    match identity.user() {
-        Some(user) if is_stale(user.last_activity) && !is_tab && !token.is_some_and(|token| is_server(token)) => {
-            app.database.touch_user(user.id, now).await
-        }
-        _ => Ok(()),
+    if let Some(user) = identity.user()
+        && is_stale(user.last_activity)
+        && !is_tab
+        && !token.is_some_and(|token| is_server(token))
+    {
+        app.activity.note(Subject::User(user.id), now);
     }
 }

@@ -8,5 +8,6 @@ mod login;
 mod named_servers;
 mod oauth;
 mod pages;
+mod revocation;
 mod test_hub;
 mod users;

@@ -16,9 +16,9 @@ use crate::{
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-type Environment = BTreeMap<String, String>;
+pub(crate) type Environment = BTreeMap<String, String>;
 
-fn authorize(server: &Environment, changes: &[(&str, &str)]) -> String {
+pub(crate) fn authorize(server: &Environment, changes: &[(&str, &str)]) -> String {
     let mut fields = vec![
         ("client_id", server["JUPYTERHUB_CLIENT_ID"].as_str()),
         ("redirect_uri", server["JUPYTERHUB_OAUTH_CALLBACK_URL"].as_str()),
@@ -37,7 +37,7 @@ fn authorize(server: &Environment, changes: &[(&str, &str)]) -> String {
     format!("/hub/api/oauth2/authorize?{query}")
 }
 
-async fn code(browser: &mut Browser<'_>, server: &Environment) -> String {
+pub(crate) async fn code(browser: &mut Browser<'_>, server: &Environment) -> String {
     let answer = browser.get(&authorize(server, &[])).await;
     let location = answer.location();
     let query = location.strip_prefix("/user/alice/oauth_callback?").unwrap_or_else(|| panic!("{location}"));
@@ -47,7 +47,7 @@ async fn code(browser: &mut Browser<'_>, server: &Environment) -> String {
     fields["code"].clone()
 }
 
-async fn exchange(hub: &TestHub, server: &Environment, code: &str, changes: &[(&str, &str)]) -> Answer {
+pub(crate) async fn exchange(hub: &TestHub, server: &Environment, code: &str, changes: &[(&str, &str)]) -> Answer {
     let mut fields = vec![
         ("client_id", server["JUPYTERHUB_CLIENT_ID"].as_str()),
         ("client_secret", server["JUPYTERHUB_API_TOKEN"].as_str()),

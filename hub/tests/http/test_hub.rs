@@ -6,6 +6,7 @@ use axum::{
     http::{Method, Request, StatusCode, header},
 };
 use hub::{
+    app::App,
     database::Database,
     proxy::{ProxyClient, ProxyToken},
     router::router,
@@ -52,6 +53,7 @@ http.server.ThreadingHTTPServer(('127.0.0.1', port), Answer).serve_forever()
 
 pub(crate) struct TestHub {
     router: Router,
+    pub(crate) app: App,
     pub(crate) directory: TempDir,
     stopping: CancellationToken,
 }
@@ -74,7 +76,14 @@ pub(crate) struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { base_url: "/", public_url: None, dummy_password: None, blocked: &[], secure: true, limits: ServerLimits::default() }
+        Self {
+            base_url: "/",
+            public_url: None,
+            dummy_password: None,
+            blocked: &[],
+            secure: true,
+            limits: ServerLimits::default(),
+        }
     }
 }
 
@@ -119,7 +128,7 @@ impl TestHub {
         };
         let app = build(hub, stopping.clone()).await.unwrap();
         tokio::spawn(app.servers.clone().run(stopping.clone()));
-        Self { router: router(&app), directory, stopping }
+        Self { router: router(&app), app, directory, stopping }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -92,3 +92,13 @@ fn a_cookie_header_gives_all_values_of_a_name_unquoted() {
     assert_eq!(value(header, "a").as_deref(), Some("b"));
     assert_eq!(value(header, "none"), None);
 }
+
+#[test]
+fn a_fingerprint_tells_a_rotation_from_a_reset() {
+    let (old, new) = ([1; 32], [2; 32]);
+    let before = Keys::new(0, &old).fingerprint();
+    assert_ne!(before, Keys::new(0, &new).fingerprint());
+    assert!(Keys::new(1, &new).accept(0, &old).has_fingerprint(&before));
+    assert!(!Keys::new(1, &new).has_fingerprint(&before));
+    assert!(!before.contains(&hex::encode(old)[..16]));
+}

@@ -17,6 +17,8 @@ pub(super) struct Files {
     pub cookie_secret: PathBuf,
     /// A file for each user.
     pub tokens: PathBuf,
+    /// Where commands such as `hub token` are heard.
+    pub control_socket: PathBuf,
     /// Logs and runtime files of the servers.
     pub servers: PathBuf,
     login_token: PathBuf,
@@ -29,6 +31,7 @@ impl Files {
         let files = Self {
             database: directory.join("jupyterhub.sqlite"),
             cookie_secret: directory.join("jupyterhub_cookie_secret"),
+            control_socket: directory.join("control/hub.sock"),
             servers: directory.join("servers"),
             login_token: tokens.join(user),
             tokens,

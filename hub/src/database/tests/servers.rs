@@ -109,7 +109,7 @@ async fn a_servers_activity_and_display_name() {
     let id = database.save_server(alice.id, "s1").await.unwrap().id;
     assert_eq!(database.save_server(alice.id, "s1").await.unwrap().id, id);
     for at in [later(9), later(3)] {
-        database.touch_server(id, at).await.unwrap();
+        database.save_activity(&[(Subject::Server(id), at)]).await.unwrap();
     }
     database.set_display_name(id, Some("My server")).await.unwrap();
     let row = database.server(alice.id, "s1").await.unwrap().unwrap();

@@ -59,7 +59,7 @@ async fn a_rotated_cookie_id_ends_the_old_one() {
 async fn activity_never_moves_backwards() {
     let (database, alice) = with_alice().await;
     for (at, expected) in [(later(5), later(5)), (later(1), later(5)), (later(9), later(9))] {
-        database.touch_user(alice.id, at).await.unwrap();
+        database.save_activity(&[(Subject::User(alice.id), at)]).await.unwrap();
         assert_eq!(database.user(alice.id).await.unwrap().unwrap().last_activity, Some(expected));
     }
 }
@@ -97,7 +97,7 @@ async fn lists_are_filtered_sorted_and_cut() {
     for (name, activity) in [("anna", 3), ("Bert", 1), ("carla", 2), ("d%d", 0)] {
         let user = database.create_user(name, false, now()).await.unwrap();
         if activity > 0 {
-            database.touch_user(user.id, later(activity)).await.unwrap();
+            database.save_activity(&[(Subject::User(user.id), later(activity))]).await.unwrap();
         }
     }
     let names = async |query: UserQuery| {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::JsonBody;
 use crate::{
     app::App,
-    database::User,
+    database::{Subject, User},
     error::{Failure, Result},
     session::Caller,
 };
@@ -41,10 +41,10 @@ pub async fn post(
         None => Vec::new(),
     };
     if let Some(time) = own {
-        app.database.touch_user(user.id, read_time(time, app.now())?).await?;
+        app.activity.note(Subject::User(user.id), read_time(time, app.now())?);
     }
     for (id, time) in servers {
-        app.database.touch_server(id, time).await?;
+        app.activity.note(Subject::Server(id), time);
     }
     Ok(StatusCode::OK)
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     app::App,
-    database::{ApiToken, ServerRow, User},
+    database::{ApiToken, ServerRow, Subject, User},
     error::Result,
     servers::ServerStatus,
     session::Identity,
@@ -66,7 +66,7 @@ async fn user_field(app: &App, user: &User, field: &str) -> Result<Option<Value>
         },
         "pending" => json!(pending(&status())),
         "created" => json!(time(user.created)),
-        "last_activity" => json!(time(user.last_activity)),
+        "last_activity" => json!(time(app.activity.latest(Subject::User(user.id), user.last_activity))),
         "auth_state" => Value::Null,
         _ => return Ok(None),
     }))
@@ -103,7 +103,7 @@ pub fn server(app: &App, caller: &Identity, user: &str, name: &str, row: Option<
         "name": name,
         "display_name": row.and_then(|row| row.display_name.as_deref()).unwrap_or_default(),
         "full_name": full_name,
-        "last_activity": time(row.and_then(|row| row.last_activity)),
+        "last_activity": time(row.and_then(|row| app.activity.latest(Subject::Server(row.id), row.last_activity))),
         "started": time(started),
         "pending": pending(&status),
         "ready": matches!(status, ServerStatus::Ready { .. }),
@@ -143,7 +143,7 @@ pub async fn token(app: &App, user: &User, token: &ApiToken) -> Result<Map<Strin
         "roles": [],
         "scopes": scopes,
         "created": time(token.created),
-        "last_activity": time(token.last_activity),
+        "last_activity": time(app.activity.latest(Subject::Token(token.id), token.last_activity)),
         "expires_at": time(token.expires_at),
         "note": token.note,
         "session_id": token.session_id,

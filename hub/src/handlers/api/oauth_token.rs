@@ -8,12 +8,12 @@ use axum::{
 };
 use hub_auth::{pkce, token::new_oauth_token};
 use jiff::SignedDuration;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use crate::{
     app::App,
-    database::{NewToken, OAuthClient, OAuthCode, TokenOwner},
+    database::{OAuthClient, OAuthCode, Redeemed},
     error::Result,
     form::{Fields, Form},
     oauth::TOKEN_LIFETIME,
@@ -49,15 +49,22 @@ async fn exchange(app: &App, fields: &Fields) -> Result<std::result::Result<Valu
     let Some(client) = authenticate(app, fields).await? else {
         return Ok(Err(Refusal { status: StatusCode::UNAUTHORIZED, error: "invalid_client", description: None }));
     };
-    // Taken, it can't be used again, whatever comes of it.
-    let taken = app.database.take_code(code, app.now()).await?;
-    let Some(code) = taken.filter(|code| code.client_id == client.identifier) else {
-        return Ok(Err(bad("invalid_grant", None)));
+    let token = new_oauth_token(rand::random());
+    let expires_at = app.now() + SignedDuration::from_secs(TOKEN_LIFETIME);
+    let check = |code: &OAuthCode| check(code, &client, fields).map(|()| expires_at);
+    let error = match app.database.redeem_code(code, app.now(), &token, check).await? {
+        Redeemed::Granted(code) => return Ok(Ok(granted(&token, &code))),
+        Redeemed::Refused(refusal) => refusal,
+        Redeemed::Replayed => {
+            tracing::warn!(
+                client.id = client.identifier,
+                "an OAuth code came twice; the token of the first time has ended"
+            );
+            bad("invalid_grant", None)
+        }
+        Redeemed::Unknown => bad("invalid_grant", None),
     };
-    if let Err(refusal) = check(&code, fields) {
-        return Ok(Err(refusal));
-    }
-    Ok(Ok(issue(app, &client, &code).await?))
+    Ok(Err(error))
 }
 
 /// By the secret in the form; a client without one never.
@@ -67,7 +74,10 @@ async fn authenticate(app: &App, fields: &Fields) -> Result<Option<OAuthClient>>
 }
 
 /// Pure: the client is the one that asked (RFC 7636 section 4.6), and at the same address.
-fn check(code: &OAuthCode, fields: &Fields) -> std::result::Result<(), Refusal> {
+fn check(code: &OAuthCode, client: &OAuthClient, fields: &Fields) -> std::result::Result<(), Refusal> {
+    if code.client_id != client.identifier {
+        return Err(bad("invalid_grant", None));
+    }
     if let Some((challenge, method)) = &code.challenge {
         match fields.get("code_verifier") {
             None => return Err(bad("invalid_request", Some("Code verifier required."))),
@@ -81,25 +91,13 @@ fn check(code: &OAuthCode, fields: &Fields) -> std::result::Result<(), Refusal> 
     }
 }
 
-/// The token belongs to the session in which the code was granted (S65).
-async fn issue(app: &App, client: &OAuthClient, code: &OAuthCode) -> Result<Value> {
-    let token = new_oauth_token(rand::random());
-    let new = NewToken {
-        owner: TokenOwner::User(code.user_id),
-        token: &token,
-        client_id: Some(&client.identifier),
-        session_id: code.session_id.as_deref(),
-        note: "",
-        scopes: &code.scopes,
-        expires_at: Some(app.now() + SignedDuration::from_secs(TOKEN_LIFETIME)),
-    };
-    app.database.create_token(new, app.now()).await?;
-    Ok(json!({
+fn granted(token: &SecretString, code: &OAuthCode) -> Value {
+    json!({
         "access_token": token.expose_secret(),
         "expires_in": TOKEN_LIFETIME,
         "token_type": "Bearer",
         "scope": code.scopes.join(" "),
-    }))
+    })
 }
 
 fn bad(error: &'static str, description: Option<&'static str>) -> Refusal {

@@ -3,8 +3,15 @@
 use axum::{Json, extract::State, http::StatusCode};
 use hub_auth::names::quote;
 use serde_json::{Map, Value, json};
+use url::Url;
 
-use crate::{app::App, error::Result, session::Caller};
+use super::JsonBody;
+use crate::{
+    app::App,
+    error::{Failure, Result},
+    proxy::ProxyToken,
+    session::Caller,
+};
 
 pub async fn get(State(app): State<App>, caller: Caller) -> Result<Json<Map<String, Value>>> {
     caller.require(&["proxy"], None)?;
@@ -20,5 +27,27 @@ pub async fn get(State(app): State<App>, caller: Caller) -> Result<Json<Map<Stri
 pub async fn post(State(app): State<App>, caller: Caller) -> Result<StatusCode> {
     caller.require(&["proxy"], None)?;
     app.servers.check_routes().await?;
+    Ok(StatusCode::OK)
+}
+
+/// Another proxy is in charge: `{"api_url": .., "auth_token": ..}`. It lasts until the hub ends.
+pub async fn relocate(State(app): State<App>, caller: Caller, body: JsonBody) -> Result<StatusCode> {
+    let identity = caller.require(&["proxy"], None)?;
+    let Some(Value::Object(body)) = body.0 else {
+        return Err(Failure::bad_request("need JSON body: it must be a dict"));
+    };
+    let text = |key: &str| match body.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.as_str())),
+        Some(_) => Err(Failure::bad_request(format!("{key} must be a string"))),
+    };
+    let (api_url, token) = (text("api_url")?, text("auth_token")?);
+    let is_http = |url: &str| Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    if api_url.is_some_and(|url| !is_http(url)) {
+        return Err(Failure::bad_request("api_url must be an http address, such as http://127.0.0.1:8001"));
+    }
+    tracing::warn!(asker.name = identity.name(), proxy.api_url = api_url, "the proxy is at another place");
+    let token = token.map(|token| ProxyToken::Value(token.to_owned().into()));
+    app.servers.relocate_proxy(api_url, token).await.map_err(|error| Failure::bad_request(error.to_string()))?;
     Ok(StatusCode::OK)
 }

@@ -186,7 +186,8 @@ pub async fn change(
     let change = Change::read(body)?;
     let rows = app.database.servers_of(user.id).await?;
     let display_name = change.check(&app, &user, &rows, &name.server)?;
-    let no_such = || Failure::new(StatusCode::NOT_FOUND, format!("User {} has no such server {}", user.name, name.server));
+    let no_such =
+        || Failure::new(StatusCode::NOT_FOUND, format!("User {} has no such server {}", user.name, name.server));
     let row = rows.iter().find(|row| row.name == name.server).ok_or_else(no_such)?;
     if !matches!(app.servers.status(&user.name, &name.server), ServerStatus::Stopped { .. }) {
         let message = format!("{} is active. Please stop it before modifying it.", name.spoken());
@@ -246,7 +247,8 @@ impl Change {
 
     /// Whether the names may be had, and the display name as it is stored.
     fn check(&self, app: &App, user: &User, rows: &[ServerRow], server: &str) -> Result<Option<String>> {
-        let (Some(name), shown) = (self.name.as_deref().or(self.display_name.is_some().then_some(server)), &self.display_name)
+        let (Some(name), shown) =
+            (self.name.as_deref().or(self.display_name.is_some().then_some(server)), &self.display_name)
         else {
             return Ok(None);
         };
@@ -322,7 +324,12 @@ async fn remove_stopped(app: App, user: User, server: String) -> Result<()> {
             Ok(())
         }
         Err(error) => {
-            tracing::error!(user.name = user.name, server.name = server, error.message = format!("{error:#}"), "failed to remove a server");
+            tracing::error!(
+                user.name = user.name,
+                server.name = server,
+                error.message = format!("{error:#}"),
+                "failed to remove a server"
+            );
             Err(Failure::bare(StatusCode::INTERNAL_SERVER_ERROR))
         }
     }

@@ -18,8 +18,9 @@ use super::{JsonBody, models};
 use crate::{
     app::App,
     authenticator::Credentials,
-    database::{ApiToken, NewToken, TokenOwner, User},
+    database::{ApiToken, NewToken, RevokedCounts, TokenOwner, User},
     error::{Failure, Result},
+    revocation::{RevocationError, Whose, revoke},
     session::{Caller, Identity, UncheckedCaller, Via},
 };
 
@@ -186,6 +187,41 @@ pub async fn delete(
     app.database.delete_token(&token).await?;
     tracing::info!(user.name = name, token.id = id, "revoked a token");
     Ok((StatusCode::NO_CONTENT, [(header::CONTENT_TYPE, "text/plain")]).into_response())
+}
+
+/// `DELETE /hub/api/tokens`: revokes everybody's tokens (S34), the one that this is asked with among them.
+pub async fn revoke_all(State(app): State<App>, caller: Caller) -> Result<Json<RevokedCounts>> {
+    // Whoever may end every user's tokens and rule every service: an administrator.
+    caller.require(&["tokens"], None)?;
+    let identity = caller.require(&["admin:services"], None)?;
+    Ok(Json(revoke(&app, &Whose::All, identity.name()).await.map_err(refusal)?))
+}
+
+/// `DELETE /hub/api/users/{name}/tokens`: revokes a user's tokens (S34), those of servers and sessions among them.
+pub async fn revoke_of_user(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<Json<RevokedCounts>> {
+    let identity = caller.require(&["tokens"], Some(Resource::user(&name)))?;
+    Ok(Json(revoke(&app, &Whose::User(name), identity.name()).await.map_err(refusal)?))
+}
+
+/// `DELETE /hub/api/services/{name}/tokens`: revokes a service's tokens (S34).
+pub async fn revoke_of_service(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<Json<RevokedCounts>> {
+    let identity = caller.require(&["admin:services"], Some(Resource::service(&name)))?;
+    Ok(Json(revoke(&app, &Whose::Service(name), identity.name()).await.map_err(refusal)?))
+}
+
+fn refusal(error: RevocationError) -> Failure {
+    match error {
+        RevocationError::Database(error) => error.into(),
+        gone => Failure::new(StatusCode::NOT_FOUND, gone.to_string()),
+    }
 }
 
 async fn find(app: &App, name: &str) -> Result<User> {

@@ -3,7 +3,7 @@
 
 use axum::{Json, extract::State, http::StatusCode};
 use hub_auth::{
-    scopes::{Owner, Scopes, identify},
+    scopes::{Scopes, identify},
     token::token_id,
 };
 use serde_json::{Map, Value, json};
@@ -19,21 +19,10 @@ use crate::{
 
 pub async fn get(State(app): State<App>, caller: Caller, Query(query): Query) -> Result<Json<Map<String, Value>>> {
     let Some(identity) = &caller.identity else { return Err(Failure::bare(StatusCode::FORBIDDEN)) };
-    let mut model = match &identity.principal {
-        Principal::User(user) => {
-            // Whatever else a token may do, it says whose it is.
-            let own = Scopes::parse(identify(Owner::User(&user.name)));
-            let seer = Identity { scopes: identity.scopes.clone().union(&own), ..identity.clone() };
-            models::user(&app, &seer, user, include_stopped(&query)).await?.unwrap_or_default()
-        }
-        Principal::Service(service) => {
-            let mut model = Map::new();
-            model.insert("kind".into(), json!("service"));
-            model.insert("name".into(), json!(service.name));
-            model.insert("admin".into(), json!(service.admin));
-            model
-        }
-    };
+    // Whatever else a token may do, it says whose it is.
+    let own = Scopes::parse(identify(identity.principal.owner()));
+    let seer = Identity { scopes: identity.scopes.clone().union(&own), ..identity.clone() };
+    let mut model = of_principal(&app, &seer, &identity.principal, include_stopped(&query)).await?;
     let (id, session_id) = match &identity.via {
         Via::Token(token) => (Some(token_id(token.id)), token.session_id.clone()),
         Via::Cookie | Via::LoginToken => (None, None),
@@ -42,6 +31,22 @@ pub async fn get(State(app): State<App>, caller: Caller, Query(query): Query) ->
     model.insert("session_id".into(), json!(session_id));
     model.insert("scopes".into(), json!(identity.scopes.list()));
     Ok(Json(model))
+}
+
+/// A user or a service, as `seer` may see it.
+pub async fn of_principal(
+    app: &App,
+    seer: &Identity,
+    principal: &Principal,
+    with_stopped: bool,
+) -> Result<Map<String, Value>> {
+    match principal {
+        Principal::User(user) => Ok(models::user(app, seer, user, with_stopped).await?.unwrap_or_default()),
+        Principal::Service(service) => {
+            let model = [("kind", json!("service")), ("name", json!(service.name)), ("admin", json!(service.admin))];
+            Ok(model.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+        }
+    }
 }
 
 /// Whether stopped servers are wanted in models.

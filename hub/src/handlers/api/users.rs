@@ -206,7 +206,13 @@ pub async fn change(
     if let Some(admin) = change.admin.filter(|admin| *admin != user.admin) {
         app.database.set_admin(user.id, admin).await?;
     }
-    tracing::info!(user.name = name, user.new_name = new_name, user.admin = change.admin, asker.name = identity.name(), "changed a user");
+    tracing::info!(
+        user.name = name,
+        user.new_name = new_name,
+        user.admin = change.admin,
+        asker.name = identity.name(),
+        "changed a user"
+    );
     let user = app.database.user(user.id).await?.ok_or_else(Failure::not_found)?;
     let mut model = models::user(&app, identity, &user, false).await?.unwrap_or_default();
     model.insert("auth_state".into(), Value::Null);
@@ -291,6 +297,12 @@ pub async fn delete(State(app): State<App>, caller: Caller, Path(name): Path<Str
     app.database.delete_user(user.id).await?;
     tracing::info!(user.name = name, "deleted a user");
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// An old way for administrators into servers, which JupyterHub has switched off: OAuth lets them in.
+pub async fn admin_access(caller: Caller, Path(name): Path<String>) -> Result<StatusCode> {
+    caller.require(&["servers"], Some(Resource::user(&name)))?;
+    Err(Failure::forbidden("admin access to user servers disabled"))
 }
 
 /// The user of that name, or 404.

@@ -1,0 +1,96 @@
+//! How commands in the hub's pod speak to the running hub: HTTP over a Unix socket that only the hub's own user can
+//! reach. They never open the database themselves.
+
+use anyhow::Context;
+use axum::{
+    Json, Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use serde_json::{Value, json};
+use std::{
+    fs::{self, DirBuilder, Permissions},
+    io::ErrorKind,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::Path,
+};
+use tokio::net::UnixListener;
+
+use crate::{
+    app::App,
+    database::RevokedCounts,
+    revocation::{RevocationError, Whose, revoke},
+};
+
+const REVOKE: &str = "/tokens/revoke";
+
+/// Listens at the path. Its directory is made, or refused if others can enter it: a socket has no mode of its own until
+/// after it can be reached.
+///
+/// # Errors
+/// The directory or the socket can't be made, or a hub listens there.
+pub fn listen(socket: &Path) -> anyhow::Result<UnixListener> {
+    let directory = socket.parent().context("failed to find the directory of the control socket")?;
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    made.with_context(|| format!("failed to make the directory {}", directory.display()))?;
+    let mode = fs::metadata(directory)?.permissions().mode() & 0o777;
+    anyhow::ensure!(
+        mode & 0o077 == 0,
+        "refusing to listen in {}: others can enter it (mode {mode:04o}); run `chmod 700 {}`",
+        directory.display(),
+        directory.display()
+    );
+    // One of a hub that was killed is only a name. A hub that runs holds the database's lock, so it isn't its.
+    if let Err(error) = fs::remove_file(socket)
+        && error.kind() != ErrorKind::NotFound
+    {
+        return Err(error).with_context(|| format!("failed to remove the old socket {}", socket.display()));
+    }
+    let listener = UnixListener::bind(socket).with_context(|| format!("failed to listen on {}", socket.display()))?;
+    fs::set_permissions(socket, Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Serves commands until the hub stops.
+///
+/// # Errors
+/// The listener fails.
+pub async fn serve(app: App, listener: UnixListener) -> std::io::Result<()> {
+    let stopping = app.stopping.clone().cancelled_owned();
+    let router = Router::new().route(REVOKE, post(post_revoke)).with_state(app);
+    axum::serve(listener, router).with_graceful_shutdown(stopping).await
+}
+
+async fn post_revoke(State(app): State<App>, Json(whose): Json<Whose>) -> Response {
+    match revoke(&app, &whose, "hub token").await {
+        Ok(counts) => Json(counts).into_response(),
+        Err(error @ RevocationError::Database(_)) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error),
+        Err(error) => refusal(StatusCode::NOT_FOUND, &error),
+    }
+}
+
+fn refusal(status: StatusCode, error: &RevocationError) -> Response {
+    (status, Json(json!({"message": error.to_string()}))).into_response()
+}
+
+/// Asks the hub that listens at the path to revoke tokens.
+///
+/// # Errors
+/// No hub listens there, or it refuses.
+pub async fn ask_to_revoke(socket: &Path, whose: &Whose) -> anyhow::Result<RevokedCounts> {
+    let client = reqwest::Client::builder().unix_socket(socket).build()?;
+    let answer = client.post(format!("http://hub{REVOKE}")).json(whose).send().await.with_context(|| {
+        format!(
+            "failed to reach a hub at {}: run this where the hub runs and as its user (`kubectl exec deploy/<hub>-hub -- hub token ...`), or name its socket with --socket",
+            socket.display()
+        )
+    })?;
+    if answer.status().is_success() {
+        return Ok(answer.json().await?);
+    }
+    let status = answer.status();
+    let message = answer.json::<Value>().await.ok().and_then(|body| Some(body.get("message")?.as_str()?.to_owned()));
+    anyhow::bail!(message.unwrap_or_else(|| format!("the hub answered {status}")))
+}

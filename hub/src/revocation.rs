@@ -1,0 +1,59 @@
+//! The revocation of tokens in numbers (S34): one rule for the REST API and for `hub token revoke`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    app::App,
+    database::{DatabaseError, Revoked, RevokedCounts},
+};
+
+/// Whose tokens end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Whose {
+    All,
+    User(String),
+    Service(String),
+}
+
+/// Why nothing was revoked.
+#[derive(Debug, thiserror::Error)]
+pub enum RevocationError {
+    #[error("No such user: {0}")]
+    NoUser(String),
+    #[error("No such service: {0}")]
+    NoService(String),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// Ends the tokens and leaves a line in the log. `asker` is who wanted it.
+///
+/// # Errors
+/// There is no such user or service, or the database can't be written.
+pub async fn revoke(app: &App, whose: &Whose, asker: &str) -> Result<RevokedCounts, RevocationError> {
+    let revoked = match whose {
+        Whose::All => Revoked::All,
+        Whose::User(name) => match app.database.user_by_name(name).await? {
+            Some(_) => Revoked::User(name),
+            None => return Err(RevocationError::NoUser(name.clone())),
+        },
+        Whose::Service(name) => match app.database.service_by_name(name).await? {
+            Some(_) => Revoked::Service(name),
+            None => return Err(RevocationError::NoService(name.clone())),
+        },
+    };
+    let counts = app.database.revoke_tokens(revoked).await?;
+    let RevokedCounts { users, services, sessions, servers } = counts;
+    tracing::warn!(
+        audit = "tokens revoked",
+        ?whose,
+        asker.name = asker,
+        users,
+        services,
+        sessions,
+        servers,
+        "revoked tokens"
+    );
+    Ok(counts)
+}
