@@ -126,6 +126,13 @@ pub struct OAuthPage {
 }
 
 #[derive(Template)]
+#[template(path = "logout.html")]
+pub struct LogoutPage {
+    pub frame: Frame,
+    pub logout_url: String,
+}
+
+#[derive(Template)]
 #[template(path = "error.html")]
 pub struct ErrorPage {
     pub frame: Frame,

@@ -228,6 +228,12 @@ impl Visitor {
         host == "localhost" || host == "[::1]" || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
     }
 
+    /// Whether a page of another origin led here: what changes something asks first then (attack row 40). Browsers say
+    /// so; whoever says nothing is no browser, or an old one.
+    pub fn is_from_elsewhere(&self) -> bool {
+        self.header("sec-fetch-site").is_some_and(|site| matches!(site, "cross-site" | "same-site"))
+    }
+
     pub fn is_navigation(&self) -> bool {
         self.header("sec-fetch-mode").is_none_or(|mode| mode == "navigate")
     }

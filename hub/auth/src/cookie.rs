@@ -178,7 +178,8 @@ impl fmt::Display for SetCookie {
         if let Some(seconds) = self.max_age {
             write!(f, "; Max-Age={seconds}")?;
         }
-        write!(f, "; Path={}", self.path)?;
+        // Lax, not Strict: a link from elsewhere must find the person logged in.
+        write!(f, "; Path={}; SameSite=Lax", self.path)?;
         if self.secure {
             f.write_str("; Secure")?;
         }

@@ -114,7 +114,7 @@ fn cookies_are_written_as_tornado_writes_them() {
         assert_eq!(cookie.to_string(), text);
         let cookie = SetCookie::new("n", &value, "/");
         assert_eq!(cookie.to_string(), plain);
-        let sent = plain.strip_suffix("; Path=/").unwrap();
+        let sent = plain.strip_suffix("; Path=/; SameSite=Lax").unwrap();
         assert_eq!(cookie::value(&format!("a=b; {sent}"), "n"), Some(value));
     }
 }

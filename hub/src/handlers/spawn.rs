@@ -66,7 +66,9 @@ pub async fn get(
             Ok(found(&next.unwrap_or_else(|| app.urls.server(&owner.name, &wanted.server))))
         }
         ServerStatus::Pending(_) => Ok(found(&pending_url(&app, &owner, &wanted, &query))),
-        ServerStatus::Stopped { .. } if is_cross_site(&person) => Ok(ask(&app, &person, &owner, &wanted, &query, None)),
+        ServerStatus::Stopped { .. } if person.visitor.is_from_elsewhere() => {
+            Ok(ask(&app, &person, &owner, &wanted, &query, None))
+        }
         ServerStatus::Stopped { .. } => start(&app, &person, &owner, &wanted, &query, options(&query)).await,
     }
 }
@@ -136,10 +138,6 @@ fn ask(
         error: error.map(ToString::to_string),
     };
     person.visitor.with_form_cookies(app, html(status, &page))
-}
-
-fn is_cross_site(person: &LoggedIn) -> bool {
-    person.visitor.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site")
 }
 
 fn pending_url(app: &App, owner: &User, wanted: &Wanted, query: &Fields) -> String {

@@ -38,7 +38,7 @@ async fn the_login_form_works_without_a_script_and_refuses_a_foreign_one() {
     let page = browser.get("/hub/login").await;
     let xsrf = browser.cookie("_xsrf").unwrap().to_owned();
     assert!(page.text.contains(&format!("name=\"_xsrf\" value=\"{xsrf}\"")), "{}", page.text);
-    assert!(page.set_cookies("_xsrf")[0].ends_with("; Max-Age=3600; Path=/hub/"));
+    assert!(page.set_cookies("_xsrf")[0].ends_with("; Max-Age=3600; Path=/hub/; SameSite=Lax"));
 
     for fields in [vec![("password", ALICE_TOKEN)], vec![("_xsrf", "wrong"), ("password", ALICE_TOKEN)]] {
         let answer = browser.clone().post("/hub/login", &fields).await;
@@ -60,9 +60,43 @@ async fn the_login_cookie_is_restricted_to_the_hub_path_s61_and_the_session_id_i
     let answer = hub.browser().log_in("/hub/login", "", ALICE_TOKEN).await;
     let login = answer.set_cookies("jupyterhub-hub-login")[0].to_owned();
     assert!(login.starts_with("jupyterhub-hub-login=\"2|1:0|10:"), "{login}");
-    assert!(login.contains("; HttpOnly") && login.ends_with("; Path=/hub/"), "{login}");
+    assert!(login.contains("; HttpOnly") && login.ends_with("; Path=/hub/; SameSite=Lax"), "{login}");
     let session = answer.set_cookies("jupyterhub-session-id")[0].to_owned();
-    assert!(session.ends_with("; HttpOnly; Path=/"), "{session}");
+    assert!(session.ends_with("; HttpOnly; Path=/; SameSite=Lax"), "{session}");
+}
+
+/// What the hub's pages ask for is this cookie and nothing else.
+#[tokio::test]
+async fn the_login_cookie_opens_the_hubs_own_pages_s58_s59() {
+    let hub = TestHub::new().await;
+    let browser = hub.logged_in(ALICE_TOKEN).await;
+    let login = browser.cookie("jupyterhub-hub-login").unwrap().to_owned();
+    for page in ["/hub/home", "/hub/token"] {
+        let mut other = hub.browser();
+        other.set_cookie("jupyterhub-hub-login", &login, "/hub/");
+        assert_eq!(other.get(page).await.status, StatusCode::OK, "{page}");
+        let mut without = browser.clone();
+        without.cookies.retain(|cookie| cookie.name != "jupyterhub-hub-login");
+        assert!(without.get(page).await.location().starts_with("/hub/login"), "{page}");
+    }
+}
+
+/// It opens nothing, and each login has another: one that somebody planted before does not survive (attack row 37).
+#[tokio::test]
+async fn the_session_id_is_random_and_opens_nothing_s70() {
+    let hub = TestHub::new().await;
+    let planted = "0123456789abcdef0123456789abcdef";
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let mut browser = hub.browser();
+        browser.set_cookie("jupyterhub-session-id", planted, "/");
+        browser.log_in("/hub/login", "", ALICE_TOKEN).await;
+        ids.push(browser.cookie("jupyterhub-session-id").unwrap().to_owned());
+    }
+    assert!(ids.iter().all(|id| id.len() == 32 && id != planted) && ids[0] != ids[1], "{ids:?}");
+    let mut thief = hub.browser();
+    thief.set_cookie("jupyterhub-session-id", &ids[0], "/");
+    assert!(thief.get("/hub/home").await.location().starts_with("/hub/login"));
 }
 
 #[tokio::test]
@@ -208,8 +242,8 @@ async fn all_works_below_a_base_url() {
     let mut browser = hub.browser();
     let answer = browser.log_in("/@team/hub/login", "", ALICE_TOKEN).await;
     assert_eq!(answer.location(), "/@team/hub/spawn");
-    assert!(answer.set_cookies("jupyterhub-hub-login")[0].ends_with("; Path=/@team/hub/"));
-    assert!(answer.set_cookies("jupyterhub-session-id")[0].ends_with("; Path=/@team/"));
+    assert!(answer.set_cookies("jupyterhub-hub-login")[0].ends_with("; Path=/@team/hub/; SameSite=Lax"));
+    assert!(answer.set_cookies("jupyterhub-session-id")[0].ends_with("; Path=/@team/; SameSite=Lax"));
     assert_eq!(browser.get("/@team/hub/home").await.status, StatusCode::OK);
 }
 
@@ -226,5 +260,23 @@ async fn an_unencrypted_login_is_warned_of_unless_nobody_can_listen_s30() {
         browser.headers = vec![("host", host.into()), ("x-forwarded-proto", proto.into())];
         let page = browser.get("/hub/login").await;
         assert_eq!(page.text.contains("unencrypted connection"), warned, "{host} {proto}");
+    }
+}
+
+/// Attack row 40: another site's link or image must not end a login.
+#[tokio::test]
+async fn a_logout_that_another_site_asks_for_is_asked_about() {
+    let hub = TestHub::new().await;
+    for site in ["cross-site", "same-site"] {
+        let mut browser = hub.logged_in(ALICE_TOKEN).await;
+        browser.headers.push(("sec-fetch-site", site.into()));
+        let asked = browser.get("/hub/logout").await;
+        assert_eq!(asked.status, StatusCode::OK, "{site}");
+        assert!(asked.text.contains("Log out?") && asked.set_cookies("jupyterhub-hub-login").is_empty());
+        assert_eq!(browser.get("/hub/home").await.status, StatusCode::OK);
+        browser.headers.pop();
+        browser.headers.push(("sec-fetch-site", "same-origin".into()));
+        assert_eq!(browser.get("/hub/logout").await.location(), "/hub/login");
+        assert!(browser.get("/hub/home").await.location().starts_with("/hub/login"));
     }
 }

@@ -9,5 +9,6 @@ mod named_servers;
 mod oauth;
 mod pages;
 mod revocation;
+mod stolen_database;
 mod test_hub;
 mod users;

@@ -65,23 +65,26 @@ fn set_cookie_is_written_as_tornado_writes_it() {
     let login = SetCookie::new(LOGIN, GOLDEN, "/hub/").expires(NOW + 30 * DAY).http_only().secure(true);
     assert_eq!(
         login.to_string(),
-        format!("{LOGIN}={GOLDEN}; expires=Wed, 23 Dec 2026 13:32:29 GMT; HttpOnly; Path=/hub/; Secure")
+        format!("{LOGIN}={GOLDEN}; expires=Wed, 23 Dec 2026 13:32:29 GMT; HttpOnly; Path=/hub/; SameSite=Lax; Secure")
     );
     assert_eq!(
         SetCookie::new(LOGIN, "2|4:YQ==|x", "/hub/").to_string(),
-        "jupyterhub-hub-login=\"2|4:YQ==|x\"; Path=/hub/"
+        "jupyterhub-hub-login=\"2|4:YQ==|x\"; Path=/hub/; SameSite=Lax"
     );
     assert_eq!(
         SetCookie::new("_xsrf", "abc", "/hub/").max_age(3600).to_string(),
-        "_xsrf=abc; Max-Age=3600; Path=/hub/"
+        "_xsrf=abc; Max-Age=3600; Path=/hub/; SameSite=Lax"
     );
-    assert_eq!(SetCookie::clear("x", "/", NOW).to_string(), "x=\"\"; expires=Sun, 23 Nov 2025 13:32:29 GMT; Path=/");
+    assert_eq!(
+        SetCookie::clear("x", "/", NOW).to_string(),
+        "x=\"\"; expires=Sun, 23 Nov 2025 13:32:29 GMT; Path=/; SameSite=Lax"
+    );
 }
 
 #[test]
 fn a_value_cannot_add_attributes_or_lines() {
     let text = SetCookie::new("x", "a; Path=/\r\nSet-Cookie: y=\"1\"\\", "/").to_string();
-    assert_eq!(text, "x=\"a\\073 Path=/\\015\\012Set-Cookie: y=\\\"1\\\"\\\\\"; Path=/");
+    assert_eq!(text, "x=\"a\\073 Path=/\\015\\012Set-Cookie: y=\\\"1\\\"\\\\\"; Path=/; SameSite=Lax");
     assert_eq!(values(text.split("; Path=/").next().unwrap(), "x").count(), 1);
 }
 
