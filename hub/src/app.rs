@@ -9,6 +9,7 @@ use crate::{
     activity::Activity,
     authenticator::{Authenticator, allow::AllowList},
     database::{ApiToken, Database, DatabaseError, Principal, User},
+    failure_limit::FailureLimit,
     reread::{Reread, RereadError},
     servers::Servers,
     session::{Identity, Via},
@@ -31,6 +32,8 @@ pub struct Parts {
     pub secure: bool,
     /// What is not written yet of who was active.
     pub activity: Activity,
+    /// Who has tried share codes that don't exist.
+    pub share_code_failures: FailureLimit,
     pub clock: fn() -> Timestamp,
     /// Ends open event streams when the hub stops.
     pub stopping: CancellationToken,

@@ -5,17 +5,20 @@
 //! write to the file at any time. The SQL keeps to what PostgreSQL understands as well. Secrets are hashed in here, so that
 //! no caller can store one in the clear (S32).
 
-use sqlx::{SqlitePool, sqlite::SqliteRow};
+use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool, sqlite::SqliteRow};
 use std::{fs::File, path::PathBuf, sync::Arc};
 
 mod activity;
 mod column;
+mod groups;
 mod identity;
 mod oauth;
 mod open;
 mod schema;
 mod servers;
 mod settings;
+mod share_codes;
+mod shares;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -23,10 +26,13 @@ mod user_list;
 mod users;
 
 pub use activity::Subject;
+pub use groups::{Group, GroupError};
 pub use identity::{Principal, Service};
 pub use oauth::{ClientTarget, NewClient, NewCode, OAuthClient, OAuthCode, Redeemed};
 pub use schema::REVISION;
 pub use servers::{ServerRow, ServerStart};
+pub use share_codes::ShareCode;
+pub use shares::{Share, ShareWith, SharedBy};
 pub use tokens::{ApiToken, NewToken, Revoked, RevokedCounts, TokenOwner};
 pub use user_list::{UserPage, UserQuery, UserSort, Visible};
 pub use users::User;
@@ -86,4 +92,58 @@ fn one<T: FromRow>(row: Option<SqliteRow>) -> sqlx::Result<Option<T>> {
 
 fn all<T: FromRow>(rows: Vec<SqliteRow>) -> sqlx::Result<Vec<T>> {
     rows.iter().map(T::from_row).collect()
+}
+
+/// Which part of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// How many entries to leave out.
+    pub offset: u32,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// How many there are in all pages together.
+    pub total: u64,
+}
+
+impl Database {
+    /// A part of a list, and its length. `rest` writes what follows the columns: `FROM` and the conditions.
+    async fn page<T: FromRow>(
+        &self,
+        columns: &'static str,
+        order: &'static str,
+        window: Window,
+        action: &'static str,
+        rest: impl Fn(&mut QueryBuilder<Sqlite>),
+    ) -> Result<Page<T>> {
+        let mut list = QueryBuilder::new("SELECT ");
+        list.push(columns);
+        rest(&mut list);
+        list.push(" ORDER BY ").push(order);
+        list.push(" LIMIT ").push_bind(i64::from(window.limit));
+        list.push(" OFFSET ").push_bind(i64::from(window.offset));
+        let items = list.build().fetch_all(&self.pool).await.and_then(all).map_err(failed(action))?;
+
+        let mut count = QueryBuilder::new("SELECT count(*)");
+        rest(&mut count);
+        let total = count.build().fetch_one(&self.pool).await.and_then(|row| row.try_get::<i64, _>(0));
+        Ok(Page { items, total: total.map_err(failed(action))?.unsigned_abs() })
+    }
+}
+
+/// Writes the values of an `IN (..)`.
+fn push_list<S: AsRef<str>>(sql: &mut QueryBuilder<Sqlite>, names: &[S]) {
+    // An empty list is no list in PostgreSQL; NULL equals nothing.
+    if names.is_empty() {
+        sql.push("NULL");
+    }
+    let mut list = sql.separated(", ");
+    for name in names {
+        list.push_bind(name.as_ref().to_owned());
+    }
 }

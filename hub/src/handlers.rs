@@ -1,5 +1,6 @@
 //! The endpoints: a file for each page, and the REST API below [`api`].
 
+pub mod accept_share;
 pub mod api;
 pub mod assets;
 pub mod authorize;

@@ -125,6 +125,28 @@ pub struct OAuthPage {
     pub scopes: Vec<String>,
 }
 
+/// A line of what a share lets someone do.
+pub struct SharedScope {
+    /// Without its filter.
+    pub name: String,
+    pub description: String,
+}
+
+#[derive(Template)]
+#[template(path = "accept_share.html")]
+pub struct AcceptSharePage {
+    pub frame: Frame,
+    pub code: String,
+    pub owner: String,
+    /// Empty for the default server.
+    pub server: String,
+    pub server_url: String,
+    pub ready: bool,
+    pub scopes: Vec<SharedScope>,
+    /// Where to go then, if it isn't the server.
+    pub next: Option<String>,
+}
+
 #[derive(Template)]
 #[template(path = "logout.html")]
 pub struct LogoutPage {

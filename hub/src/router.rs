@@ -6,7 +6,7 @@ use axum::{
     http::StatusCode,
     middleware::{from_fn, from_fn_with_state},
     response::Response,
-    routing::{MethodRouter, delete, get, post},
+    routing::{MethodRouter, delete, get, post, put},
 };
 
 use crate::{
@@ -22,7 +22,7 @@ const LARGEST_BODY: usize = 1 << 20;
 /// Everything that the hub answers.
 pub fn router(app: &App) -> Router {
     let table = Table { prefix: app.urls.hub(), router: Router::new() };
-    let table = assets(api_of_users(api(servers(pages(table)))));
+    let table = assets(api_of_shares(api_of_groups(api_of_users(api(servers(pages(table)))))));
     table
         .router
         .route(app.urls.hub().trim_end_matches('/'), get(handlers::root::slash))
@@ -50,13 +50,14 @@ impl Table<'_> {
 
 /// What people see.
 fn pages(table: Table<'_>) -> Table<'_> {
-    use handlers::{home, login, logout, proxy_error, root, spawn, spawn_pending, token};
+    use handlers::{accept_share, home, login, logout, proxy_error, root, spawn, spawn_pending, token};
     table
         .at("", get(root::get))
         .at("login", get(login::get).post(login::post))
         .at("logout", get(logout::get))
         .at("home", get(home::get).post(home::post))
         .at("token", get(token::get).post(token::post))
+        .at("accept-share", get(accept_share::get).post(accept_share::post))
         .at("spawn", get(spawn::get).post(spawn::post))
         .at("spawn/{*path}", get(spawn::get).post(spawn::post))
         .at("spawn-pending/{*path}", get(spawn_pending::get))
@@ -108,6 +109,36 @@ fn api_of_users(table: Table<'_>) -> Table<'_> {
         .at("api/tokens", delete(api::tokens::revoke_all))
         .at("api/services/{name}/tokens", delete(api::tokens::revoke_of_service))
         .at("api/users/{name}/tokens/{id}", get(tokens::get).merge(delete(tokens::delete)))
+}
+
+fn api_of_groups(table: Table<'_>) -> Table<'_> {
+    use api::groups;
+    table
+        .at("api/groups", get(groups::list).post(groups::create_many))
+        .at("api/groups/{group}", get(groups::get).post(groups::create).delete(groups::delete))
+        .at("api/groups/{group}/users", post(groups::add_members).delete(groups::remove_members))
+        .at("api/groups/{group}/properties", put(groups::set_properties))
+}
+
+/// The name of a default server is empty, so the paths of its shares end with a slash.
+fn api_of_shares(mut table: Table<'_>) -> Table<'_> {
+    use api::{share_codes, shared, shares};
+    let of_server = || get(shares::get).post(shares::grant).patch(shares::revoke).delete(shares::revoke_all);
+    let codes = || get(share_codes::get).post(share_codes::create).delete(share_codes::delete);
+    let with_user = || get(shared::get_with_user).merge(delete(shared::end_with_user));
+    let with_group = || get(shared::get_with_group).merge(delete(shared::end_with_group));
+    for server in ["", "{server}"] {
+        table = table
+            .at(&format!("api/shares/{{user}}/{server}"), of_server())
+            .at(&format!("api/share-codes/{{user}}/{server}"), codes())
+            .at(&format!("api/users/{{name}}/shared/{{owner}}/{server}"), with_user())
+            .at(&format!("api/groups/{{group}}/shared/{{owner}}/{server}"), with_group());
+    }
+    table
+        .at("api/shares/{user}", get(shares::list))
+        .at("api/share-codes/{user}", get(share_codes::list))
+        .at("api/users/{name}/shared", get(shared::list_with_user))
+        .at("api/groups/{group}/shared", get(shared::list_with_group))
 }
 
 fn assets(table: Table<'_>) -> Table<'_> {

@@ -11,6 +11,7 @@ use crate::{
     authenticator::{Authenticator, allow::AllowList},
     control,
     database::Database,
+    failure_limit::FailureLimit,
     reread::Reread,
     router::router,
     servers::Servers,
@@ -21,6 +22,9 @@ use hub_crds::config::AuthConfig;
 
 /// How long open requests may take once the hub was told to stop.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How often in a minute a user may try a share code that doesn't exist.
+const SHARE_CODE_FAILURES: usize = 10;
 
 /// What a hub is started with: [`run`] does the rest.
 pub struct Hub {
@@ -51,6 +55,7 @@ pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App>
         cookie_secret,
         secure: hub.secure,
         activity: Activity::default(),
+        share_code_failures: FailureLimit::new(SHARE_CODE_FAILURES, Duration::from_mins(1)),
         clock: Timestamp::now,
         stopping,
     });

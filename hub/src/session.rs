@@ -98,7 +98,8 @@ pub struct Visitor {
     now: Timestamp,
 }
 
-/// A page's visitor who must be logged in; anyone else is sent to the login page.
+/// A page's visitor who must be logged in; anyone else is sent to the login page. A token of the API is no login: it may
+/// do less than its owner, whom pages are for.
 pub struct LoggedIn {
     pub visitor: Visitor,
     pub user: User,
@@ -272,8 +273,9 @@ impl FromRequestParts<App> for LoggedIn {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         let visitor = Visitor::from_request_parts(parts, app).await?;
-        let user = visitor.user().cloned();
-        match visitor.identity.clone().zip(user) {
+        let login = visitor.identity.clone().filter(|identity| !matches!(identity.via, Via::Token(_)));
+        let user = login.as_ref().and_then(Identity::user).cloned();
+        match login.zip(user) {
             Some((identity, user)) => Ok(Self { visitor, user, identity }),
             None if parts.method == Method::GET => Err(Failure::Redirect(app.urls.login(&path_and_query(&parts.uri)))),
             None => Err(Failure::bare(StatusCode::FORBIDDEN)),

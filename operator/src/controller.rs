@@ -10,7 +10,7 @@ pub mod types;
 pub mod validate;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -32,6 +32,7 @@ pub struct Context {
     pub recorder: Recorder,
     pub metrics: Arc<Metrics>,
     pub backoff: Backoff,
+    pub going: Going,
 }
 
 /// A step that failed.
@@ -119,10 +120,16 @@ async fn look_at(stored: &StoredHub, context: &Context) -> Result<Action, Error>
     if stored.is_going() {
         return Ok(finalizer::clean_up(context, stored).await?);
     }
+    if context.going.contains(stored.uid()) {
+        release_all(stored, context).await?;
+        return Ok(Action::await_change());
+    }
     let outcome = attempt(stored, context).await;
     if let Err(error) = &outcome
         && error.is_namespace_going()
     {
+        tracing::info!(hub.name = stored.name_any(), hub.namespace = stored.namespace(), "the namespace is going");
+        context.going.insert(stored.uid());
         release_all(stored, context).await?;
         return Ok(Action::await_change());
     }
@@ -145,7 +152,6 @@ async fn attempt(stored: &StoredHub, context: &Context) -> status::Outcome {
 
 /// In a namespace that is going, a finalizer of ours would only hold it up.
 async fn release_all(stored: &StoredHub, context: &Context) -> Result<(), Error> {
-    tracing::info!(hub.name = stored.name_any(), hub.namespace = stored.namespace(), "the namespace is going");
     for secret in crate::stores::owned(&context.stores.secrets, &stored.name_any(), &stored.namespace()) {
         secrets::release(&context.client, &secret, false).await.map_err(apply::Error::Secret)?;
     }
@@ -163,6 +169,21 @@ pub fn error_policy(stored: &StoredHub, error: &Error, context: &Context) -> Act
     let delay = context.backoff.next(stored.uid());
     tracing::warn!(hub.name = name, hub.namespace = namespace, retry_ms = delay.as_millis(), %error, "failed to reconcile");
     Action::requeue(delay)
+}
+
+/// Uids of the Hubs whose namespaces are going, as the API server's refusals told. None comes back: what is put right there
+/// would only be taken away again.
+#[derive(Default)]
+pub struct Going(Mutex<HashSet<String>>);
+
+impl Going {
+    fn insert(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned());
+    }
+
+    fn contains(&self, uid: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(uid)
+    }
 }
 
 /// Delays of retries: doubled for each failure in a row, capped, and jittered so that many Hubs do not come at once.

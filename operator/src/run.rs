@@ -21,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    controller::{Backoff, Context, Error, error_policy, reconcile, types::Images},
+    controller::{Backoff, Context, Error, Going, error_policy, reconcile, types::Images},
     lease::Election,
     metrics::Metrics,
     requests::CountRequests,
@@ -150,6 +150,7 @@ pub(crate) async fn control(client: Client, args: RunArgs, metrics: Arc<Metrics>
         client,
         metrics,
         backoff: Backoff::default(),
+        going: Going::default(),
     });
     // What is touched before every store is filled waits: a reconcile must not take an empty store for an empty cluster.
     let (sender, queued) = futures::channel::mpsc::unbounded();

@@ -21,6 +21,8 @@ use crate::cluster::Cluster;
 
 /// From nothing to Ready, on a machine that is busy.
 pub(super) const READY: Duration = Duration::from_secs(90);
+/// How long a node's port may stay closed after the Hub is Ready.
+const PORT: Duration = Duration::from_secs(15);
 
 /// Where a Hub lies.
 #[derive(Clone, Copy)]
@@ -63,7 +65,15 @@ impl Place<'_> {
     pub(super) async fn await_ready(&self) -> Result<Hub> {
         let what = "the Hub to be Ready";
         let hub = self.cluster.await_condition(&self.hubs(), self.name, what, READY, is_ready()).await?;
-        hub.context("a Hub that is Ready is there")
+        let hub = hub.context("a Hub that is Ready is there")?;
+        // The node's own rules for a new port follow a moment later.
+        let address = self.address().await?;
+        let answers = async || {
+            reqwest::get(format!("{address}/hub/health")).await?.error_for_status()?;
+            Ok(())
+        };
+        self.cluster.eventually("the node's port to be open", PORT, answers).await?;
+        Ok(hub)
     }
 
     pub(super) async fn delete(&self) -> Result<()> {

@@ -26,6 +26,11 @@ pub fn valid_user(name: &str) -> bool {
         && !name.chars().any(char::is_control)
 }
 
+/// Whether a group may have this name: not empty, no control characters, at most 255 characters.
+pub fn valid_group(name: &str) -> bool {
+    !name.is_empty() && name.chars().count() <= MAX_LENGTH && !name.chars().any(char::is_control)
+}
+
 /// Whether a named server may have this name: lower-case letters and digits in words joined by single `-`, starting
 /// with a letter, 1 to 30 characters. The default server's name is empty and isn't valid here.
 pub fn valid_server(name: &str) -> bool {
@@ -123,6 +128,17 @@ mod tests {
             assert!(!valid_user(bad), "{bad:?}");
         }
         assert_eq!(normalize_user("AliCE"), "alice");
+    }
+
+    #[test]
+    fn which_group_names_are_valid() {
+        let long = "a".repeat(255);
+        for good in ["a", "Class of 2026", "a/b", "groupe \u{e9}", &long] {
+            assert!(valid_group(good), "{good}");
+        }
+        for bad in ["", "a\nb", "a\0", &"a".repeat(256)] {
+            assert!(!valid_group(bad), "{bad:?}");
+        }
     }
 
     #[test]

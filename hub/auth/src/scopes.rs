@@ -7,6 +7,7 @@
 mod expand;
 mod intersect;
 pub mod roles;
+pub mod share;
 pub mod tree;
 
 pub use expand::{access, expand, identify};

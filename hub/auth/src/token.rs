@@ -31,6 +31,11 @@ pub fn new_oauth_token(random: [u8; 15]) -> SecretString {
     hex::encode(random).into()
 }
 
+/// A code that gives someone a share: 32 bytes in base64 for addresses, 43 characters.
+pub fn new_share_code(random: [u8; 32]) -> SecretString {
+    URL_SAFE_NO_PAD.encode(random).into()
+}
+
 /// The text that is stored for a token.
 pub fn hash_token(token: &str, rounds: u32, salt: [u8; 8]) -> String {
     let salt = hex::encode(salt);
@@ -87,7 +92,20 @@ pub fn token_id(row: i64) -> String {
 
 /// The row of a token's name in the REST API; `None` if it isn't such a name.
 pub fn parse_token_id(id: &str) -> Option<i64> {
-    let digits = id.strip_prefix('a')?;
+    parse_row(id.strip_prefix('a')?)
+}
+
+/// A share code's name in the REST API: `sc_12` for row 12.
+pub fn share_code_id(row: i64) -> String {
+    format!("sc_{row}")
+}
+
+/// The row of a share code's name in the REST API; `None` if it isn't such a name.
+pub fn parse_share_code_id(id: &str) -> Option<i64> {
+    parse_row(id.strip_prefix("sc_")?)
+}
+
+fn parse_row(digits: &str) -> Option<i64> {
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
@@ -132,6 +150,7 @@ mod tests {
         assert_eq!(new_token([0xab; 16]).expose_secret(), "ab".repeat(16));
         assert_eq!(new_login_token([1; 24]).expose_secret().len(), 48);
         assert_eq!(new_oauth_token([1; 15]).expose_secret().len(), 30);
+        assert_eq!(new_share_code([0xff; 32]).expose_secret(), &format!("{}8", "_".repeat(42)));
         assert_eq!(hash_code("anything").len(), 36);
         assert_ne!(hash_code("anything"), hash_code("anythinG"));
     }
@@ -148,6 +167,10 @@ mod tests {
         assert_eq!(parse_token_id(&token_id(12)), Some(12));
         for bad in ["", "a", "12", "b12", "a-1", "a+1", "a1x", "a99999999999999999999"] {
             assert_eq!(parse_token_id(bad), None, "{bad}");
+        }
+        assert_eq!(parse_share_code_id(&share_code_id(12)), Some(12));
+        for bad in ["", "sc_", "12", "a12", "sc_-1", "sc_1x"] {
+            assert_eq!(parse_share_code_id(bad), None, "{bad}");
         }
     }
 

@@ -3,8 +3,9 @@
 use super::{ApiToken, Database, FromRow, OAuthClient, Result, TokenOwner, User, column, failed, one};
 use hub_auth::{
     names,
-    scopes::{self, Entity, Groups, Owner, Scopes, Target},
+    scopes::{self, Entity, Groups, Owner, Scopes, Target, share},
 };
+use jiff::Timestamp;
 use sqlx::{QueryBuilder, Row, Sqlite, sqlite::SqliteRow};
 
 /// A service: a program with rights of its own.
@@ -55,9 +56,10 @@ const ROLES_OF_USER: &str = "SELECT r.scopes FROM roles r JOIN user_role_map m O
         JOIN user_group_map g ON g.group_id = m.group_id WHERE g.user_id = $1";
 const ROLES_OF_SERVICE: &str =
     "SELECT r.scopes FROM roles r JOIN service_role_map m ON m.role_id = r.id WHERE m.service_id = $1";
-const SHARED_WITH_USER: &str = "SELECT h.scopes, u.name AS user, s.name AS server FROM shares h
+const SHARED_WITH_USER: &str = "SELECT h.scopes, u.name AS owner, coalesce(s.name, '') AS server FROM shares h
     JOIN spawners s ON s.id = h.spawner_id JOIN users u ON u.id = s.user_id
-    WHERE h.user_id = $1 OR h.group_id IN (SELECT group_id FROM user_group_map WHERE user_id = $1)";
+    WHERE (h.user_id = $1 OR h.group_id IN (SELECT group_id FROM user_group_map WHERE user_id = $1))
+        AND (h.expires_at IS NULL OR h.expires_at > $2)";
 
 impl Database {
     /// Everything that a user may do: by roles, by the roles of groups, and by what is shared with them.
@@ -88,10 +90,11 @@ impl Database {
 
     async fn shared_scopes(&self, user: &User, owner: Owner<'_>) -> sqlx::Result<Scopes> {
         let mut shared = Scopes::default();
-        for row in sqlx::query(SHARED_WITH_USER).bind(user.id).fetch_all(&self.pool).await? {
-            let (of, server): (String, String) = (row.try_get("user")?, row.try_get("server")?);
-            let target = Target::Server { user: &of, server: &server };
-            shared = shared.union(&scopes::expand(&column::get_list(&row, "scopes")?, Some(owner), Some(target)));
+        let query = sqlx::query(SHARED_WITH_USER).bind(user.id).bind(column::time(Timestamp::now()));
+        for row in query.fetch_all(&self.pool).await? {
+            let (of, server): (String, String) = (row.try_get("owner")?, row.try_get("server")?);
+            let raw = share::rebind(&column::get_list(&row, "scopes")?, &of, &server);
+            shared = shared.union(&scopes::expand(&raw, Some(owner), None));
         }
         Ok(shared)
     }

@@ -14,3 +14,9 @@ CREATE TABLE IF NOT EXISTS hub_used_codes (
     token_id INTEGER REFERENCES api_tokens (id) ON DELETE CASCADE,
     expires_at INTEGER NOT NULL
 );
+-- Share codes that existed when their server's owner revoked a user's share: that user may not exchange them.
+CREATE TABLE IF NOT EXISTS hub_refused_share_codes (
+    share_code_id INTEGER NOT NULL REFERENCES share_codes (id) ON DELETE CASCADE,
+    user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    PRIMARY KEY (share_code_id, user_id)
+);

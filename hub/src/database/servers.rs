@@ -159,7 +159,7 @@ impl Database {
         update.bind(id).execute(&self.pool).await.map(drop).map_err(failed("store a server's options"))
     }
 
-    /// Gives a server that has stopped another name. What was shared of it is shared no more: shares name the server.
+    /// Gives a server that has stopped another name.
     ///
     /// # Errors
     /// [`super::DatabaseError::Taken`] if the user has a server of that name.
@@ -171,9 +171,6 @@ impl Database {
             return Err(super::DatabaseError::Taken { what: "server name" });
         }
         remove_traces(&mut tx, server.id).await.map_err(failed(ACTION))?;
-        for statement in ["DELETE FROM shares WHERE spawner_id = $1", "DELETE FROM share_codes WHERE spawner_id = $1"] {
-            sqlx::query(statement).bind(server.id).execute(&mut *tx).await.map_err(failed(ACTION))?;
-        }
         let update =
             sqlx::query("UPDATE spawners SET name = $1, server_id = NULL, oauth_client_id = NULL WHERE id = $2");
         update.bind(name).bind(server.id).execute(&mut *tx).await.map_err(failed(ACTION))?;

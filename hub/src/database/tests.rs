@@ -4,9 +4,11 @@ use super::*;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
+mod groups;
 mod opening;
 mod schema;
 mod servers;
+mod shares;
 mod tokens;
 mod users;
 

@@ -232,6 +232,25 @@ impl Database {
         Ok(deleted)
     }
 
+    /// The browser of one session begins another, since its user logged in again: what servers hold goes along, so that
+    /// the next logout ends it. What somebody else left in this browser ends here.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn continue_session(&self, user_id: i64, before: &str, now: &str) -> Result<()> {
+        const ACTION: &str = "continue a session";
+        let mut tx = self.write(ACTION).await?;
+        for statement in [
+            "DELETE FROM oauth_codes WHERE session_id = $1",
+            "DELETE FROM api_tokens WHERE session_id = $1 AND user_id <> $2",
+            "UPDATE api_tokens SET session_id = $3 WHERE session_id = $1 AND user_id = $2",
+        ] {
+            let change = sqlx::query(statement).bind(before).bind(user_id).bind(now);
+            change.execute(&mut *tx).await.map_err(failed(ACTION))?;
+        }
+        tx.commit().await.map_err(failed(ACTION))
+    }
+
     /// Ends all tokens that belong to browser sessions, and all codes, of everyone: for a reset of the cookie secret (S68).
     ///
     /// # Errors
@@ -282,7 +301,7 @@ impl Database {
         Ok(counts)
     }
 
-    /// Removes what has expired: tokens and codes.
+    /// Removes what has expired: tokens, codes, shares and share codes.
     ///
     /// # Errors
     /// If the database cannot be written.
@@ -294,6 +313,10 @@ impl Database {
             ["DELETE FROM oauth_codes WHERE expires_at <= $1", "DELETE FROM hub_used_codes WHERE expires_at <= $1"]
         {
             sqlx::query(statement).bind(now.as_second()).execute(&self.pool).await.map_err(failed(ACTION))?;
+        }
+        for statement in ["DELETE FROM shares WHERE expires_at <= $1", "DELETE FROM share_codes WHERE expires_at <= $1"]
+        {
+            sqlx::query(statement).bind(column::time(now)).execute(&self.pool).await.map_err(failed(ACTION))?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Lists of users, filtered, sorted and cut into pages.
 
-use super::{Database, Result, User, all, failed, users};
+use super::{Database, Result, User, all, failed, push_list, users};
 use sqlx::{QueryBuilder, Row, Sqlite};
 
 /// Which users to list. The default lists all, by id.
@@ -83,17 +83,6 @@ fn push_conditions(sql: &mut QueryBuilder<Sqlite>, query: &UserQuery) {
         sql.push(") OR EXISTS (SELECT 1 FROM user_group_map m JOIN groups g ON g.id = m.group_id WHERE m.user_id = u.id AND g.name IN (");
         push_list(sql, &visible.groups);
         sql.push(")))");
-    }
-}
-
-fn push_list(sql: &mut QueryBuilder<Sqlite>, names: &[String]) {
-    // An empty list is no list in PostgreSQL; NULL equals nothing.
-    if names.is_empty() {
-        sql.push("NULL");
-    }
-    let mut list = sql.separated(", ");
-    for name in names {
-        list.push_bind(name.clone());
     }
 }
 

@@ -129,20 +129,13 @@ impl Database {
         tx.commit().await.map_err(failed(ACTION))
     }
 
-    /// Gives a user whose servers have stopped another name. What was shared of their servers is shared no more: shares
-    /// name the user, and somebody else may get the name.
+    /// Gives a user whose servers have stopped another name.
     ///
     /// # Errors
     /// [`super::DatabaseError::Taken`] if the name is in use.
     pub async fn rename_user(&self, user_id: i64, name: &str) -> Result<()> {
-        const ACTION: &str = "rename a user";
-        let mut tx = self.pool.begin().await.map_err(failed(ACTION))?;
         let update = sqlx::query("UPDATE users SET name = $1 WHERE id = $2").bind(name).bind(user_id);
-        update.execute(&mut *tx).await.map_err(failed_or_taken(ACTION, "user name"))?;
-        for statement in ["DELETE FROM shares WHERE owner_id = $1", "DELETE FROM share_codes WHERE owner_id = $1"] {
-            sqlx::query(statement).bind(user_id).execute(&mut *tx).await.map_err(failed(ACTION))?;
-        }
-        tx.commit().await.map_err(failed(ACTION))
+        update.execute(&self.pool).await.map(drop).map_err(failed_or_taken("rename a user", "user name"))
     }
 
     /// Deletes a user with all that is theirs: tokens, codes, servers' rows and shares.
@@ -193,7 +186,7 @@ impl Database {
         self.names(query, user_id, "list a user's roles").await
     }
 
-    async fn names(&self, query: &'static str, id: i64, action: &'static str) -> Result<Vec<String>> {
+    pub(super) async fn names(&self, query: &'static str, id: i64, action: &'static str) -> Result<Vec<String>> {
         let rows = sqlx::query(query).bind(id).fetch_all(&self.pool).await.map_err(failed(action))?;
         rows.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<_>>().map_err(failed(action))
     }

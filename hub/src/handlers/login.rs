@@ -64,7 +64,7 @@ async fn by_token(app: &App, visitor: &Visitor, query: &Fields, token: &str) -> 
     let mut response = found(&without_token(app, query));
     response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     let user = app.admit(&name).await?;
-    start_login(app, visitor, &user, &mut response)?;
+    start_login(app, visitor, &user, &mut response).await?;
     tracing::info!(user.name = name, "logged in by token in the address");
     Ok(response)
 }
@@ -81,7 +81,7 @@ fn without_token(app: &App, query: &Fields) -> String {
 async fn log_in(app: &App, visitor: &Visitor, name: &str) -> Result<Response> {
     let user = app.admit(name).await?;
     let mut response = found(&root::after_login(app, visitor, &user));
-    start_login(app, visitor, &user, &mut response)?;
+    start_login(app, visitor, &user, &mut response).await?;
     tracing::info!(user.name = name, "logged in");
     Ok(response)
 }

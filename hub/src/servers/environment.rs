@@ -89,7 +89,7 @@ mod tests {
                 ),
                 ("JUPYTERHUB_API_URL", "http://jhub-hub.jupyter:8081/jupyter/hub/api"),
                 ("JUPYTERHUB_BASE_URL", "/jupyter/"),
-                ("JUPYTERHUB_CLIENT_ID", "jupyterhub-user-user%2Bx%40example.com-s1"),
+                ("JUPYTERHUB_CLIENT_ID", "jupyterhub-user-user%2Bx%40example.com+s1"),
                 ("JUPYTERHUB_COOKIE_HOST_PREFIX_ENABLED", "0"),
                 ("JUPYTERHUB_HOST", "https://hub.example.com:8443"),
                 (

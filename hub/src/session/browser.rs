@@ -17,14 +17,18 @@ const BROWSER_DAYS: i64 = 30;
 const LEGACY_SERVICES: &str = "jupyterhub-services";
 
 /// Sets the login cookie (S58, S61) and a new session id (S70, S72): one that the browser brought along may be known to
-/// someone else.
-pub fn start_login(app: &App, visitor: &Visitor, user: &User, response: &mut Response) -> Result<()> {
+/// someone else. The tokens of that one belong to the new one from now on, so that a logout ends them, too (S71).
+pub async fn start_login(app: &App, visitor: &Visitor, user: &User, response: &mut Response) -> Result<()> {
+    let session_id = app.random_id();
+    if let Some(before) = &visitor.session_id {
+        app.database.continue_session(user.id, before, &session_id).await?;
+    }
     let now = visitor.now().as_second();
     let secure = visitor.is_secure(app);
     let signed = cookie::sign(&*app.cookie_keys()?, cookie::LOGIN, user.cookie_id.as_bytes(), now);
     let login = SetCookie::new(cookie::LOGIN, signed, app.urls.hub()).expires(now + BROWSER_DAYS * cookie::DAY);
     add_cookie(response, &login.http_only().secure(secure));
-    add_cookie(response, &session_cookie(app, &app.random_id(), secure));
+    add_cookie(response, &session_cookie(app, &session_id, secure));
     Ok(())
 }
 

@@ -4,11 +4,13 @@
 
 mod api;
 mod browser;
+mod groups;
 mod login;
 mod named_servers;
 mod oauth;
 mod pages;
 mod revocation;
+mod shares;
 mod stolen_database;
 mod test_hub;
 mod users;

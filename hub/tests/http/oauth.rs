@@ -271,3 +271,30 @@ async fn an_anonymous_visitor_logs_in_first_and_comes_back() {
     let answer = browser.request(Method::GET, "/hub/api/user", &[], None).await;
     assert_eq!(answer.json()["token_id"], serde_json::Value::Null);
 }
+
+/// CVE-2021-41247's kind of mistake: whoever logs in twice in one browser logs out of all of it.
+#[tokio::test]
+async fn a_second_login_takes_the_tokens_of_the_first_along_to_the_logout_s71() {
+    let hub = TestHub::new().await;
+    let server = hub.start_server("alice", ALICE_TOKEN).await;
+    let mut browser = hub.logged_in(ALICE_TOKEN).await;
+    let first = code(&mut browser, &server).await;
+    let token = exchange(&hub, &server, &first, &[]).await.json()["access_token"].as_str().unwrap().to_owned();
+    browser.log_in("/hub/login?next=%2Fhub%2Fhome", "", ALICE_TOKEN).await;
+    browser.get(&format!("/hub/login?token={ALICE_TOKEN}")).await;
+    let user = hub.get("/user", &token).await.json();
+    assert_eq!(user["session_id"], browser.cookie("jupyterhub-session-id").unwrap());
+    browser.get("/hub/logout").await;
+    assert_eq!(hub.get("/user", &token).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn another_persons_login_ends_what_the_one_before_left_in_the_browser() {
+    let hub = TestHub::new().await;
+    let server = hub.start_server("alice", ALICE_TOKEN).await;
+    let mut browser = hub.logged_in(ALICE_TOKEN).await;
+    let code = code(&mut browser, &server).await;
+    let token = exchange(&hub, &server, &code, &[]).await.json()["access_token"].as_str().unwrap().to_owned();
+    browser.get(&format!("/hub/login?token={BOB_TOKEN}")).await;
+    assert_eq!(hub.get("/user", &token).await.status, StatusCode::FORBIDDEN);
+}

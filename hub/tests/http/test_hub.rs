@@ -20,6 +20,7 @@ use hub_crds::{
     config::{AuthConfig, AuthenticatorConfig, TokenLogin},
 };
 use serde_json::Value;
+use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
 use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -164,6 +165,24 @@ impl TestHub {
 
     pub(crate) async fn get(&self, path: &str, token: &str) -> Answer {
         self.api(Method::GET, path, token, None).await
+    }
+
+    /// Changes the database as another program does.
+    pub(crate) async fn sql(&self, statements: &str) {
+        let options = SqliteConnectOptions::new().filename(self.path("hub.sqlite")).foreign_keys(true);
+        let mut connection = options.connect().await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&mut connection).await.unwrap();
+    }
+
+    /// Gives a user these scopes through a role of that user alone.
+    pub(crate) async fn give(&self, user: &str, scopes: &[&str]) {
+        let scopes = serde_json::to_string(scopes).unwrap();
+        self.sql(&format!(
+            "INSERT INTO roles (name, scopes, managed_by_auth) VALUES ('of-{user}', '{scopes}', FALSE);
+             INSERT INTO user_role_map (user_id, role_id, managed_by_auth)
+                 SELECT u.id, r.id, FALSE FROM users u, roles r WHERE u.name = '{user}' AND r.name = 'of-{user}'"
+        ))
+        .await;
     }
 
     /// Starts a user's server and waits until it is ready.

@@ -21,7 +21,7 @@ async fn a_start_stores_all_that_the_server_needs() {
     assert_eq!((row.user.as_str(), row.name.as_str(), row.active, row.address.clone()), ("alice", "s1", true, None));
     assert_eq!((row.started, row.user_options.clone()), (Some(now()), json!({"image": "x"})));
 
-    let client = database.oauth_client("jupyterhub-user-alice-s1").await.unwrap().unwrap();
+    let client = database.oauth_client("jupyterhub-user-alice+s1").await.unwrap().unwrap();
     assert_eq!(client.redirect_uri, "/user/alice/s1/oauth_callback");
     assert_eq!(client.allowed_scopes, ["access:servers!server=alice/s1"]);
     let target = ClientTarget::Server { user_id: alice.id, user: "alice".into(), server: "s1".into() };

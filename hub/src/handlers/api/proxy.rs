@@ -3,25 +3,35 @@
 use axum::{Json, extract::State, http::StatusCode};
 use hub_auth::names::quote;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use url::Url;
 
-use super::JsonBody;
+use super::{JsonBody, Pagination};
 use crate::{
     app::App,
     error::{Failure, Result},
+    form::Query,
     proxy::ProxyToken,
     session::Caller,
 };
 
-pub async fn get(State(app): State<App>, caller: Caller) -> Result<Json<Map<String, Value>>> {
+pub async fn get(State(app): State<App>, caller: Caller, Query(query): Query) -> Result<Json<Value>> {
     caller.require(&["proxy"], None)?;
-    let table = app.servers.routes().await?;
-    let routes = table.into_iter().map(|(path, route)| {
-        let routespec = quote(&format!("{}/", path.trim_end_matches('/')), "@/~");
-        let model = json!({"routespec": routespec, "target": route.target, "data": route.data});
-        (routespec, model)
-    });
-    Ok(Json(routes.collect()))
+    let pagination = Pagination::read(&caller.visitor, &query)?;
+    let routes: BTreeMap<_, _> = app
+        .servers
+        .routes()
+        .await?
+        .into_iter()
+        .map(|(path, route)| {
+            let routespec = quote(&format!("{}/", path.trim_end_matches('/')), "@/~");
+            let model = json!({"routespec": routespec, "target": route.target, "data": route.data});
+            (routespec, model)
+        })
+        .collect();
+    let (total, window) = (routes.len() as u64, pagination.window);
+    let page: Map<_, _> = routes.into_iter().skip(window.offset as usize).take(window.limit as usize).collect();
+    Ok(Json(pagination.answer(&app, &caller.visitor, Value::Object(page), total)))
 }
 
 pub async fn post(State(app): State<App>, caller: Caller) -> Result<StatusCode> {

@@ -3,20 +3,19 @@
 use axum::{
     Json,
     extract::{Path, State},
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use hub_auth::{
     names::{normalize_user, valid_user},
-    next_url::with_query,
     scopes::{Entity, Resource},
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::{JsonBody, models, user::include_stopped};
+use super::{JsonBody, Pagination, models, user::include_stopped};
 use crate::{
     app::App,
-    database::{DatabaseError, User, UserQuery, UserSort, Visible},
+    database::{DatabaseError, User, UserQuery, UserSort, Visible, Window},
     error::{Failure, Result},
     form::{Fields, Query},
     loggable::loggable,
@@ -24,19 +23,14 @@ use crate::{
     session::{Caller, Identity},
 };
 
-const PAGINATION: &str = "application/jupyterhub-pagination+json";
-const DEFAULT_LIMIT: u32 = 50;
-const MAX_LIMIT: u32 = 200;
-
 /// Scopes that show something of a user.
 const READ_USER: [&str; 6] =
     ["read:users", "read:users:name", "read:servers", "read:users:groups", "read:users:activity", "read:roles:users"];
 
-pub async fn list(State(app): State<App>, caller: Caller, Query(query): Query) -> Result<Response> {
+pub async fn list(State(app): State<App>, caller: Caller, Query(query): Query) -> Result<Json<Value>> {
     let identity = caller.holds("list:users")?;
-    let accept = caller.visitor.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let paginated = accept.split(',').any(|kind| kind.trim().eq_ignore_ascii_case(PAGINATION));
-    let (wanted, ready_only) = read_query(&query, identity, if paginated { DEFAULT_LIMIT } else { MAX_LIMIT })?;
+    let pagination = Pagination::read(&caller.visitor, &query)?;
+    let (wanted, ready_only) = read_query(&query, identity, pagination.window)?;
     let page = app.database.list_users(&wanted).await?;
     let mut items = Vec::with_capacity(page.users.len());
     for user in &page.users {
@@ -45,19 +39,11 @@ pub async fn list(State(app): State<App>, caller: Caller, Query(query): Query) -
         }
         items.extend(models::user(&app, identity, user, include_stopped(&query)).await?);
     }
-    if !paginated {
-        return Ok(Json(items).into_response());
-    }
-    let (offset, limit, total) = (wanted.offset, wanted.limit.unwrap_or(MAX_LIMIT), page.total);
-    let after = offset.saturating_add(limit);
-    let next = (u64::from(after) < total)
-        .then(|| json!({"offset": after, "limit": limit, "url": next_page(&app, &caller, &query, after, limit)}));
-    let pagination = json!({"offset": offset, "limit": limit, "total": total, "next": next});
-    Ok(Json(json!({"items": items, "_pagination": pagination})).into_response())
+    Ok(Json(pagination.answer(&app, &caller.visitor, items.into(), page.total)))
 }
 
 /// The query, and whether only users with a ready server are wanted: the database can't tell.
-fn read_query(query: &Fields, identity: &Identity, default_limit: u32) -> Result<(UserQuery, bool)> {
+fn read_query(query: &Fields, identity: &Identity, window: Window) -> Result<(UserQuery, bool)> {
     let (active, ready_only) = match query.get("state").filter(|state| !state.is_empty()) {
         None => (None, false),
         Some("active") => (Some(true), false),
@@ -85,26 +71,11 @@ fn read_query(query: &Fields, identity: &Identity, default_limit: u32) -> Result
         name_filter: query.get("name_filter").filter(|text| !text.is_empty()).map(str::to_owned),
         sort,
         descending: given.starts_with('-'),
-        offset: number(query, "offset", 0)?,
-        limit: Some(number(query, "limit", default_limit)?.clamp(1, MAX_LIMIT)),
+        offset: window.offset,
+        limit: Some(window.limit),
         visible,
     };
     Ok((query, ready_only))
-}
-
-fn number(query: &Fields, name: &str, default: u32) -> Result<u32> {
-    let Some(text) = query.get(name) else { return Ok(default) };
-    let number = text.parse::<i64>().ok().and_then(|n| u32::try_from(n.unsigned_abs()).ok());
-    number.ok_or_else(|| Failure::bad_request("Invalid argument type, offset and limit must be integers"))
-}
-
-fn next_page(app: &App, caller: &Caller, query: &Fields, offset: u32, limit: u32) -> String {
-    let mut url = app.urls.at("api/users");
-    for (name, value) in query.iter().filter(|(name, _)| !matches!(*name, "offset" | "limit" | "_xsrf")) {
-        url = with_query(&url, name, value);
-    }
-    let url = with_query(&with_query(&url, "offset", &offset.to_string()), "limit", &limit.to_string());
-    caller.visitor.origin(app) + &url
 }
 
 /// Makes several users.

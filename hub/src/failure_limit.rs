@@ -1,0 +1,80 @@
+//! A limit on how often someone may fail: guessing is worth nothing if it is slow. Pure but for its memory, which holds
+//! no more than the failures of one window.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Failures of users, by id.
+#[derive(Debug)]
+pub struct FailureLimit {
+    most: usize,
+    window: Duration,
+    failures: Mutex<HashMap<i64, VecDeque<Instant>>>,
+}
+
+impl FailureLimit {
+    /// A user may fail `most` times within any `window`.
+    pub fn new(most: usize, window: Duration) -> Self {
+        Self { most, window, failures: Mutex::default() }
+    }
+
+    /// How long a user who failed too often must wait; `None` for anyone else.
+    pub fn wait(&self, user_id: i64, now: Instant) -> Option<Duration> {
+        let failures = self.lock();
+        let failures = failures.get(&user_id)?;
+        let oldest = failures.front().filter(|_| failures.len() >= self.most)?;
+        self.window.checked_sub(now.duration_since(*oldest)).filter(|wait| !wait.is_zero())
+    }
+
+    /// Notes a failure, and forgets those that no longer count.
+    pub fn record(&self, user_id: i64, now: Instant) {
+        let mut failures = self.lock();
+        failures.retain(|_, times| times.back().is_some_and(|last| now.duration_since(*last) < self.window));
+        let times = failures.entry(user_id).or_default();
+        if times.len() >= self.most {
+            times.pop_front();
+        }
+        times.push_back(now);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<i64, VecDeque<Instant>>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_fails_too_often_waits_and_nobody_else_does() {
+        let limit = FailureLimit::new(3, Duration::from_secs(60));
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        for second in 0..3 {
+            assert_eq!(limit.wait(1, at(second)), None);
+            limit.record(1, at(second));
+        }
+        assert_eq!(limit.wait(1, at(10)), Some(Duration::from_secs(50)));
+        assert_eq!(limit.wait(2, at(10)), None);
+        assert_eq!(limit.wait(1, at(60)), None, "the first failure no longer counts");
+        limit.record(1, at(60));
+        assert_eq!(limit.wait(1, at(60)), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn what_no_longer_counts_takes_no_memory() {
+        let limit = FailureLimit::new(3, Duration::from_secs(60));
+        let start = Instant::now();
+        for user in 0..1000 {
+            limit.record(user, start);
+            limit.record(0, start);
+        }
+        assert_eq!(limit.lock()[&0].len(), 3);
+        limit.record(1, start + Duration::from_secs(60));
+        assert_eq!(limit.lock().len(), 1);
+    }
+}

@@ -1,0 +1,114 @@
+//! `/hub/accept-share?code=`: what a share code leads to. It always asks first: opening a link must not change what
+//! someone may do.
+
+use axum::{
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+use hub_auth::scopes::share;
+use std::time::Instant;
+
+use super::root::wanted;
+use crate::{
+    app::App,
+    database::ShareCode,
+    error::{Failure, Result, found},
+    form::{Fields, Form, Query},
+    pages::{AcceptSharePage, SharedScope, html},
+    servers::ServerStatus,
+    session::{LoggedIn, Via, path_and_query},
+};
+
+const OWN: &str = "You can't share with yourself!";
+
+pub async fn get(State(app): State<App>, person: LoggedIn, Query(query): Query) -> Result<Response> {
+    if is_program(&person) {
+        return Err(Failure::Redirect(app.urls.login(&path_and_query(&person.visitor.uri))));
+    }
+    let text = given(&query)?;
+    let not_found = || Failure::new(StatusCode::NOT_FOUND, "Share not found or expired");
+    let code = look_up(&app, &person, text).await?.ok_or_else(not_found)?;
+    if code.owner_id == person.user.id {
+        return Err(Failure::forbidden(OWN));
+    }
+    let page = AcceptSharePage {
+        frame: person.visitor.frame(&app),
+        code: text.to_owned(),
+        next: wanted(&app, &person.visitor, &query),
+        scopes: code.scopes.iter().map(|scope| shared_scope(scope)).collect(),
+        ready: matches!(app.servers.status(&code.owner, &code.server), ServerStatus::Ready { .. }),
+        server_url: app.urls.server(&code.owner, &code.server),
+        owner: code.owner,
+        server: code.server,
+    };
+    Ok(without_referrer(person.visitor.with_form_cookies(&app, html(StatusCode::OK, &page))))
+}
+
+/// The person agrees.
+pub async fn post(
+    State(app): State<App>,
+    person: LoggedIn,
+    Query(query): Query,
+    Form(fields): Form,
+) -> Result<Response> {
+    person.visitor.check_xsrf(&fields)?;
+    if is_program(&person) {
+        return Err(Failure::bare(StatusCode::FORBIDDEN));
+    }
+    let text = given(&fields).or_else(|_| given(&query))?;
+    let invalid = || Failure::bad_request("Invalid share code");
+    let code = look_up(&app, &person, text).await?.ok_or_else(invalid)?;
+    if code.owner_id == person.user.id {
+        return Err(Failure::bad_request(OWN));
+    }
+    let share = app.database.exchange_share_code(text, person.user.id, app.now()).await?.ok_or_else(invalid)?;
+    tracing::info!(
+        user.name = person.user.name,
+        owner.name = share.owner,
+        server = share.server,
+        code.id = code.id,
+        "accepted a share"
+    );
+    let next = wanted(&app, &person.visitor, &fields).or_else(|| wanted(&app, &person.visitor, &query));
+    Ok(without_referrer(found(&next.unwrap_or_else(|| app.urls.server(&share.owner, &share.server)))))
+}
+
+/// A token may have less than its owner's rights, and must not widen them.
+fn is_program(person: &LoggedIn) -> bool {
+    matches!(person.identity.via, Via::Token(_))
+}
+
+fn given(fields: &Fields) -> Result<&str> {
+    let code = fields.get("code").map(str::trim).filter(|code| !code.is_empty());
+    code.ok_or_else(|| Failure::bad_request("Missing argument code"))
+}
+
+/// The code, unless it is nothing to this person. Each that isn't found counts as a guess.
+async fn look_up(app: &App, person: &LoggedIn, text: &str) -> Result<Option<ShareCode>> {
+    let (user, failures) = (&person.user, &app.share_code_failures);
+    if let Some(wait) = failures.wait(user.id, Instant::now()) {
+        tracing::warn!(user.name = user.name, "refused a user who tried too many share codes");
+        return Err(Failure::Status {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            message: Some("Too many share codes that don't exist. Try again later.".to_owned()),
+            retry_after: Some(wait.as_secs() + 1),
+        });
+    }
+    let code = app.database.share_code_for(text, user.id, app.now()).await?;
+    if code.is_none() {
+        failures.record(user.id, Instant::now());
+        tracing::warn!(user.name = user.name, "tried a share code that does not exist");
+    }
+    Ok(code)
+}
+
+fn shared_scope(scope: &str) -> SharedScope {
+    SharedScope { name: share::name(scope).to_owned(), description: share::description(scope).to_owned() }
+}
+
+/// The address holds the code, which the shared server must not learn from a `Referer`.
+fn without_referrer(mut response: Response) -> Response {
+    response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
