@@ -7,9 +7,16 @@ use serde::Deserialize;
 
 use crate::{places::Places, program::Program, progress::Log};
 
+/// What `cargo run` says of the package that it runs. A build script that looks at it would run again, and all that
+/// depends on it be compiled again, whenever cargo is called in here after it was called outside.
+const OF_THIS_PACKAGE: [&str; 2] = ["CARGO_MANIFEST_", "CARGO_PKG_"];
+
 /// The cargo that runs this, or the one on `PATH`, at the workspace's root.
 pub(crate) fn command(places: &Places) -> Program {
-    Program::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).dir(&places.repository)
+    let cargo = Program::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).dir(&places.repository);
+    let inherited = std::env::vars_os().map(|(name, _)| name);
+    let ours = inherited.filter(|name| OF_THIS_PACKAGE.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)));
+    ours.fold(cargo, Program::without_env)
 }
 
 /// Which binaries to build.

@@ -48,6 +48,12 @@ impl Program {
         self
     }
 
+    /// Runs without a variable that this process has.
+    pub(crate) fn without_env(mut self, name: impl AsRef<OsStr>) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
     pub(crate) fn dir(mut self, dir: impl AsRef<Path>) -> Self {
         self.command.current_dir(dir);
         self
