@@ -159,7 +159,7 @@ pub(super) async fn wrong_changes_are_refused_with_a_remedy(cluster: &Cluster) -
             let hubs = hubs(&cluster.client, namespace);
             let mut spec = good();
             merge(&mut spec, &json!({"paused": true, "database": {"pvc": {"storage": "2Gi"}}}));
-            hubs.create(&PostParams::default(), &object("changed", spec)).await?;
+            hubs.create(&PostParams::default(), &object("changed", &spec)).await?;
             let changes = [
                 (json!({"storage": "1Gi"}), "a claim can only grow"),
                 (json!({"storageClassName": "other"}), "a claim keeps its class"),
@@ -256,14 +256,14 @@ fn hubs(client: &Client, namespace: &str) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), namespace, &resource)
 }
 
-fn object(name: &str, spec: Value) -> DynamicObject {
+fn object(name: &str, spec: &Value) -> DynamicObject {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("jupyter.rs", "v1alpha1", "Hub"));
     DynamicObject::new(name, &resource).data(json!({"spec": spec}))
 }
 
 /// Asks the API server what it would make of a Hub.
 async fn create(hubs: &Api<DynamicObject>, name: &str, spec: Value) -> kube::Result<DynamicObject> {
-    hubs.create(&PostParams { dry_run: true, ..PostParams::default() }, &object(name, spec)).await
+    hubs.create(&PostParams { dry_run: true, ..PostParams::default() }, &object(name, &spec)).await
 }
 
 fn expect_refusal(answer: kube::Result<DynamicObject>, remedy: &str) -> Result<()> {
