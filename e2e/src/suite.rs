@@ -11,6 +11,7 @@ use crate::cluster::Cluster;
 mod access;
 mod browser;
 mod deletion;
+mod faults;
 mod hubs;
 mod installed;
 mod kills;
@@ -78,6 +79,9 @@ pub fn tests() -> Vec<Test> {
         test!(steady::a_deleted_or_edited_child_is_back_within_two_seconds, 120, alone),
         test!(steady::at_rest_the_operator_writes_and_lists_nothing, 90, alone),
         test!(kills::a_notebook_lives_through_the_death_of_each_component, 240, alone),
+        test!(faults::a_pod_that_is_taken_away_loses_its_route_at_once, 120, alone),
+        test!(faults::a_hub_killed_in_a_storm_of_starts_leaves_nothing_pending, 240, alone),
+        test!(faults::a_hub_that_hangs_is_running_again_within_40_seconds, 180, alone),
         test!(upgrade::an_upgrade_restarts_only_what_it_changes, 300, alone),
         test!(steady::leadership_is_handed_over_on_sigterm, 150, alone),
         test!(secrets::secrets_survive_everything, 180, alone),

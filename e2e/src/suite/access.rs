@@ -75,10 +75,12 @@ pub(super) async fn logout_ends_the_access_to_hub_and_server(cluster: &Cluster) 
     ada.open_lab().await?;
     let session = ada.jar().value("jupyterhub-session-id", "/").map(str::to_owned);
     ensure!(session.is_some(), "the login gave no session id: {:?}", ada.jar().names());
-    // The server's own cookie is what counts there, whatever the session id says: the server asks the hub once for each.
+    // The server's own cookie is what counts there, whatever the session id says. The server asks the hub once for each
+    // session id, none among them, and believes the answer for five minutes: so each browser here has one of its own.
     let [before, after] = [Person::new("ada", &cluster.base_url)?, Person::new("ada", &cluster.base_url)?];
     before.steal(&ada, "jupyterhub-user-ada");
     after.steal(&ada, "jupyterhub-user-ada");
+    before.plant("jupyterhub-session-id=fedcba9876543210fedcba9876543210; Path=/");
     after.plant("jupyterhub-session-id=0123456789abcdef0123456789abcdef; Path=/");
     before.open_lab().await?;
 

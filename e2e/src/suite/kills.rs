@@ -111,7 +111,7 @@ fn strip_colours(text: &str) -> String {
 }
 
 /// New pods for those that were killed: the kubelet would let a second death wait for its restart.
-async fn renew(cluster: &Cluster) -> Result<()> {
+pub(super) async fn renew(cluster: &Cluster) -> Result<()> {
     hubs::replace_pod(cluster, OPERATOR_NAMESPACE, OPERATOR).await?;
     for component in [label_value::HUB, label_value::PROXY] {
         let selector = format!("{}={component},{}={HUB}", label::COMPONENT, label::HUB);

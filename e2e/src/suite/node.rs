@@ -31,8 +31,17 @@ impl Node {
 
     /// `kill -9` of a container's first process. The kubelet starts the container again in the same pod.
     pub(super) async fn kill(&self, pod: &Pod) -> Result<()> {
+        self.signal(pod, "SIGKILL").await
+    }
+
+    /// A container's first process stops and does not end: it hangs.
+    pub(super) async fn hang(&self, pod: &Pod) -> Result<()> {
+        self.signal(pod, "SIGSTOP").await
+    }
+
+    async fn signal(&self, pod: &Pod, signal: &str) -> Result<()> {
         let id = container_id(pod)?;
-        self.run(&["ctr", "--namespace", "k8s.io", "tasks", "kill", "--signal", "SIGKILL", &id]).await.map(|_| ())
+        self.run(&["ctr", "--namespace", "k8s.io", "tasks", "kill", "--signal", signal, &id]).await.map(|_| ())
     }
 
     /// Resident memory of a container's first process, in bytes.

@@ -65,7 +65,8 @@ fn build_container(hub: &ValidatedHub) -> Container {
         resources: Some(hub.hub.resources.clone()),
         security_context: Some(pod::container_security()),
         startup_probe: Some(pod::http_probe(health.clone(), port::HUB_NAME, 1, 120)),
-        liveness_probe: Some(pod::http_probe(health.clone(), port::HUB_NAME, 10, 3)),
+        // A hub that hangs is running again within 40 s, its grace period included.
+        liveness_probe: Some(pod::http_probe(health.clone(), port::HUB_NAME, 5, 4)),
         readiness_probe: Some(pod::http_probe(health, port::HUB_NAME, 1, 3)),
         volume_mounts: Some(build_mounts(hub)),
         ..Container::default()
