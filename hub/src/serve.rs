@@ -36,6 +36,7 @@ pub struct Hub {
     pub cookie_secret_file: std::path::PathBuf,
     /// People use a connection that TLS protects, or the settings say that they know it doesn't.
     pub secure: bool,
+    pub clock: fn() -> Timestamp,
 }
 
 /// Makes the hub that requests see.
@@ -56,7 +57,7 @@ pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App>
         secure: hub.secure,
         activity: Activity::default(),
         share_code_failures: FailureLimit::new(SHARE_CODE_FAILURES, Duration::from_mins(1)),
-        clock: Timestamp::now,
+        clock: hub.clock,
         stopping,
     });
     upkeep::end_sessions_after_reset(&app).await?;

@@ -183,6 +183,7 @@ impl Servers {
         match entry.left(Pending::Spawn, self.inner.settings.slow_spawn_timeout).await {
             None | Some(ServerStatus::Pending(_)) => Ok(StartOutcome::Pending),
             Some(ServerStatus::Ready { .. }) => Ok(StartOutcome::Started),
+            Some(ServerStatus::Stopped { .. }) if entry.cancel.is_cancelled() => Err(StartError::Cancelled),
             Some(ServerStatus::Stopped { last_failure }) => Err(StartError::Failed(last_failure.unwrap_or_default())),
         }
     }

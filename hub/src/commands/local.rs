@@ -4,6 +4,7 @@ use anyhow::Context;
 use hub_auth::names;
 use hub_crds::config::{AuthConfig, AuthenticatorConfig, TokenLogin};
 use hub_proxy::{Bind, ErrorPages, Proxy, ProxyConfig, Token};
+use jiff::Timestamp;
 use secrecy::SecretString;
 use std::{
     env,
@@ -75,7 +76,15 @@ impl Local {
         let servers = Servers::new(database.clone(), Spawner::local(settings), client, server_settings);
         let auth = token_login(&user, &files.tokens);
         let cookie_secret_file = files.cookie_secret.clone();
-        let hub = Hub { urls, database, servers: servers.clone(), auth, cookie_secret_file, secure: false };
+        let hub = Hub {
+            urls,
+            database,
+            servers: servers.clone(),
+            auth,
+            cookie_secret_file,
+            secure: false,
+            clock: Timestamp::now,
+        };
         let app = build(hub, stopping.clone()).await?;
         servers.restore().await?;
 

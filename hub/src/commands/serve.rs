@@ -6,6 +6,7 @@ use hub_crds::{
     config::{AuthenticatorConfig, HubConfig},
     names::child,
 };
+use jiff::Timestamp;
 use std::{path::PathBuf, time::Instant};
 use tokio::{
     net::TcpListener,
@@ -95,6 +96,7 @@ async fn hub(config: HubConfig) -> anyhow::Result<Hub> {
         auth: config.auth,
         cookie_secret_file: config.cookie_secret_file,
         secure: config.https != HttpsType::None,
+        clock: Timestamp::now,
     })
 }
 

@@ -126,7 +126,7 @@ fn ask(
     error: Option<&StartError>,
 ) -> Response {
     let status = match error {
-        None => StatusCode::OK,
+        None | Some(StartError::Cancelled) => StatusCode::OK,
         Some(StartError::Throttled { .. } | StartError::Full) => StatusCode::TOO_MANY_REQUESTS,
         Some(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };

@@ -63,6 +63,9 @@ pub enum StartError {
     },
     #[error("Active user limit exceeded. Try again in a few minutes.")]
     Full,
+    /// Somebody stopped the server while it started.
+    #[error("Spawn cancelled")]
+    Cancelled,
     /// The text is for the user.
     #[error("{0}")]
     Failed(String),

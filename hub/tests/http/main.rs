@@ -4,6 +4,7 @@
 
 mod api;
 mod browser;
+mod faults;
 mod groups;
 mod login;
 mod named_servers;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     oauth::{code, exchange},
-    test_hub::{ALICE_TOKEN, BOB_TOKEN, TestHub},
+    test_hub::{ADMIN_TOKEN, ALICE_TOKEN, BOB_TOKEN, TestHub},
 };
 
 /// Every value of every row of every table, and every leaf of those that are JSON.
@@ -56,7 +56,7 @@ async fn no_value_of_the_database_opens_anything_s33() {
     let session_token = exchange(&hub, &server, &used, &[]).await.json()["access_token"].clone();
     let waiting = code(&mut browser, &server).await;
     let made = hub.api(Method::POST, "/users/alice/tokens", ALICE_TOKEN, None).await.json()["token"].clone();
-    let shared = hub.api(Method::POST, "/share-codes/alice/", ALICE_TOKEN, Some(json!({}))).await;
+    let shared = hub.api(Method::POST, "/share-codes/alice/", ADMIN_TOKEN, Some(json!({}))).await;
     // What opens something, to see that the trials below would notice.
     for token in [&session_token, &made] {
         assert_eq!(hub.get("/user", token.as_str().unwrap()).await.status, StatusCode::OK);

@@ -19,6 +19,7 @@ use hub_crds::{
     ServerLimits,
     config::{AuthConfig, AuthenticatorConfig, TokenLogin},
 };
+use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
 use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
@@ -73,6 +74,9 @@ pub(crate) struct Settings {
     pub(crate) blocked: &'static [&'static str],
     pub(crate) secure: bool,
     pub(crate) limits: ServerLimits,
+    pub(crate) clock: fn() -> Timestamp,
+    /// What users' servers run, in Python.
+    pub(crate) server: &'static str,
 }
 
 impl Default for Settings {
@@ -84,6 +88,8 @@ impl Default for Settings {
             blocked: &[],
             secure: true,
             limits: ServerLimits::default(),
+            clock: Timestamp::now,
+            server: SERVER,
         }
     }
 }
@@ -110,7 +116,7 @@ impl TestHub {
         let urls = Urls::new(settings.base_url, settings.public_url.map(|url| Url::parse(url).unwrap()));
         let database = Database::open(&at("hub.sqlite")).await.unwrap();
         let spawner = Spawner::local(LocalSettings {
-            command: ["python3", "-c", SERVER].map(str::to_owned).to_vec(),
+            command: ["python3", "-c", settings.server].map(str::to_owned).to_vec(),
             ..LocalSettings::new(at("run"), directory.path().to_owned())
         });
         let proxy = ProxyClient::new(&proxy_url, ProxyToken::Value("the-proxy-token".to_owned().into()));
@@ -126,6 +132,7 @@ impl TestHub {
             auth: auth(&settings, &directory),
             cookie_secret_file: at("cookie-secret"),
             secure: settings.secure,
+            clock: settings.clock,
         };
         let app = build(hub, stopping.clone()).await.unwrap();
         tokio::spawn(app.servers.clone().run(stopping.clone()));

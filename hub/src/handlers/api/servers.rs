@@ -83,6 +83,7 @@ pub async fn start(
 /// What a start that was not accepted is answered with.
 fn refusal(server: &str, error: StartError) -> Failure {
     match error {
+        StartError::Cancelled => Failure::bad_request(error.to_string()),
         StartError::Running => Failure::bad_request(format!("{server} is already running")),
         StartError::Pending(pending) => Failure::bad_request(format!("{server} is pending {}", pending.as_str())),
         StartError::Throttled { .. } | StartError::Full => Failure::Status {
