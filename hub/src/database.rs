@@ -10,8 +10,10 @@ use std::{fs::File, path::PathBuf, sync::Arc};
 
 mod activity;
 mod column;
+mod details;
 mod groups;
 mod identity;
+mod memo;
 mod oauth;
 mod open;
 mod schema;
@@ -25,7 +27,10 @@ mod tokens;
 mod user_list;
 mod users;
 
+use memo::{Key, Memo};
+
 pub use activity::Subject;
+pub use details::{UserDetails, Wanted};
 pub use groups::{Group, GroupError};
 pub use identity::{Principal, Service};
 pub use oauth::{ClientTarget, NewClient, NewCode, OAuthClient, OAuthCode, Redeemed};
@@ -41,6 +46,7 @@ pub use users::User;
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: SqlitePool,
+    memo: Arc<Memo>,
     /// Held for as long as any clone lives: no second hub may use the file.
     _lock: Option<Arc<File>>,
 }

@@ -11,7 +11,7 @@ use hub_crds::names::{child, label};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     coordination::v1::Lease,
-    core::v1::{ConfigMap, Pod, Service, ServiceAccount},
+    core::v1::{ConfigMap, Namespace, Pod, Service, ServiceAccount},
     networking::v1::NetworkPolicy,
     rbac::v1::{Role, RoleBinding},
 };
@@ -39,6 +39,7 @@ const HANDOVER: Duration = Duration::from_secs(5);
 /// Absence can only be seen by watching for a while.
 pub(super) async fn at_rest_the_operator_writes_and_lists_nothing(cluster: &Cluster) -> Result<()> {
     Place { cluster, namespace: NAMESPACE, name: HUB }.await_ready().await?;
+    nothing_is_going(cluster).await?;
     // What earlier tests set off has come to its end when nothing was written for a second.
     let what = "the operator to come to rest";
     let before = cluster
@@ -55,6 +56,20 @@ pub(super) async fn at_rest_the_operator_writes_and_lists_nothing(cluster: &Clus
     ensure!(asked.writes().total() == 0, "at rest the operator writes: {}", asked.writes().words());
     ensure!(asked.lists().total() == 0, "at rest the operator lists: {}", asked.lists().words());
     Ok(())
+}
+
+/// Namespaces of earlier tests go in their own time, and each Hub in them is let go.
+async fn nothing_is_going(cluster: &Cluster) -> Result<()> {
+    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+    cluster
+        .eventually("namespaces of earlier tests to be gone", Duration::from_secs(60), async || {
+            let all = namespaces.list(&ListParams::default()).await?;
+            let going = all.iter().filter(|namespace| namespace.metadata.deletion_timestamp.is_some());
+            let going: Vec<_> = going.map(ResourceExt::name_any).collect();
+            ensure!(going.is_empty(), "{going:?} are still going");
+            Ok(())
+        })
+        .await
 }
 
 /// Each kind once: deleted, and edited.

@@ -19,12 +19,15 @@ impl Database {
     pub async fn save_activity(&self, seen: &[(Subject, Timestamp)]) -> Result<()> {
         const ACTION: &str = "note activity";
         let mut tx = self.write(ACTION).await?;
+        let before = self.memo.version();
         for (subject, at) in seen {
             let (statement, id) = statement(*subject);
             let update = sqlx::query(statement).bind(column::time(*at)).bind(id);
             update.execute(&mut *tx).await.map_err(failed(ACTION))?;
         }
-        tx.commit().await.map_err(failed(ACTION))
+        tx.commit().await.map_err(failed(ACTION))?;
+        self.memo.pass(before, seen);
+        Ok(())
     }
 }
 

@@ -156,6 +156,11 @@ impl Database {
         let query = "SELECT r.name FROM roles r JOIN group_role_map m ON m.role_id = r.id WHERE m.group_id = $1 ORDER BY r.name";
         self.names(query, group_id, "list a group's roles").await
     }
+
+    async fn names(&self, query: &'static str, id: i64, action: &'static str) -> Result<Vec<String>> {
+        let rows = sqlx::query(query).bind(id).fetch_all(&self.pool).await.map_err(failed(action))?;
+        rows.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<_>>().map_err(failed(action))
+    }
 }
 
 async fn user_ids(

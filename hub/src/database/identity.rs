@@ -1,6 +1,6 @@
 //! What users, services and their tokens may do at this moment: their roles, their groups and what is shared with them.
 
-use super::{ApiToken, Database, FromRow, OAuthClient, Result, TokenOwner, User, column, failed, one};
+use super::{ApiToken, Database, FromRow, Key, OAuthClient, Result, TokenOwner, User, column, failed, one};
 use hub_auth::{
     names,
     scopes::{self, Entity, Groups, Owner, Scopes, Target, share},
@@ -56,7 +56,8 @@ const ROLES_OF_USER: &str = "SELECT r.scopes FROM roles r JOIN user_role_map m O
         JOIN user_group_map g ON g.group_id = m.group_id WHERE g.user_id = $1";
 const ROLES_OF_SERVICE: &str =
     "SELECT r.scopes FROM roles r JOIN service_role_map m ON m.role_id = r.id WHERE m.service_id = $1";
-const SHARED_WITH_USER: &str = "SELECT h.scopes, u.name AS owner, coalesce(s.name, '') AS server FROM shares h
+const SHARED_WITH_USER: &str =
+    "SELECT h.scopes, h.expires_at, u.name AS owner, coalesce(s.name, '') AS server FROM shares h
     JOIN spawners s ON s.id = h.spawner_id JOIN users u ON u.id = s.user_id
     WHERE (h.user_id = $1 OR h.group_id IN (SELECT group_id FROM user_group_map WHERE user_id = $1))
         AND (h.expires_at IS NULL OR h.expires_at > $2)";
@@ -68,8 +69,14 @@ impl Database {
     /// If the database cannot be read.
     pub async fn user_scopes(&self, user: &User) -> Result<Scopes> {
         let owner = Owner::User(&user.name);
-        let held = scopes::expand(&self.role_scopes(ROLES_OF_USER, user.id).await?, Some(owner), None);
-        Ok(held.union(&self.shared_scopes(user, owner).await.map_err(failed("read shares"))?))
+        let read = async {
+            let held = scopes::expand(&self.role_scopes(ROLES_OF_USER, user.id).await?, Some(owner), None);
+            let (shared, lasts) = self.shared_scopes(user, owner).await.map_err(failed("read shares"))?;
+            Ok((held.union(&shared), lasts))
+        };
+        // What ends by itself ends without a commit.
+        let about = |(_, lasts): &(Scopes, bool)| lasts.then(Vec::new);
+        Ok(self.memo.remember(Key::UserScopes(user.id), about, read).await?.0)
     }
 
     /// Everything that a service may do.
@@ -88,15 +95,17 @@ impl Database {
         Ok(lists.map_err(failed(ACTION))?.concat())
     }
 
-    async fn shared_scopes(&self, user: &User, owner: Owner<'_>) -> sqlx::Result<Scopes> {
-        let mut shared = Scopes::default();
+    /// What is shared with a user, and whether all of it is so until somebody ends it.
+    async fn shared_scopes(&self, user: &User, owner: Owner<'_>) -> sqlx::Result<(Scopes, bool)> {
+        let (mut shared, mut lasts) = (Scopes::default(), true);
         let query = sqlx::query(SHARED_WITH_USER).bind(user.id).bind(column::time(Timestamp::now()));
         for row in query.fetch_all(&self.pool).await? {
             let (of, server): (String, String) = (row.try_get("owner")?, row.try_get("server")?);
             let raw = share::rebind(&column::get_list(&row, "scopes")?, &of, &server);
             shared = shared.union(&scopes::expand(&raw, Some(owner), None));
+            lasts &= column::get_time(&row, "expires_at")?.is_none();
         }
-        Ok(shared)
+        Ok((shared, lasts))
     }
 
     /// Who is in the groups that these scopes are filtered by: what a check with them needs. Most have none, which costs

@@ -1,6 +1,6 @@
 //! Clients of the hub's OAuth provider, and the codes that they exchange for tokens. Secrets and codes are stored as hashes.
 
-use super::{Database, FromRow, NewToken, Result, TokenOwner, column, failed, one, tokens};
+use super::{Database, FromRow, Key, NewToken, Result, TokenOwner, column, failed, one, tokens};
 use hub_auth::{pkce, token};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -140,8 +140,11 @@ impl Database {
                      LEFT JOIN spawners s ON s.oauth_client_id = c.identifier LEFT JOIN users u ON u.id = s.user_id
                      LEFT JOIN services v ON v.oauth_client_id = c.identifier
                      WHERE c.identifier = $1";
-        let row = sqlx::query(query).bind(identifier).fetch_optional(&self.pool).await;
-        row.and_then(one).map_err(failed("find an OAuth client"))
+        let read = async {
+            let row = sqlx::query(query).bind(identifier).fetch_optional(&self.pool).await;
+            row.and_then(one).map_err(failed("find an OAuth client"))
+        };
+        self.memo.remember(Key::Client(identifier.to_owned()), |_| Some(Vec::new()), read).await
     }
 
     /// Stores a client, with its secret hashed. Servers have theirs stored by [`Database::start_server`].

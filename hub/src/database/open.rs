@@ -1,6 +1,6 @@
 //! Opening the file: one hub at a time, at JupyterHub's revision, with the tables in it.
 
-use super::{Database, DatabaseError, Result, failed, schema};
+use super::{Database, DatabaseError, Memo, Result, failed, schema};
 use sqlx::{
     Row, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -54,8 +54,9 @@ impl Database {
             .connect_with(options.foreign_keys(true).busy_timeout(BUSY_TIMEOUT))
             .await
             .map_err(|source| DatabaseError::Open { path: path.to_owned(), source })?;
-        let database = Self { pool, _lock: lock };
+        let mut database = Self { pool, memo: Arc::default(), _lock: lock };
         database.prepare(path).await?;
+        database.memo = Arc::new(Memo::of(path));
         Ok(database)
     }
 

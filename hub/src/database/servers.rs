@@ -97,6 +97,8 @@ macro_rules! select_server {
     };
 }
 
+pub(super) use select_server;
+
 impl Database {
     /// A user's server of this name, if it was ever started or saved.
     ///

@@ -12,7 +12,7 @@ mod shares;
 mod tokens;
 mod users;
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     "2026-11-23T14:21:51.467543Z".parse().unwrap()
 }
 

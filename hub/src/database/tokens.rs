@@ -1,9 +1,10 @@
 //! Tokens of users and services. Only their hashes are stored (S32).
 
-use super::{Database, FromRow, Result, all, column, failed, failed_or_taken, one, schema::OWN_CLIENT};
+use super::{Database, FromRow, Key, Result, Subject, all, column, failed, failed_or_taken, one, schema::OWN_CLIENT};
 use hub_auth::token;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteRow};
 
 /// Whose token it is.
@@ -142,15 +143,22 @@ impl Database {
     /// # Errors
     /// If the database cannot be read.
     pub async fn find_token(&self, text: &str, now: Timestamp) -> Result<Option<ApiToken>> {
-        const ACTION: &str = "find a token";
         if !token::LENGTH.contains(&text.len()) {
             return Ok(None);
         }
+        let about = |found: &Option<ApiToken>| Some(found.iter().map(|token| Subject::Token(token.id)).collect());
+        let key = Key::Token(Sha256::digest(text).into());
+        let found = self.memo.remember(key, about, self.match_token(text)).await?;
+        Ok(found.filter(|token| token.expires_at.is_none_or(|end| end > now)))
+    }
+
+    /// The token that this is, expired or not: one look-up by its prefix, and a comparison of hashes in constant time.
+    async fn match_token(&self, text: &str) -> Result<Option<ApiToken>> {
+        const ACTION: &str = "find a token";
         let query = select_token!(
-            ", hashed FROM api_tokens WHERE prefix = $1 AND (expires_at IS NULL OR expires_at > $2)
-             AND (user_id IS NOT NULL OR service_id IS NOT NULL)"
+            ", hashed FROM api_tokens WHERE prefix = $1 AND (user_id IS NOT NULL OR service_id IS NOT NULL)"
         );
-        let rows = sqlx::query(query).bind(token::prefix(text)).bind(column::time(now)).fetch_all(&self.pool).await;
+        let rows = sqlx::query(query).bind(token::prefix(text)).fetch_all(&self.pool).await;
         for row in rows.map_err(failed(ACTION))? {
             let hashed: String = row.try_get("hashed").map_err(failed(ACTION))?;
             if token::verify_token(&hashed, text) {

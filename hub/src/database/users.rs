@@ -1,6 +1,6 @@
 //! Users, and the roles and groups that they have.
 
-use super::{Database, FromRow, Result, column, failed, failed_or_taken, one};
+use super::{Database, FromRow, Key, Result, Subject, column, failed, failed_or_taken, one};
 use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
@@ -52,8 +52,11 @@ impl Database {
     /// # Errors
     /// If the database cannot be read.
     pub async fn user(&self, id: i64) -> Result<Option<User>> {
-        let row = sqlx::query(user_where!("u.id = $1")).bind(id).fetch_optional(&self.pool).await;
-        row.and_then(one).map_err(failed("find a user"))
+        let read = async {
+            let row = sqlx::query(user_where!("u.id = $1")).bind(id).fetch_optional(&self.pool).await;
+            row.and_then(one).map_err(failed("find a user"))
+        };
+        self.memo.remember(Key::User(id), about, read).await
     }
 
     /// The user with this name, as it is spelt.
@@ -61,8 +64,11 @@ impl Database {
     /// # Errors
     /// If the database cannot be read.
     pub async fn user_by_name(&self, name: &str) -> Result<Option<User>> {
-        let row = sqlx::query(user_where!("u.name = $1")).bind(name).fetch_optional(&self.pool).await;
-        row.and_then(one).map_err(failed("find a user by name"))
+        let read = async {
+            let row = sqlx::query(user_where!("u.name = $1")).bind(name).fetch_optional(&self.pool).await;
+            row.and_then(one).map_err(failed("find a user by name"))
+        };
+        self.memo.remember(Key::UserName(name.to_owned()), about, read).await
     }
 
     /// The user whose login cookie holds this id.
@@ -70,8 +76,11 @@ impl Database {
     /// # Errors
     /// If the database cannot be read.
     pub async fn user_by_cookie_id(&self, cookie_id: &str) -> Result<Option<User>> {
-        let row = sqlx::query(user_where!("u.cookie_id = $1")).bind(cookie_id).fetch_optional(&self.pool).await;
-        row.and_then(one).map_err(failed("find a user by cookie"))
+        let read = async {
+            let row = sqlx::query(user_where!("u.cookie_id = $1")).bind(cookie_id).fetch_optional(&self.pool).await;
+            row.and_then(one).map_err(failed("find a user by cookie"))
+        };
+        self.memo.remember(Key::UserCookie(cookie_id.to_owned()), about, read).await
     }
 
     /// Adds a user, with the roles that every user has.
@@ -166,30 +175,11 @@ impl Database {
         update.execute(&self.pool).await.map_err(failed("rotate a user's cookie id"))?;
         Ok(cookie_id)
     }
+}
 
-    /// Names of the groups that a user is in, sorted.
-    ///
-    /// # Errors
-    /// If the database cannot be read.
-    pub async fn groups_of(&self, user_id: i64) -> Result<Vec<String>> {
-        let query = "SELECT g.name FROM groups g JOIN user_group_map m ON m.group_id = g.id WHERE m.user_id = $1 ORDER BY g.name";
-        self.names(query, user_id, "list a user's groups").await
-    }
-
-    /// Names of the roles that a user has, without those of groups, sorted.
-    ///
-    /// # Errors
-    /// If the database cannot be read.
-    pub async fn roles_of(&self, user_id: i64) -> Result<Vec<String>> {
-        let query =
-            "SELECT r.name FROM roles r JOIN user_role_map m ON m.role_id = r.id WHERE m.user_id = $1 ORDER BY r.name";
-        self.names(query, user_id, "list a user's roles").await
-    }
-
-    pub(super) async fn names(&self, query: &'static str, id: i64, action: &'static str) -> Result<Vec<String>> {
-        let rows = sqlx::query(query).bind(id).fetch_all(&self.pool).await.map_err(failed(action))?;
-        rows.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<_>>().map_err(failed(action))
-    }
+/// Whose activity a user's row tells of.
+fn about(user: &Option<User>) -> Option<Vec<Subject>> {
+    Some(user.iter().map(|user| Subject::User(user.id)).collect())
 }
 
 fn new_cookie_id() -> String {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     app::App,
-    database::{ApiToken, ServerRow, Subject, User},
+    database::{ApiToken, ServerRow, Subject, User, UserDetails, Wanted},
     error::Result,
     servers::ServerStatus,
     session::Identity,
@@ -29,6 +29,40 @@ const USER_FIELDS: [(&str, &[&str]); 7] = [
 
 /// A user as this caller may see it; `None` if not at all.
 pub async fn user(app: &App, caller: &Identity, user: &User, with_stopped: bool) -> Result<Option<Map<String, Value>>> {
+    let details = app.database.details_of(user.id, wanted(caller)).await?;
+    Ok(show_user(app, caller, user, &details, with_stopped))
+}
+
+/// Those of several users whom this caller may see, as [`user`] shows each.
+pub async fn users(
+    app: &App,
+    caller: &Identity,
+    users: &[User],
+    with_stopped: bool,
+) -> Result<Vec<Map<String, Value>>> {
+    let ids: Vec<_> = users.iter().map(|user| user.id).collect();
+    let mut details = app.database.details_of_all(&ids, wanted(caller)).await?;
+    let show = |user: &User| show_user(app, caller, user, &details.remove(&user.id).unwrap_or_default(), with_stopped);
+    Ok(users.iter().filter_map(show).collect())
+}
+
+/// What this caller may see of some user at least.
+fn wanted(caller: &Identity) -> Wanted {
+    let holds = |scopes: &[&str]| scopes.iter().any(|scope| caller.scopes.holds(scope));
+    Wanted {
+        roles: holds(&["read:users", "read:roles:users"]),
+        groups: holds(&["read:users", "read:users:groups"]),
+        servers: holds(&["read:servers"]),
+    }
+}
+
+fn show_user(
+    app: &App,
+    caller: &Identity,
+    user: &User,
+    details: &UserDetails,
+    with_stopped: bool,
+) -> Option<Map<String, Value>> {
     let resource = Resource::user(&user.name);
     let shown: BTreeSet<&str> = USER_FIELDS
         .iter()
@@ -36,30 +70,26 @@ pub async fn user(app: &App, caller: &Identity, user: &User, with_stopped: bool)
         .flat_map(|(_, fields)| fields.iter().copied())
         .collect();
     if shown.is_empty() {
-        return Ok(None);
+        return None;
     }
-    let mut model = Map::new();
-    for field in &shown {
-        if let Some(value) = user_field(app, user, field).await? {
-            model.insert((*field).to_owned(), value);
-        }
-    }
-    let servers = servers(app, caller, user, with_stopped).await?;
+    let field = |name: &&str| Some(((*name).to_owned(), user_field(app, user, details, name)?));
+    let mut model: Map<_, _> = shown.iter().filter_map(field).collect();
+    let servers = servers(app, caller, user, &details.servers, with_stopped);
     if shown.contains("servers") || !servers.is_empty() {
         model.insert("servers".into(), Value::Object(servers));
     }
-    Ok(Some(model))
+    Some(model)
 }
 
-async fn user_field(app: &App, user: &User, field: &str) -> Result<Option<Value>> {
+fn user_field(app: &App, user: &User, details: &UserDetails, field: &str) -> Option<Value> {
     let status = || app.servers.status(&user.name, "");
-    Ok(Some(match field {
+    Some(match field {
         "kind" => json!("user"),
         "name" => json!(user.name),
         "admin" => json!(user.admin),
         "user_info" => user.user_info.clone(),
-        "roles" => json!(app.database.roles_of(user.id).await?),
-        "groups" => json!(app.database.groups_of(user.id).await?),
+        "roles" => json!(details.roles),
+        "groups" => json!(details.groups),
         "server" => match status() {
             ServerStatus::Ready { .. } => json!(app.urls.server(&user.name, "")),
             _ => Value::Null,
@@ -68,16 +98,12 @@ async fn user_field(app: &App, user: &User, field: &str) -> Result<Option<Value>
         "created" => json!(time(user.created)),
         "last_activity" => json!(time(app.activity.latest(Subject::User(user.id), user.last_activity))),
         "auth_state" => Value::Null,
-        _ => return Ok(None),
-    }))
+        _ => return None,
+    })
 }
 
-async fn servers(app: &App, caller: &Identity, user: &User, with_stopped: bool) -> Result<Map<String, Value>> {
+fn servers(app: &App, caller: &Identity, user: &User, rows: &[ServerRow], with_stopped: bool) -> Map<String, Value> {
     let mut servers = Map::new();
-    if !caller.scopes.holds("read:servers") {
-        return Ok(servers);
-    }
-    let rows = app.database.servers_of(user.id).await?;
     // A start that was just asked for, or cancelled at once, has no row yet.
     let without_row = rows.iter().all(|row| !row.name.is_empty()).then_some(("", None));
     for (name, row) in rows.iter().map(|row| (row.name.as_str(), Some(row))).chain(without_row) {
@@ -87,7 +113,7 @@ async fn servers(app: &App, caller: &Identity, user: &User, with_stopped: bool) 
             servers.insert(name.to_owned(), server(app, caller, &user.name, name, row));
         }
     }
-    Ok(servers)
+    servers
 }
 
 /// A server; without a row it never ran.

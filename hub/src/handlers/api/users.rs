@@ -11,6 +11,7 @@ use hub_auth::{
     scopes::{Entity, Resource},
 };
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 
 use super::{JsonBody, Pagination, models, user::include_stopped};
 use crate::{
@@ -31,14 +32,13 @@ pub async fn list(State(app): State<App>, caller: Caller, Query(query): Query) -
     let identity = caller.holds("list:users")?;
     let pagination = Pagination::read(&caller.visitor, &query)?;
     let (wanted, ready_only) = read_query(&query, identity, pagination.window)?;
-    let page = app.database.list_users(&wanted).await?;
-    let mut items = Vec::with_capacity(page.users.len());
-    for user in &page.users {
-        if ready_only && !matches!(app.servers.status(&user.name, ""), ServerStatus::Ready { .. }) {
-            continue;
-        }
-        items.extend(models::user(&app, identity, user, include_stopped(&query)).await?);
+    let mut page = app.database.list_users(&wanted).await?;
+    if ready_only {
+        let ready = app.servers.active().into_iter().filter(|(_, status)| matches!(status, ServerStatus::Ready { .. }));
+        let ready: HashSet<_> = ready.map(|(name, _)| name.user).collect();
+        page.users.retain(|user| ready.contains(&user.name));
     }
+    let items = models::users(&app, identity, &page.users, include_stopped(&query)).await?;
     Ok(Json(pagination.answer(&app, &caller.visitor, items.into(), page.total)))
 }
 

@@ -136,7 +136,7 @@ fn the_hub_runs_with_secrets_as_whole_directories_and_nothing_of_them_in_its_tem
                             "resources": {},
                             "securityContext": security,
                             "startupProbe": probe(1, 1, 120),
-                            "livenessProbe": probe(10, 5, 3),
+                            "livenessProbe": probe(5, 5, 4),
                             "readinessProbe": probe(1, 1, 3),
                             "volumeMounts": [
                                 {"name": "config", "mountPath": "/etc/jupyterhub/config", "readOnly": true},
