@@ -5,6 +5,10 @@ use std::path::PathBuf;
 
 use crate::{HttpsType, ServerLimits, SingleUser};
 
+mod rbac;
+
+pub use rbac::{Problem, RbacConfig, ServiceConfig};
+
 /// Everything that `hub serve --config FILE` needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -28,9 +32,17 @@ pub struct HubConfig {
     pub servers: ServerLimits,
     /// Where commands such as `hub token` reach this hub: its directory is made for its owner only.
     pub control_socket: PathBuf,
+    /// Services, roles, groups and custom scopes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rbac: RbacConfig,
     /// The Kubernetes spawner's settings. Without them servers are local processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<KubernetesConfig>,
+}
+
+/// What the settings don't mention changes no checksum.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// How the hub reaches the proxy.

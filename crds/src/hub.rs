@@ -3,11 +3,13 @@
 
 mod access;
 mod components;
+mod rbac;
 mod schema;
 mod singleuser;
 
 pub use access::*;
 pub use components::*;
+pub use rbac::*;
 pub use schema::*;
 pub use singleuser::*;
 
@@ -81,6 +83,34 @@ pub struct HubSpec {
     /// Who may log in, and how. Required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
+    /// Programs with rights of their own at the Hub, that somebody else runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 64),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub services: Vec<HubService>,
+    /// Lists of scopes with a name, and who has them. A role that is taken away here is lost at once by everybody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 64),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub roles: Vec<HubRole>,
+    /// Groups that are there from the start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 200),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub groups: Vec<HubGroup>,
+    /// Scopes of the administrator's own, which services check.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 128),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub custom_scopes: Vec<CustomScope>,
     /// The servers of the users.
     #[serde(default)]
     pub singleuser: SingleUser,

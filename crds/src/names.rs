@@ -69,12 +69,14 @@ pub mod path {
     /// The rendered [`crate::config::HubConfig`].
     pub const CONFIG_DIR: &str = "/etc/jupyterhub/config";
     pub const CONFIG_FILE: &str = "hub.yaml";
-    /// Each below it is a whole directory: `cookie`, `proxy`, `login-tokens` (a file for each user), `dummy`.
+    /// Each below it is a whole directory: `cookie`, `proxy`, `login-tokens` (a file for each user), `dummy`,
+    /// `services` (a file for each service).
     pub const SECRETS_DIR: &str = "/etc/jupyterhub/secrets";
     pub const COOKIE_DIR: &str = "/etc/jupyterhub/secrets/cookie";
     pub const PROXY_DIR: &str = "/etc/jupyterhub/secrets/proxy";
     pub const LOGIN_TOKENS_DIR: &str = "/etc/jupyterhub/secrets/login-tokens";
     pub const DUMMY_DIR: &str = "/etc/jupyterhub/secrets/dummy";
+    pub const SERVICE_TOKENS_DIR: &str = "/etc/jupyterhub/secrets/services";
     /// The hub's volume, with the SQLite database on it.
     pub const DATA_DIR: &str = "/srv/jupyterhub";
     pub const DATABASE_FILE: &str = "/srv/jupyterhub/jupyterhub.sqlite";

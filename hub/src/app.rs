@@ -10,6 +10,7 @@ use crate::{
     authenticator::{Authenticator, allow::AllowList},
     database::{ApiToken, Database, DatabaseError, Principal, User},
     failure_limit::FailureLimit,
+    rbac::ServiceTokens,
     reread::{Reread, RereadError},
     servers::Servers,
     session::{Identity, Via},
@@ -28,6 +29,7 @@ pub struct Parts {
     pub allow: AllowList,
     /// The cookie secret (S80).
     pub cookie_secret: Reread<Keys>,
+    pub service_tokens: ServiceTokens,
     /// People use a connection that TLS protects, or the settings say that they know it doesn't.
     pub secure: bool,
     /// What is not written yet of who was active.

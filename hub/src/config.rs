@@ -1,6 +1,6 @@
 //! Reading and checking of the settings file: every complaint names the file, the field and the remedy.
 
-use hub_crds::config::HubConfig;
+use hub_crds::config::{HubConfig, Problem};
 use std::{
     fs,
     net::SocketAddr,
@@ -16,7 +16,7 @@ pub enum ConfigError {
     #[error("failed to parse {}: {field}: {message}", path.display())]
     Parse { path: PathBuf, field: String, message: String },
     #[error("failed to use {}: {field}: {message}", path.display())]
-    Invalid { path: PathBuf, field: &'static str, message: String },
+    Invalid { path: PathBuf, field: String, message: String },
 }
 
 /// Reads and checks a settings file.
@@ -39,7 +39,15 @@ fn parse(text: &str) -> Result<HubConfig, (String, String)> {
 }
 
 /// What the types can't say. Pure.
-fn check(config: &HubConfig) -> Result<(), (&'static str, String)> {
+fn check(config: &HubConfig) -> Result<(), (String, String)> {
+    check_addresses(config).map_err(|(field, message)| (field.to_owned(), message))?;
+    match config.rbac.problems().into_iter().next() {
+        Some(Problem { field, message }) => Err((format!("rbac.{field}"), message)),
+        None => Ok(()),
+    }
+}
+
+fn check_addresses(config: &HubConfig) -> Result<(), (&'static str, String)> {
     check_base_url(&config.base_url).map_err(|message| ("baseUrl", message))?;
     if let Some(public) = &config.public_url {
         check_public_url(public, &config.base_url).map_err(|message| ("publicUrl", message))?;
@@ -125,6 +133,11 @@ controlSocket: /tmp/hub/control.sock
         for (from, to, message) in table {
             assert_eq!(complaint(from, to), format!("failed to use FILE: {message}"));
         }
+        let scope = "rbac: {roles: [{name: grader, scopes: ['read:user']}]}\nbaseUrl: /";
+        assert_eq!(
+            complaint("baseUrl: /", scope),
+            "failed to use FILE: rbac.roles[grader].scopes: Scope 'read:user' does not exist: did you mean 'read:users'?"
+        );
         let misspelt = complaint("allowAll", "allowEveryone");
         assert!(misspelt.starts_with("failed to parse FILE: auth"), "{misspelt}");
         assert!(misspelt.contains("unknown field `allowEveryone`"), "{misspelt}");

@@ -5,11 +5,13 @@
 //! write to the file at any time. The SQL keeps to what PostgreSQL understands as well. Secrets are hashed in here, so that
 //! no caller can store one in the clear (S32).
 
+use hub_auth::scopes::Definitions;
 use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool, sqlite::SqliteRow};
 use std::{fs::File, path::PathBuf, sync::Arc};
 
 mod activity;
 mod column;
+mod configured;
 mod details;
 mod groups;
 mod identity;
@@ -18,6 +20,7 @@ mod oauth;
 mod open;
 mod schema;
 mod servers;
+mod services;
 mod settings;
 mod share_codes;
 mod shares;
@@ -30,12 +33,14 @@ mod users;
 use memo::{Key, Memo};
 
 pub use activity::Subject;
+pub use configured::Configured;
 pub use details::{UserDetails, Wanted};
 pub use groups::{Group, GroupError};
 pub use identity::{Principal, Service};
 pub use oauth::{ClientTarget, NewClient, NewCode, OAuthClient, OAuthCode, Redeemed};
 pub use schema::REVISION;
 pub use servers::{ServerRow, ServerStart};
+pub use services::{NewService, ServiceAddress, ServiceClient, ServiceRow};
 pub use share_codes::ShareCode;
 pub use shares::{Share, ShareWith, SharedBy};
 pub use tokens::{ApiToken, NewToken, Revoked, RevokedCounts, TokenOwner};
@@ -47,8 +52,23 @@ pub use users::User;
 pub struct Database {
     pool: SqlitePool,
     memo: Arc<Memo>,
+    /// What the scopes in it mean.
+    definitions: Arc<Definitions>,
     /// Held for as long as any clone lives: no second hub may use the file.
     _lock: Option<Arc<File>>,
+}
+
+impl Database {
+    /// The same database, at a hub where these scopes exist.
+    #[must_use]
+    pub fn with_scopes(self, definitions: Definitions) -> Self {
+        Self { definitions: Arc::new(definitions), ..self }
+    }
+
+    /// The scopes that exist at this hub.
+    pub fn definitions(&self) -> &Definitions {
+        &self.definitions
+    }
 }
 
 /// Why the database could not be opened, read or written.

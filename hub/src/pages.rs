@@ -50,6 +50,12 @@ pub struct ServerLine {
     pub pending_url: String,
 }
 
+/// A service that the visitor may use.
+pub struct ServiceLink {
+    pub name: String,
+    pub href: String,
+}
+
 #[derive(Template)]
 #[template(path = "home.html")]
 pub struct HomePage {
@@ -59,6 +65,7 @@ pub struct HomePage {
     /// Whether there may be others.
     pub named: bool,
     pub others: Vec<ServerLine>,
+    pub services: Vec<ServiceLink>,
     pub home_url: String,
 }
 
@@ -122,7 +129,16 @@ pub struct OAuthPage {
     /// Granted with any answer.
     pub required: Vec<String>,
     /// Granted as chosen.
-    pub scopes: Vec<String>,
+    pub scopes: Vec<OfferedScope>,
+}
+
+/// A scope that a client asks for.
+pub struct OfferedScope {
+    pub scope: String,
+    /// What it lets its holder do.
+    pub description: String,
+    /// For what: `user alice`, or just `user` for one's own; empty for everything.
+    pub filter: String,
 }
 
 /// A line of what a share lets someone do.

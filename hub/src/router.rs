@@ -88,6 +88,8 @@ fn api(table: Table<'_>) -> Table<'_> {
         .at("api/authorizations/token", get(api::authorizations::gone).post(api::authorizations::gone))
         .at("api/authorizations/token/{token}", get(api::authorizations::token))
         .at("api/authorizations/cookie/{name}/{value}", get(api::authorizations::cookie))
+        .at("api/services", get(api::services::list))
+        .at("api/services/{name}", get(api::services::get).post(api::services::create).delete(api::services::delete))
         .at("api/health", get(handlers::health::get))
 }
 

@@ -12,13 +12,14 @@ use crate::{
     control,
     database::Database,
     failure_limit::FailureLimit,
+    rbac::{self, ServiceTokens},
     reread::Reread,
     router::router,
     servers::Servers,
     upkeep,
     urls::Urls,
 };
-use hub_crds::config::AuthConfig;
+use hub_crds::config::{AuthConfig, RbacConfig};
 
 /// How long open requests may take once the hub was told to stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -32,6 +33,8 @@ pub struct Hub {
     pub database: Database,
     pub servers: Servers,
     pub auth: AuthConfig,
+    /// Services, roles, groups and custom scopes.
+    pub rbac: RbacConfig,
     /// The file with the cookie secret (S80).
     pub cookie_secret_file: std::path::PathBuf,
     /// People use a connection that TLS protects, or the settings say that they know it doesn't.
@@ -42,18 +45,21 @@ pub struct Hub {
 /// Makes the hub that requests see.
 ///
 /// # Errors
-/// The cookie secret can't be used, or the database can't.
+/// The cookie secret or a service's token can't be used, or the database can't.
 pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App> {
     let authenticator = Authenticator::new(&hub.auth.authenticator);
     let allow = AllowList::new(&hub.auth, &authenticator.configured_users());
     let cookie_secret = open_cookie_secret(&hub.cookie_secret_file)?;
+    let service_tokens = ServiceTokens::open(&hub.rbac)?;
+    let configured = rbac::configured(&hub.rbac, &allow, &service_tokens, hub.urls.base())?;
     let app = App::new(Parts {
         urls: hub.urls,
-        database: hub.database,
+        database: hub.database.with_scopes(rbac::definitions(&hub.rbac)?),
         servers: hub.servers,
         authenticator,
         allow,
         cookie_secret,
+        service_tokens,
         secure: hub.secure,
         activity: Activity::default(),
         share_code_failures: FailureLimit::new(SHARE_CODE_FAILURES, Duration::from_mins(1)),
@@ -62,6 +68,7 @@ pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App>
     });
     upkeep::end_sessions_after_reset(&app).await?;
     app.admit_named().await?;
+    app.database.configure(&configured, app.now()).await?;
     Ok(app)
 }
 

@@ -43,7 +43,7 @@ mod tests;
 mod upkeep;
 
 pub use progress::ProgressEvent;
-pub use status::{ForgetError, Pending, ServerStatus, StartError, StartOutcome, StopOutcome};
+pub use status::{CheckError, ForgetError, Pending, ServerStatus, StartError, StartOutcome, StopOutcome};
 
 use progress::ProgressLog;
 
@@ -250,7 +250,7 @@ impl Servers {
     }
 
     /// Another proxy is in charge from now on, see [`ProxyClient::relocate`]. It gets its table at once.
-    pub async fn relocate_proxy(&self, api_url: Option<&str>, token: Option<ProxyToken>) -> Result<(), ProxyError> {
+    pub async fn relocate_proxy(&self, api_url: Option<&str>, token: Option<ProxyToken>) -> Result<(), CheckError> {
         self.inner.proxy.relocate(api_url, token);
         self.check_routes().await
     }
@@ -261,7 +261,7 @@ impl Servers {
     }
 
     /// Makes the proxy's table right, now.
-    pub async fn check_routes(&self) -> Result<(), ProxyError> {
+    pub async fn check_routes(&self) -> Result<(), CheckError> {
         upkeep::check_routes(&self.inner).await.map(|_| ())
     }
 

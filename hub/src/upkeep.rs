@@ -1,5 +1,5 @@
-//! What goes on beside requests: activity is written, what has expired is removed, and a reset of the cookie secret is
-//! noticed.
+//! What goes on beside requests: activity is written, what has expired is removed, services' tokens are read again, and
+//! a reset of the cookie secret is noticed.
 
 use futures::future::BoxFuture;
 use std::time::Duration;
@@ -20,6 +20,7 @@ pub async fn run(app: App) {
             every(activity::INTERVAL, &app, |app| Box::pin(save_activity(app))),
             every(PURGE_INTERVAL, &app, |app| Box::pin(purge(app))),
             every(SECRET_INTERVAL, &app, |app| Box::pin(end_sessions_after_reset(app))),
+            app.service_tokens.follow(&app.database, app.clock),
         );
     };
     app.stopping.run_until_cancelled(work).await;

@@ -1,7 +1,7 @@
 //! Every path that the hub serves or sends people to, made in one place. Pure.
 
 use hub_auth::{
-    names::{escape, server_path},
+    names::{escape, server_path, service_path},
     next_url::with_query,
 };
 use url::Url;
@@ -50,6 +50,11 @@ impl Urls {
         server_path(&self.base, user, server)
     }
 
+    /// `/services/grades/`.
+    pub fn service(&self, name: &str) -> String {
+        service_path(&self.base, name)
+    }
+
     /// `/hub/spawn/alice` or `/hub/spawn/alice/second`.
     pub fn spawn(&self, user: &str, server: &str) -> String {
         self.at(&format!("spawn/{}", tail(user, server)))
@@ -95,6 +100,7 @@ mod tests {
         assert_eq!(urls.login(""), "/@b/hub/login");
         assert_eq!(urls.login("/@b/hub/home?a=1"), "/@b/hub/login?next=%2F%40b%2Fhub%2Fhome%3Fa%3D1");
         assert_eq!(urls.server("a b", ""), "/@b/user/a%20b/");
+        assert_eq!(urls.service("grades"), "/@b/services/grades/");
         assert_eq!(urls.spawn("alice@x", "s1"), "/@b/hub/spawn/alice@x/s1");
         assert_eq!(urls.progress("alice", ""), "/@b/hub/api/users/alice/server/progress");
         assert_eq!(urls.progress("alice", "s1"), "/@b/hub/api/users/alice/servers/s1/progress");

@@ -70,7 +70,8 @@ impl StoredHub {
 
     /// Names of the Secrets that the spec refers to.
     pub fn referenced_secrets(&self) -> Vec<&str> {
-        let users = self.spec["auth"]["token"]["users"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let users = items(&self.spec["auth"]["token"]["users"]);
+        let services = items(&self.spec["services"]);
         [
             &self.spec["security"]["cookieSecret"]["secretRef"],
             &self.spec["security"]["proxyAuthToken"]["secretRef"],
@@ -78,6 +79,7 @@ impl StoredHub {
         ]
         .into_iter()
         .chain(users.iter().map(|user| &user["tokenSecretRef"]))
+        .chain(services.iter().map(|service| &service["apiTokenSecretRef"]))
         .filter_map(|reference| reference["name"].as_str())
         .collect()
     }
@@ -90,6 +92,10 @@ impl StoredHub {
     pub fn object_reference(&self) -> ObjectReference {
         Resource::object_ref(self, &())
     }
+}
+
+fn items(list: &Value) -> &[Value] {
+    list.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 /// The owner that a Hub's children name.
@@ -157,10 +163,11 @@ mod tests {
             "singleuser": {"namespace": "users"},
             "security": {"cookieSecret": {"secretRef": {"name": "a", "key": "k"}}},
             "auth": {"token": {"users": [{"name": "ada", "tokenSecretRef": {"name": "b", "key": "k"}}, {"name": "eve"}]}},
+            "services": [{"name": "grades", "apiTokenSecretRef": {"name": "c", "key": "k"}}, {"name": "plain"}],
         }));
         assert!(hub.spec().is_err());
         assert_eq!(hub.deletion_policy(), DeletionPolicy::Delete);
         assert_eq!(hub.user_namespace(), "users");
-        assert_eq!(hub.referenced_secrets(), ["a", "b"]);
+        assert_eq!(hub.referenced_secrets(), ["a", "b", "c"]);
     }
 }

@@ -14,6 +14,11 @@ use crate::cluster::{Cluster, NAMESPACE};
 fn wrong() -> Vec<(&'static str, Value, &'static str)> {
     let secret = json!({"name": "s", "key": "k"});
     let dummy = |dummy: Value| json!({"auth": {"token": null, "dummy": dummy}});
+    let service = |service: Value| {
+        let mut named = json!({"name": "grades"});
+        merge(&mut named, &service);
+        json!({"services": [named]})
+    };
     vec![
         ("no https", json!({"https": null}), "set spec.https.type to 'external'"),
         ("no auth", json!({"auth": null}), "set exactly one of spec.auth.token and spec.auth.dummy"),
@@ -125,6 +130,55 @@ fn wrong() -> Vec<(&'static str, Value, &'static str)> {
         ("a home outside the tree", json!({"singleuser": {"storage": {"homeMountPath": "home"}}}), "^/["),
         ("no time to start", json!({"singleuser": {"startTimeout": 0}}), "greater than or equal to 1"),
         ("no command", json!({"singleuser": {"cmd": []}}), "at least 1 items"),
+        ("a service's name that is no part of an address", service(json!({"name": "a/b"})), "it is part of an address"),
+        ("a service twice", json!({"services": [{"name": "a"}, {"name": "a"}]}), "Duplicate value"),
+        ("a service at no web address", service(json!({"url": "ftp://grades"})), "must be http:// or https://"),
+        ("a service at a path", service(json!({"url": "http://grades:80/x"})), "without a path"),
+        (
+            "a service's client that may be a server's",
+            service(
+                json!({"url": "http://grades", "oauthClientId": "jupyterhub-user-ada", "apiTokenSecretRef": secret}),
+            ),
+            "must start with 'service-'",
+        ),
+        (
+            "a service that sends people nowhere",
+            service(json!({"oauthNoConfirm": true, "apiTokenSecretRef": secret})),
+            "needs oauthRedirectUri",
+        ),
+        (
+            "a service that sends people to no address",
+            service(json!({"oauthRedirectUri": "javascript:x", "apiTokenSecretRef": secret})),
+            "must be a path that starts with '/' or a whole http address",
+        ),
+        (
+            "a service that logs people in without a secret",
+            service(json!({"url": "http://grades", "oauthNoConfirm": true})),
+            "needs apiTokenSecretRef",
+        ),
+        ("a role's name that is none", json!({"roles": [{"name": "My Role"}]}), "3 to 255 lower case letters"),
+        ("a role twice", json!({"roles": [{"name": "abc"}, {"name": "abc"}]}), "Duplicate value"),
+        (
+            "other rights of administrators",
+            json!({"roles": [{"name": "admin", "scopes": ["self"]}]}),
+            "the role 'admin' cannot be changed",
+        ),
+        ("a group twice", json!({"groups": [{"name": "a"}, {"name": "a"}]}), "Duplicate value"),
+        (
+            "a custom scope that is called like none",
+            json!({"customScopes": [{"name": "grades:read", "description": "x"}]}),
+            "must be 'custom:' and then",
+        ),
+        (
+            "a custom scope without a description",
+            json!({"customScopes": [{"name": "custom:grades:read"}]}),
+            "customScopes[0].description: Required value",
+        ),
+        (
+            "a custom scope that includes others",
+            json!({"customScopes": [{"name": "custom:grades:read", "description": "x", "subscopes": ["self"]}]}),
+            "includes custom scopes only",
+        ),
         ("a namespace that cannot be", json!({"singleuser": {"namespace": "My Users"}}), "spec.singleuser.namespace"),
     ]
 }
@@ -227,6 +281,25 @@ fn large() -> Value {
         "priorityClassName": "system-cluster-critical",
         "extraEnv": [{"name": "RUST_LOG", "value": "debug"}],
     });
+    let scopes: Vec<Value> = (0..128)
+        .map(|n| json!({"name": format!("custom:scope:{n}"), "description": "x", "subscopes": ["custom:scope:0"]}))
+        .collect();
+    let mut roles: Vec<Value> = (0..62).map(|n| json!({"name": format!("role-{n}"), "scopes": ["self"]})).collect();
+    roles.push(json!({"name": "user", "scopes": ["self", "access:services!service=grades"]}));
+    roles.push(json!({"name": "admin", "users": ["user-1"], "services": ["plain-1"]}));
+    let mut services: Vec<Value> =
+        (0..63).map(|n| json!({"name": format!("plain-{n}"), "url": "http://10.0.0.7"})).collect();
+    services.push(json!({
+        "name": "grades",
+        "url": "https://grades.lab:8443/",
+        "apiTokenSecretRef": {"name": "grades", "key": "token"},
+        "oauthRedirectUri": "https://example.org/callback",
+        "oauthClientId": "service-of-ours",
+        "oauthClientAllowedScopes": ["custom:scope:1", "read:users!group=class"],
+        "oauthNoConfirm": true,
+        "display": false,
+        "info": {"contact": "ada"},
+    }));
     let users: Vec<Value> = (0..200).map(|n| json!({"name": format!("user-{n}")})).collect();
     json!({
         "baseUrl": "/jupyter/",
@@ -236,6 +309,10 @@ fn large() -> Value {
         "proxy": placement,
         "security": {"cookieSecret": {"secretRef": {"name": "own", "key": "cookie"}}},
         "auth": {"token": {"users": users, "log": false}, "adminUsers": ["user-1"], "blockedUsers": ["eve"]},
+        "services": services,
+        "roles": roles,
+        "groups": [{"name": "class", "users": ["user-2"], "properties": {"year": "1"}}],
+        "customScopes": scopes,
         "singleuser": {
             "image": "registry.example.org/notebook:1",
             "defaultUrl": "/lab/tree/{username}",

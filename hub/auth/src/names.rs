@@ -59,6 +59,11 @@ const PRINTABLE: GeneralCategoryGroup = GeneralCategoryGroup::Letter
     .union(GeneralCategoryGroup::Punctuation)
     .union(GeneralCategoryGroup::Symbol);
 
+/// Whether a service may have this name: as users', and none that an address would spell differently (`a%20b`).
+pub fn valid_service(name: &str) -> bool {
+    valid_user(name) && percent_decode_str(name).decode_utf8_lossy() == name
+}
+
 /// Percent-encodes as Python's `urllib.parse.quote` does: letters, digits, `_.-~` and `safe` stay.
 pub fn quote(text: &str, safe: &str) -> String {
     let mut quoted = String::with_capacity(text.len());
@@ -107,6 +112,19 @@ pub fn server_client_id(user: &str, server: &str) -> String {
         server => format!("jupyterhub-user-{user}+{}", quote(server, "")),
     }
 }
+
+/// The path of a service, `{base_url}services/{name}/`: its prefix, and its route in the proxy. `base_url` ends with `/`.
+pub fn service_path(base_url: &str, name: &str) -> String {
+    format!("{base_url}services/{name}/")
+}
+
+/// The id of a service's OAuth client, unless it says another.
+pub fn service_client_id(name: &str) -> String {
+    format!("{SERVICE_CLIENT}{name}")
+}
+
+/// What the id of every service's OAuth client starts with, so that none is a server's.
+pub const SERVICE_CLIENT: &str = "service-";
 
 /// A server in filters and models: `alice/`, `alice/s1`.
 pub fn full_server_name(user: &str, server: &str) -> String {
@@ -164,6 +182,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn which_service_names_are_valid() {
+        for good in ["grades", "my-dash.board", "with space", "50%", "ä"] {
+            assert!(valid_service(good), "{good}");
+        }
+        for bad in ["", "..", "a/b", " a", "a ", "a%20b", "a%2fb", "%ff"] {
+            assert!(!valid_service(bad), "{bad}");
+        }
+    }
+
     /// Checked against `urllib.parse.quote` of Python 3.11.
     #[test]
     fn names_are_quoted_as_python_quotes_them() {
@@ -190,5 +218,7 @@ mod tests {
         // CVE-2020-15110's kind of mistake (attack row 49).
         assert_ne!(server_client_id("a", "b"), server_client_id("a-b", ""));
         assert_eq!(full_server_name("u", ""), "u/");
+        assert_eq!(service_path("/base/", "grades"), "/base/services/grades/");
+        assert_eq!(service_client_id("grades"), "service-grades");
     }
 }

@@ -3,6 +3,8 @@
 //! A *raw* scope is what roles and tokens store: `self`, `servers`, `users:activity!user`. *Expanded*, [`Scopes`], it has all
 //! its subscopes and whole filters: `read:servers!user=alice`. Every check is made with expanded scopes, at the time of
 //! the request: what the owner of a token has lost, the token has lost.
+//!
+//! Which scopes exist, [`Definitions`] knows: those of every hub, and the custom ones of one hub's settings.
 
 mod expand;
 mod intersect;
@@ -10,8 +12,9 @@ pub mod roles;
 pub mod share;
 pub mod tree;
 
-pub use expand::{access, expand, identify};
-pub use intersect::{Resolved, excess, resolve};
+pub use expand::{access, identify};
+pub use intersect::{Resolved, excess};
+pub use tree::{CustomScope, Definitions};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -241,25 +244,28 @@ fn texts(name: &str, extent: &Extent) -> Vec<String> {
     }
 }
 
-/// The scopes of a token of this owner: what was asked for when it was made, as far as the owner holds it now.
-///
-/// `raw` is what the token stores; `target` what its OAuth client stands for, `None` for tokens that aren't from OAuth. Such
-/// a client's tokens may identify their owner and enter the client's own server, if the owner may.
-pub fn of_token(
-    raw: &[String],
-    owner: Owner<'_>,
-    owner_scopes: &Scopes,
-    target: Option<Target<'_>>,
-    groups: &Groups,
-) -> Scopes {
-    if raw.iter().any(|scope| scope == tree::INHERIT) {
-        return owner_scopes.clone();
+impl Definitions {
+    /// The scopes of a token of this owner: what was asked for when it was made, as far as the owner holds it now.
+    ///
+    /// `raw` is what the token stores; `target` what its OAuth client stands for, `None` for tokens that aren't from OAuth.
+    /// Such a client's tokens may identify their owner and enter the client's own server, if the owner may.
+    pub fn of_token(
+        &self,
+        raw: &[String],
+        owner: Owner<'_>,
+        owner_scopes: &Scopes,
+        target: Option<Target<'_>>,
+        groups: &Groups,
+    ) -> Scopes {
+        if raw.iter().any(|scope| scope == tree::INHERIT) {
+            return owner_scopes.clone();
+        }
+        let mut scopes = self.expand(raw, Some(owner), target).union(&Scopes::parse(identify(owner)));
+        if let Some(target) = target {
+            scopes.insert(&access(target));
+        }
+        scopes.intersect(owner_scopes, groups)
     }
-    let mut scopes = expand(raw, Some(owner), target).union(&Scopes::parse(identify(owner)));
-    if let Some(target) = target {
-        scopes.insert(&access(target));
-    }
-    scopes.intersect(owner_scopes, groups)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use hub_auth::{
     cookie::{self, Keys, SetCookie},
     names,
-    scopes::{self, Entity, Groups, Owner, Resource, Scopes, Target},
+    scopes::{Definitions, Entity, Groups, Owner, Resource, Scopes, Target},
     token,
 };
 use serde::Deserialize;
@@ -133,7 +133,7 @@ fn scopes_expand_as_in_jupyterhub() {
     for Expanded { raw, user, service, server, expanded } in vectors().expanded {
         let owner = user.as_deref().map(Owner::User).or(service.as_deref().map(Owner::Service));
         let target = server.as_deref().map(|server| Target::Server { user: user.as_deref().unwrap(), server });
-        assert_eq!(scopes::expand(&raw, owner, target).list(), expanded, "{raw:?}");
+        assert_eq!(Definitions::default().expand(&raw, owner, target).list(), expanded, "{raw:?}");
     }
 }
 

@@ -37,6 +37,11 @@ impl AllowList {
         !self.blocked.contains(name) && (self.all || self.allowed.contains(name) || self.admins.contains(name))
     }
 
+    /// Whoever is blocked gets nothing from the settings.
+    pub fn blocks(&self, name: &str) -> bool {
+        self.blocked.contains(name)
+    }
+
     pub fn is_admin(&self, name: &str) -> bool {
         self.admins.contains(name)
     }
@@ -79,5 +84,6 @@ mod tests {
     fn a_block_wins_over_allow_all() {
         let rules = rules(true, &[], &["Mallory"], &[]);
         assert!(rules.admits("anyone") && !rules.admits("mallory"));
+        assert!(rules.blocks("mallory") && !rules.blocks("anyone"));
     }
 }

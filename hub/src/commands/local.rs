@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use hub_auth::names;
-use hub_crds::config::{AuthConfig, AuthenticatorConfig, TokenLogin};
+use hub_crds::config::{AuthConfig, AuthenticatorConfig, RbacConfig, TokenLogin};
 use hub_proxy::{Bind, ErrorPages, Proxy, ProxyConfig, Token};
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -76,11 +76,13 @@ impl Local {
         let servers = Servers::new(database.clone(), Spawner::local(settings), client, server_settings);
         let auth = token_login(&user, &files.tokens);
         let cookie_secret_file = files.cookie_secret.clone();
+        let rbac = RbacConfig::default();
         let hub = Hub {
             urls,
             database,
             servers: servers.clone(),
             auth,
+            rbac,
             cookie_secret_file,
             secure: false,
             clock: Timestamp::now,

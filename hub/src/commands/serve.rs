@@ -94,6 +94,7 @@ async fn hub(config: HubConfig) -> anyhow::Result<Hub> {
         database,
         servers,
         auth: config.auth,
+        rbac: config.rbac,
         cookie_secret_file: config.cookie_secret_file,
         secure: config.https != HttpsType::None,
         clock: Timestamp::now,

@@ -157,7 +157,7 @@ impl Database {
         self.names(query, group_id, "list a group's roles").await
     }
 
-    async fn names(&self, query: &'static str, id: i64, action: &'static str) -> Result<Vec<String>> {
+    pub(super) async fn names(&self, query: &'static str, id: i64, action: &'static str) -> Result<Vec<String>> {
         let rows = sqlx::query(query).bind(id).fetch_all(&self.pool).await.map_err(failed(action))?;
         rows.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<_>>().map_err(failed(action))
     }

@@ -70,7 +70,7 @@ impl Database {
     pub async fn user_scopes(&self, user: &User) -> Result<Scopes> {
         let owner = Owner::User(&user.name);
         let read = async {
-            let held = scopes::expand(&self.role_scopes(ROLES_OF_USER, user.id).await?, Some(owner), None);
+            let held = self.definitions().expand(&self.role_scopes(ROLES_OF_USER, user.id).await?, Some(owner), None);
             let (shared, lasts) = self.shared_scopes(user, owner).await.map_err(failed("read shares"))?;
             Ok((held.union(&shared), lasts))
         };
@@ -85,7 +85,7 @@ impl Database {
     /// If the database cannot be read.
     pub async fn service_scopes(&self, service: &Service) -> Result<Scopes> {
         let raw = self.role_scopes(ROLES_OF_SERVICE, service.id).await?;
-        Ok(scopes::expand(&raw, Some(Owner::Service(&service.name)), None))
+        Ok(self.definitions().expand(&raw, Some(Owner::Service(&service.name)), None))
     }
 
     async fn role_scopes(&self, query: &'static str, id: i64) -> Result<Vec<String>> {
@@ -102,7 +102,7 @@ impl Database {
         for row in query.fetch_all(&self.pool).await? {
             let (of, server): (String, String) = (row.try_get("owner")?, row.try_get("server")?);
             let raw = share::rebind(&column::get_list(&row, "scopes")?, &of, &server);
-            shared = shared.union(&scopes::expand(&raw, Some(owner), None));
+            shared = shared.union(&self.definitions().expand(&raw, Some(owner), None));
             lasts &= column::get_time(&row, "expires_at")?.is_none();
         }
         Ok((shared, lasts))
@@ -142,15 +142,6 @@ impl Database {
         query.bind(id).fetch_optional(&self.pool).await.and_then(one).map_err(failed("find a service"))
     }
 
-    /// The service with this name.
-    ///
-    /// # Errors
-    /// If the database cannot be read.
-    pub async fn service_by_name(&self, name: &str) -> Result<Option<Service>> {
-        let query = sqlx::query("SELECT id, name, admin FROM services WHERE name = $1");
-        query.bind(name).fetch_optional(&self.pool).await.and_then(one).map_err(failed("find a service by name"))
-    }
-
     /// Whose token this is, and what it may do now: what it was made for, as far as its owner still may. `None` if the
     /// owner, or the client that it was made for, is gone.
     ///
@@ -168,7 +159,7 @@ impl Database {
         let target = client.as_ref().and_then(OAuthClient::scope_target);
         // Only where both sides have filters does it matter who is in a group.
         let groups = self.memberships(&held.clone().union(&Scopes::parse(&token.scopes))).await?;
-        let granted = scopes::of_token(&token.scopes, principal.owner(), &held, target, &groups);
+        let granted = self.definitions().of_token(&token.scopes, principal.owner(), &held, target, &groups);
         Ok(Some((principal, granted)))
     }
 

@@ -27,6 +27,8 @@ pub struct OAuthClient {
     pub allowed_scopes: Vec<String>,
     /// `None` for a client whose server or service is gone.
     pub target: Option<ClientTarget>,
+    /// Nobody is asked whether it may know who they are.
+    pub no_confirm: bool,
     secret: String,
 }
 
@@ -40,6 +42,11 @@ impl fmt::Debug for OAuthClient {
 }
 
 impl OAuthClient {
+    /// Whether it can redeem a code at all.
+    pub fn has_secret(&self) -> bool {
+        !self.secret.is_empty()
+    }
+
     /// Whether this is the client's secret. A client without one has none that passes. It takes about a millisecond.
     pub fn verify_secret(&self, secret: &str) -> bool {
         token::verify_token(&self.secret, secret)
@@ -98,6 +105,7 @@ impl FromRow for OAuthClient {
             redirect_uri: text("redirect_uri")?,
             allowed_scopes: column::get_list(row, "allowed_scopes")?,
             target,
+            no_confirm: row.try_get::<Option<bool>, _>("oauth_no_confirm")?.unwrap_or_default(),
             secret: text("secret")?,
         })
     }
@@ -135,7 +143,8 @@ impl Database {
     /// If the database cannot be read.
     pub async fn oauth_client(&self, identifier: &str) -> Result<Option<OAuthClient>> {
         let query = "SELECT c.identifier, c.description, c.secret, c.redirect_uri, c.allowed_scopes,
-                            u.id AS user_id, u.name AS user_name, s.name AS server_name, v.name AS service_name
+                            u.id AS user_id, u.name AS user_name, s.name AS server_name, v.name AS service_name,
+                            v.oauth_no_confirm
                      FROM oauth_clients c
                      LEFT JOIN spawners s ON s.oauth_client_id = c.identifier LEFT JOIN users u ON u.id = s.user_id
                      LEFT JOIN services v ON v.oauth_client_id = c.identifier
@@ -290,6 +299,25 @@ async fn end_replayed<E>(connection: &mut SqliteConnection, hashed: &str) -> sql
         sqlx::query("DELETE FROM api_tokens WHERE id = $1").bind(token).execute(&mut *connection).await?;
     }
     Ok(Redeemed::Replayed)
+}
+
+/// As [`save_client`], but leaves a client alone that is as it should be: hashing its secret is the slow part of a start.
+pub(super) async fn ensure_client(connection: &mut SqliteConnection, client: NewClient<'_>) -> sqlx::Result<()> {
+    let query = "SELECT secret FROM oauth_clients WHERE identifier = $1 AND description = $2 AND redirect_uri = $3
+                 AND allowed_scopes = $4";
+    let row = sqlx::query(query)
+        .bind(client.identifier)
+        .bind(client.description)
+        .bind(client.redirect_uri)
+        .bind(column::list_text(client.allowed_scopes))
+        .fetch_optional(&mut *connection)
+        .await?;
+    let stored = row.map(|row| row.try_get::<Option<String>, _>("secret")).transpose()?.map(Option::unwrap_or_default);
+    let secret = client.secret.expose_secret();
+    match stored {
+        Some(hashed) if hashed.is_empty() && secret.is_empty() || token::verify_token(&hashed, secret) => Ok(()),
+        _ => save_client(connection, client).await,
+    }
 }
 
 /// Adds or changes a client; also within another room's transaction.

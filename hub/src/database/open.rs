@@ -54,7 +54,7 @@ impl Database {
             .connect_with(options.foreign_keys(true).busy_timeout(BUSY_TIMEOUT))
             .await
             .map_err(|source| DatabaseError::Open { path: path.to_owned(), source })?;
-        let mut database = Self { pool, memo: Arc::default(), _lock: lock };
+        let mut database = Self { pool, memo: Arc::default(), definitions: Arc::default(), _lock: lock };
         database.prepare(path).await?;
         database.memo = Arc::new(Memo::of(path));
         Ok(database)

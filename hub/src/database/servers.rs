@@ -2,7 +2,8 @@
 //! `servers` with its address.
 
 use super::{
-    Database, FromRow, NewClient, NewToken, Result, TokenOwner, User, all, column, failed, oauth, one, tokens,
+    Database, FromRow, NewClient, NewToken, Result, TokenOwner, User, all, column, configured, failed, oauth, one,
+    tokens,
 };
 use hub_auth::{
     names,
@@ -13,6 +14,9 @@ use secrecy::SecretString;
 use serde_json::Value;
 use sqlx::{Row, Sqlite, SqliteConnection, Transaction, sqlite::SqliteRow};
 use url::Url;
+
+/// Scopes with any of which a server's token can report activity.
+const ACTIVITY: [&str; 3] = ["users:activity!user", "users:activity", scopes::tree::INHERIT];
 
 /// A server that a user has, running or not.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,7 +79,7 @@ impl FromRow for ServerRow {
     }
 }
 
-fn address(row: &SqliteRow) -> sqlx::Result<Option<Url>> {
+pub(super) fn address(row: &SqliteRow) -> sqlx::Result<Option<Url>> {
     let text = |column| row.try_get::<Option<String>, _>(column).map(Option::unwrap_or_default);
     let (proto, ip) = (text("proto")?, text("ip")?);
     let port = row.try_get::<Option<i64>, _>("port")?.and_then(|port| u16::try_from(port).ok());
@@ -315,13 +319,14 @@ async fn save_start(
     oauth::save_client(connection, client).await?;
 
     // The role `server`, with this server's name: the token isn't the client's, so `!server` would mean nothing.
-    let token_scopes: Vec<_> = roles::SERVER_SCOPES
-        .iter()
-        .map(|scope| match *scope {
-            "access:servers!server" => scopes::access(target),
-            scope => scope.to_owned(),
-        })
-        .collect();
+    let filter = format!("={}", names::full_server_name(&user.name, name));
+    let role = configured::role_scopes(connection, roles::SERVER).await?.unwrap_or_default();
+    let with_name = |scope: String| if scope.ends_with("!server") { scope + &filter } else { scope };
+    let mut token_scopes: Vec<_> = role.into_iter().map(with_name).collect();
+    // Without it a server could not say that it is used, whatever the settings make of the role.
+    if !token_scopes.iter().any(|scope| ACTIVITY.contains(&scope.as_str())) {
+        token_scopes.push(ACTIVITY[0].to_owned());
+    }
     let token = NewToken {
         owner: TokenOwner::User(user.id),
         token: start.token,

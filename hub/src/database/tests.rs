@@ -4,6 +4,7 @@ use super::*;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
+mod configured;
 mod groups;
 mod opening;
 mod schema;
@@ -29,6 +30,14 @@ async fn with_alice() -> (Database, User) {
     let database = database().await;
     let alice = database.create_user("alice", false, now()).await.unwrap();
     (database, alice)
+}
+
+async fn roles(database: &Database, user_id: i64) -> Vec<String> {
+    database.details_of(user_id, Wanted { roles: true, groups: false, servers: false }).await.unwrap().roles
+}
+
+async fn groups(database: &Database, user_id: i64) -> Vec<String> {
+    database.details_of(user_id, Wanted { roles: false, groups: true, servers: false }).await.unwrap().groups
 }
 
 fn secret(text: &str) -> SecretString {

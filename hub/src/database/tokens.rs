@@ -332,6 +332,16 @@ impl Database {
 
 /// Adds the row of a token and returns its id; also within another room's transaction.
 pub(super) async fn insert(connection: &mut SqliteConnection, new: NewToken<'_>, now: Timestamp) -> sqlx::Result<i64> {
+    insert_hashed(connection, new, token::GENERATED_ROUNDS, now).await
+}
+
+/// As [`insert`], for a token that a person may have chosen: its hash has these rounds.
+pub(super) async fn insert_hashed(
+    connection: &mut SqliteConnection,
+    new: NewToken<'_>,
+    rounds: u32,
+    now: Timestamp,
+) -> sqlx::Result<i64> {
     let text = new.token.expose_secret();
     sqlx::query(
         "INSERT INTO api_tokens
@@ -340,7 +350,7 @@ pub(super) async fn insert(connection: &mut SqliteConnection, new: NewToken<'_>,
     )
     .bind(new.owner.user_id())
     .bind(new.owner.service_id())
-    .bind(token::hash_token(text, token::GENERATED_ROUNDS, rand::random()))
+    .bind(token::hash_token(text, rounds, rand::random()))
     .bind(token::prefix(text))
     .bind(new.client_id.unwrap_or(OWN_CLIENT))
     .bind(new.session_id)

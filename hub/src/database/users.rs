@@ -90,17 +90,7 @@ impl Database {
     pub async fn create_user(&self, name: &str, admin: bool, now: Timestamp) -> Result<User> {
         const ACTION: &str = "add a user";
         let mut tx = self.pool.begin().await.map_err(failed(ACTION))?;
-        let id =
-            sqlx::query("INSERT INTO users (name, admin, created, cookie_id) VALUES ($1, $2, $3, $4) RETURNING id")
-                .bind(name)
-                .bind(admin)
-                .bind(column::time(now))
-                .bind(new_cookie_id())
-                .fetch_one(&mut *tx)
-                .await
-                .and_then(|row| row.try_get(0))
-                .map_err(failed_or_taken(ACTION, "user name"))?;
-        set_default_roles(&mut tx, id, admin).await.map_err(failed(ACTION))?;
+        let id = insert(&mut tx, name, admin, now).await.map_err(failed_or_taken(ACTION, "user name"))?;
         let row = sqlx::query(user_where!("u.id = $1")).bind(id).fetch_one(&mut *tx).await.map_err(failed(ACTION))?;
         tx.commit().await.map_err(failed(ACTION))?;
         User::from_row(&row).map_err(failed(ACTION))
@@ -180,6 +170,25 @@ impl Database {
 /// Whose activity a user's row tells of.
 fn about(user: &Option<User>) -> Option<Vec<Subject>> {
     Some(user.iter().map(|user| Subject::User(user.id)).collect())
+}
+
+/// Adds the row of a user with the roles that every user has, and returns its id; also within another room's transaction.
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    name: &str,
+    admin: bool,
+    now: Timestamp,
+) -> sqlx::Result<i64> {
+    let id = sqlx::query("INSERT INTO users (name, admin, created, cookie_id) VALUES ($1, $2, $3, $4) RETURNING id")
+        .bind(name)
+        .bind(admin)
+        .bind(column::time(now))
+        .bind(new_cookie_id())
+        .fetch_one(&mut *connection)
+        .await?
+        .try_get(0)?;
+    set_default_roles(connection, id, admin).await?;
+    Ok(id)
 }
 
 fn new_cookie_id() -> String {

@@ -9,6 +9,7 @@ pub mod oauth_token;
 pub mod progress;
 pub mod proxy;
 pub mod servers;
+pub mod services;
 pub mod share_codes;
 pub mod shared;
 pub mod shares;

@@ -8,7 +8,7 @@ use axum::{
 };
 use hub_auth::{
     names::full_server_name,
-    scopes::{self, Owner, Resource, Target},
+    scopes::{self, Definitions, Owner, Resource, Target},
     token::new_oauth_token,
 };
 use jiff::SignedDuration;
@@ -20,7 +20,7 @@ use crate::{
     error::{Failure, Result, found},
     form::{Fields, Form, Query},
     oauth::{AuthorizeError, AuthorizeRequest, CODE_LIFETIME, client_id},
-    pages::{OAuthPage, html},
+    pages::{OAuthPage, OfferedScope, html},
     session::{LoggedIn, add_cookie, session_cookie},
 };
 
@@ -32,12 +32,11 @@ pub async fn get(State(app): State<App>, person: LoggedIn, Query(query): Query) 
     if is_settled(&app, &person, &asked).await? {
         return grant(&app, &person, &asked, asked.allowed.clone()).await;
     }
-    let scopes = asked.allowed.iter().filter(|scope| !asked.required.contains(scope)).cloned().collect();
     let page = OAuthPage {
         frame: person.visitor.frame(&app),
         client: name(&asked.client).to_owned(),
         required: asked.required.clone(),
-        scopes,
+        scopes: offered(app.database.definitions(), &asked),
     };
     Ok(person.visitor.with_form_cookies(&app, html(StatusCode::OK, &page)))
 }
@@ -74,8 +73,9 @@ async fn ask(app: &App, person: &LoggedIn, query: &Fields) -> Result<Result<Aske
         Ok(id) => id,
         Err(error) => return Ok(Err(error)),
     };
-    // A client without a secret stands for nothing that could redeem a code.
-    let Some(client) = app.database.oauth_client(id).await?.filter(|client| client.target.is_some()) else {
+    // A client without a secret could redeem no code, one without a target stands for nothing.
+    let is_usable = |client: &OAuthClient| client.has_secret() && client.target.is_some();
+    let Some(client) = app.database.oauth_client(id).await?.filter(is_usable) else {
         return Ok(Err(AuthorizeError::Page("Invalid client_id parameter value.")));
     };
     let request = match AuthorizeRequest::parse(query, &client.redirect_uri) {
@@ -83,28 +83,46 @@ async fn ask(app: &App, person: &LoggedIn, query: &Fields) -> Result<Result<Aske
         Err(error) => return Ok(Err(error)),
     };
     check_access(person, &client)?;
-    Ok(scopes_for(person, client, request))
+    let definitions = app.database.definitions();
+    let Some(wanted) = wanted_scopes(app, &request, &client).await? else {
+        return Ok(Err(request.refuse("invalid_scope", None)));
+    };
+    Ok(scopes_for(definitions, person, client, request, wanted))
+}
+
+/// The scopes that the request names, or without any all that the client may have. What is no scope is taken for a role's
+/// name, as clients of JupyterHub 2 send it; `None` if it is none either.
+async fn wanted_scopes(app: &App, request: &AuthorizeRequest, client: &OAuthClient) -> Result<Option<Vec<String>>> {
+    let wanted = request.wanted(&client.allowed_scopes);
+    let exists = |scope: &String| app.database.definitions().validate(scope).is_ok();
+    match wanted.iter().all(exists) {
+        true => Ok(Some(wanted)),
+        false => Ok(app.database.scopes_of_roles(&wanted).await?.filter(|scopes| scopes.iter().all(exists))),
+    }
 }
 
 /// Pure: what the client may ask for, and what of it the person has.
-fn scopes_for(person: &LoggedIn, client: OAuthClient, request: AuthorizeRequest) -> Result<Asked, AuthorizeError> {
+fn scopes_for(
+    definitions: &Definitions,
+    person: &LoggedIn,
+    client: OAuthClient,
+    request: AuthorizeRequest,
+    wanted: Vec<String>,
+) -> Result<Asked, AuthorizeError> {
     let owner = Some(Owner::User(&person.user.name));
     let target = target_of(&client);
     let mut required = vec!["read:users:groups!user".to_owned(), "read:users:name!user".to_owned()];
     required.extend(target.map(scopes::access));
     let with_required = |scopes: Vec<String>| [scopes, required.clone()].concat();
 
-    let wanted = with_required(request.wanted(&client.allowed_scopes));
+    let wanted = with_required(wanted);
     let may_ask = with_required(client.allowed_scopes.clone());
-    if wanted.iter().any(|scope| scopes::tree::validate(scope).is_err()) {
-        return Err(request.refuse("invalid_scope", None));
-    }
-    if !scopes::resolve(&wanted, &may_ask, owner, target, &person.identity.groups).refused.is_empty() {
+    if !definitions.resolve(&wanted, &may_ask, owner, target, &person.identity.groups).refused.is_empty() {
         return Err(request.refuse("invalid_scope", None));
     }
     let mut held = with_required(person.identity.scopes.list());
     held.push(scopes::tree::INHERIT.to_owned());
-    let allowed = scopes::resolve(&wanted, &held, owner, target, &person.identity.groups).granted;
+    let allowed = definitions.resolve(&wanted, &held, owner, target, &person.identity.groups).granted;
     Ok(Asked { client, request, required, allowed })
 }
 
@@ -115,8 +133,30 @@ fn target_of(client: &OAuthClient) -> Option<Target<'_>> {
     })
 }
 
-/// Whether nothing has to be confirmed: it is the person's own server, or a token of this client has it all already.
+/// What the page asks about, in words. Who lets a client do everything is asked about nothing else.
+fn offered(definitions: &Definitions, asked: &Asked) -> Vec<OfferedScope> {
+    let all = asked.allowed.iter().any(|scope| scope == scopes::tree::INHERIT);
+    let is_offered = |scope: &&String| match all {
+        true => *scope == scopes::tree::INHERIT,
+        false => !asked.required.contains(scope),
+    };
+    let describe = |scope: &String| {
+        let (name, filter) = scope.split_once('!').unwrap_or((scope, ""));
+        OfferedScope {
+            scope: scope.clone(),
+            description: definitions.description(name).unwrap_or_default().to_owned(),
+            filter: filter.replace('=', " "),
+        }
+    };
+    asked.allowed.iter().filter(is_offered).map(describe).collect()
+}
+
+/// Whether nothing has to be confirmed: it is the person's own server, the administrator says so, or a token of this client
+/// has it all already.
 async fn is_settled(app: &App, person: &LoggedIn, asked: &Asked) -> Result<bool> {
+    if asked.client.no_confirm {
+        return Ok(true);
+    }
     if matches!(&asked.client.target, Some(ClientTarget::Server { user_id, .. }) if *user_id == person.user.id) {
         return Ok(true);
     }

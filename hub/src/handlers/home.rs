@@ -1,13 +1,14 @@
 //! `/hub/home`: one's own servers, and their start and stop without a script.
 
 use axum::{extract::State, http::StatusCode, response::Response};
+use hub_auth::scopes::Resource;
 
 use crate::{
     app::App,
     database::ServerRow,
     error::{Result, found},
     form::{Form, Query},
-    pages::{HomePage, ServerLine, ServerState, html},
+    pages::{HomePage, ServerLine, ServerState, ServiceLink, html},
     servers::{Pending, ServerStatus},
     session::LoggedIn,
 };
@@ -25,6 +26,7 @@ pub async fn get(State(app): State<App>, person: LoggedIn, Query(query): Query) 
         server: line(&app, &person.user.name, "", None),
         named,
         others: shown.map(|row| line(&app, &person.user.name, &row.name, Some(row))).collect(),
+        services: services(&app, &person).await?,
         home_url: app.urls.at("home"),
     };
     Ok(person.visitor.with_form_cookies(&app, html(StatusCode::OK, &page)))
@@ -47,6 +49,18 @@ fn line(app: &App, user: &str, server: &str, row: Option<&ServerRow>) -> ServerL
         spawn_url: app.urls.spawn(user, server),
         pending_url: app.urls.spawn_pending(user, server),
     }
+}
+
+/// The services with a page that the person may use.
+async fn services(app: &App, person: &LoggedIn) -> Result<Vec<ServiceLink>> {
+    if !person.identity.scopes.holds("access:services") {
+        return Ok(Vec::new());
+    }
+    let services = app.database.services().await?.into_iter().filter(|service| {
+        let may_use = person.identity.may("access:services", Resource::service(&service.name));
+        service.display && !service.prefix.is_empty() && may_use
+    });
+    Ok(services.map(|service| ServiceLink { name: service.name, href: service.prefix }).collect())
 }
 
 /// Stops one's own server.

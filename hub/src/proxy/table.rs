@@ -19,7 +19,7 @@ pub struct Route {
     /// When a request last passed. The proxy sets it; never sent.
     #[serde(default, skip_serializing)]
     pub last_activity: Option<Timestamp>,
-    /// `user` and `server_name`, or `hub`; and `jupyterhub: true` on all that are this hub's.
+    /// `user` and `server_name`, or `service`, or `hub`; and `jupyterhub: true` on all that are this hub's.
     #[serde(flatten)]
     pub data: Map<String, Value>,
 }
@@ -28,6 +28,11 @@ impl Route {
     /// The route of a user's server.
     pub fn of_server(target: &str, user: &str, server: &str) -> Self {
         Self::new(target, [("user", user.into()), ("server_name", server.into())])
+    }
+
+    /// The route of a service.
+    pub fn of_service(target: &str, name: &str) -> Self {
+        Self::new(target, [("service", name.into())])
     }
 
     /// The route of the hub itself.
@@ -116,6 +121,10 @@ mod tests {
         assert_eq!(
             serde_json::to_value(alice()).unwrap(),
             json!({"target": "http://10.0.0.1:8888", "user": "alice", "server_name": "", "jupyterhub": true}),
+        );
+        assert_eq!(
+            serde_json::to_value(Route::of_service("http://10.0.0.7:8080", "grades")).unwrap(),
+            json!({"target": "http://10.0.0.7:8080", "service": "grades", "jupyterhub": true}),
         );
         assert_eq!(
             serde_json::to_value(Route::of_hub("http://hub:8081/")).unwrap(),

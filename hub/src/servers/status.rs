@@ -107,6 +107,16 @@ pub(super) enum LaunchError {
     Database(#[from] DatabaseError),
 }
 
+/// Why the proxy's table could not be made right.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// Which services there are is not known, so nothing was changed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
 /// Why a deleted server's volume may still be there.
 #[derive(Debug, thiserror::Error)]
 pub enum ForgetError {

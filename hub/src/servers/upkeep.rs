@@ -1,4 +1,5 @@
-//! What goes on while servers run: the proxy's table is kept right, and servers that end, move or are used are noticed.
+//! What goes on while servers run: the proxy's table is kept right, that of services too, and servers that end, move or are
+//! used are noticed.
 
 use futures::{StreamExt, stream};
 use std::{
@@ -12,10 +13,10 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{Entry, Inner, ServerStatus, launch};
+use super::{Entry, Inner, ServerStatus, launch, status::CheckError};
 use crate::{
-    database::Subject,
-    proxy::{ProxyError, Route, table},
+    database::{DatabaseError, Subject},
+    proxy::{Route, table},
     spawner::{Change, Health, ServerName},
 };
 
@@ -61,28 +62,28 @@ async fn keep_routes(inner: &Inner) {
 }
 
 /// Reads the proxy's table and mends what differs. Returns what it was.
-pub(super) async fn check_routes(inner: &Inner) -> Result<BTreeMap<String, Route>, ProxyError> {
+pub(super) async fn check_routes(inner: &Inner) -> Result<BTreeMap<String, Route>, CheckError> {
     let actual = inner.proxy.routes().await?;
     // Read after the table: a server that became ready meanwhile is added twice at worst.
-    let (wanted, pending) = wanted_and_pending(inner);
+    let (wanted, pending) = wanted_and_pending(inner).await?;
     let difference = table::difference(&wanted, &actual, &pending);
     let changes = difference
         .add
         .into_iter()
         .map(|(path, route)| (path, Some(route)))
         .chain(difference.remove.into_iter().map(|path| (path, None)));
-    let results: Vec<Result<(), ProxyError>> = stream::iter(changes)
+    let results: Vec<Result<(), CheckError>> = stream::iter(changes)
         .map(|(path, route)| mend(inner, path, route))
         .buffer_unordered(CONCURRENCY)
         .collect()
         .await;
-    results.into_iter().collect::<Result<(), ProxyError>>()?;
+    results.into_iter().collect::<Result<(), CheckError>>()?;
     Ok(actual)
 }
 
 /// One change, if it is still right: servers come and go while others are mended.
-async fn mend(inner: &Inner, path: String, route: Option<Route>) -> Result<(), ProxyError> {
-    let (wanted, pending) = wanted_and_pending(inner);
+async fn mend(inner: &Inner, path: String, route: Option<Route>) -> Result<(), CheckError> {
+    let (wanted, pending) = wanted_and_pending(inner).await?;
     if pending.contains(&path) || wanted.get(&path) != route.as_ref() {
         return Ok(());
     }
@@ -93,13 +94,17 @@ async fn mend(inner: &Inner, path: String, route: Option<Route>) -> Result<(), P
             None => inner.proxy.remove(&path).await,
         }
     };
-    timeout(CHECK_INTERVAL, change).await.unwrap_or(Ok(()))
+    Ok(timeout(CHECK_INTERVAL, change).await.unwrap_or(Ok(()))?)
 }
 
-/// The routes of the hub and of all ready servers, and the paths that are in motion.
-fn wanted_and_pending(inner: &Inner) -> (BTreeMap<String, Route>, BTreeSet<String>) {
+/// The routes of the hub, of all services and of all ready servers, and the paths that are in motion.
+async fn wanted_and_pending(inner: &Inner) -> Result<(BTreeMap<String, Route>, BTreeSet<String>), DatabaseError> {
     let root = table::path_of_prefix(inner.settings.urls.base());
     let mut wanted = BTreeMap::from([(root, Route::of_hub(&inner.settings.connect_url))]);
+    for (name, target) in inner.database.service_targets().await? {
+        let path = table::path_of_prefix(&inner.settings.urls.service(&name));
+        wanted.insert(path, Route::of_service(&target, &name));
+    }
     let mut pending = BTreeSet::new();
     for (name, _, status) in inner.active() {
         let path = inner.path(&name);
@@ -112,7 +117,7 @@ fn wanted_and_pending(inner: &Inner) -> (BTreeMap<String, Route>, BTreeSet<Strin
             }
         }
     }
-    (wanted, pending)
+    Ok((wanted, pending))
 }
 
 /// When people last used their servers, as the proxy saw it.

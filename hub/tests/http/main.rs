@@ -11,6 +11,7 @@ mod named_servers;
 mod oauth;
 mod pages;
 mod revocation;
+mod services;
 mod shares;
 mod stolen_database;
 mod test_hub;

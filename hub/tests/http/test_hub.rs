@@ -7,22 +7,29 @@ use axum::{
 };
 use hub::{
     app::App,
-    database::Database,
+    database::{Database, DatabaseError},
     proxy::{ProxyClient, ProxyToken},
     router::router,
     serve::{Hub, build},
     servers::{ServerSettings, Servers},
     spawner::{Spawner, local::LocalSettings},
+    upkeep,
     urls::Urls,
 };
 use hub_crds::{
     ServerLimits,
-    config::{AuthConfig, AuthenticatorConfig, TokenLogin},
+    config::{AuthConfig, AuthenticatorConfig, RbacConfig, TokenLogin},
 };
 use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
-use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -56,7 +63,7 @@ http.server.ThreadingHTTPServer(('127.0.0.1', port), Answer).serve_forever()
 pub(crate) struct TestHub {
     router: Router,
     pub(crate) app: App,
-    pub(crate) directory: TempDir,
+    pub(crate) directory: Arc<TempDir>,
     stopping: CancellationToken,
 }
 
@@ -77,6 +84,9 @@ pub(crate) struct Settings {
     pub(crate) clock: fn() -> Timestamp,
     /// What users' servers run, in Python.
     pub(crate) server: &'static str,
+    pub(crate) rbac: RbacConfig,
+    /// Tokens of services, each in a file named after its service with `-token`.
+    pub(crate) service_tokens: &'static [(&'static str, &'static str)],
 }
 
 impl Default for Settings {
@@ -90,6 +100,8 @@ impl Default for Settings {
             limits: ServerLimits::default(),
             clock: Timestamp::now,
             server: SERVER,
+            rbac: RbacConfig::default(),
+            service_tokens: &[],
         }
     }
 }
@@ -101,7 +113,17 @@ impl TestHub {
     }
 
     pub(crate) async fn with(settings: Settings) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::at(Arc::new(tempfile::tempdir().unwrap()), settings).await
+    }
+
+    /// Ends the hub and starts it anew in the same place.
+    pub(crate) async fn restarted(self, settings: Settings) -> Self {
+        let directory = self.directory.clone();
+        drop(self);
+        Self::at(directory, settings).await
+    }
+
+    async fn at(directory: Arc<TempDir>, mut settings: Settings) -> Self {
         let at = |name: &str| directory.path().join(name);
         fs::write(at("cookie-secret"), "6b".repeat(32)).unwrap();
         let stopping = CancellationToken::new();
@@ -114,7 +136,13 @@ impl TestHub {
         let proxy_url = format!("http://{}", proxy.api_addr().socket_addr().unwrap());
         tokio::spawn(proxy.run(stopping.clone()));
         let urls = Urls::new(settings.base_url, settings.public_url.map(|url| Url::parse(url).unwrap()));
-        let database = Database::open(&at("hub.sqlite")).await.unwrap();
+        let database = open(&at("hub.sqlite")).await;
+        for (service, token) in settings.service_tokens {
+            let file = at(&format!("{service}-token"));
+            fs::write(&file, token).unwrap();
+            let mut services = settings.rbac.services.iter_mut();
+            services.find(|known| known.name == *service).unwrap().token_file = Some(file);
+        }
         let spawner = Spawner::local(LocalSettings {
             command: ["python3", "-c", settings.server].map(str::to_owned).to_vec(),
             ..LocalSettings::new(at("run"), directory.path().to_owned())
@@ -130,12 +158,14 @@ impl TestHub {
             database,
             servers,
             auth: auth(&settings, &directory),
+            rbac: settings.rbac,
             cookie_secret_file: at("cookie-secret"),
             secure: settings.secure,
             clock: settings.clock,
         };
         let app = build(hub, stopping.clone()).await.unwrap();
         tokio::spawn(app.servers.clone().run(stopping.clone()));
+        tokio::spawn(upkeep::run(app.clone()));
         Self { router: router(&app), app, directory, stopping }
     }
 
@@ -220,6 +250,17 @@ impl TestHub {
     }
 }
 
+/// The hub before may need a moment to end.
+async fn open(path: &Path) -> Database {
+    for _ in 0..200 {
+        match Database::open(path).await {
+            Err(DatabaseError::InUse { .. }) => tokio::time::sleep(Duration::from_millis(25)).await,
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("{} stays in use", path.display());
+}
+
 fn auth(settings: &Settings, directory: &TempDir) -> AuthConfig {
     let names = |list: &[&str]| list.iter().map(|&name| name.to_owned()).collect();
     let authenticator = match settings.dummy_password {
@@ -230,7 +271,7 @@ fn auth(settings: &Settings, directory: &TempDir) -> AuthConfig {
         }
         None => {
             let tokens = directory.path().join("tokens");
-            fs::create_dir(&tokens).unwrap();
+            fs::create_dir_all(&tokens).unwrap();
             for (name, token) in [("alice", ALICE_TOKEN), ("bob", BOB_TOKEN), ("root", ADMIN_TOKEN)] {
                 fs::write(tokens.join(name), token).unwrap();
             }

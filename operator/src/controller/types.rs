@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, marker::PhantomData, sync::Arc};
 
 use hub_crds::{
     DatabaseVolume, HubSpec, ProxyImplementation, ProxyService, SecretKeyRef, ServerLimits, SingleUser,
-    config::AuthConfig,
+    config::{AuthConfig, RbacConfig},
     names::{label, label_value},
 };
 use k8s_openapi::api::{
@@ -66,6 +66,7 @@ pub struct ValidatedHub {
     pub records: Vec<Record>,
     pub auth: AuthConfig,
     pub server_limits: ServerLimits,
+    pub rbac: RbacConfig,
     pub singleuser: SingleUser,
     pub user_namespace: String,
     pub network_policy: bool,
@@ -79,6 +80,8 @@ pub struct SecretSources {
     pub dummy_password: Option<SecretKeyRef>,
     /// For each user of `auth.token`.
     pub login_tokens: BTreeMap<String, SecretKeyRef>,
+    /// For each service that has a token.
+    pub service_tokens: BTreeMap<String, SecretKeyRef>,
 }
 
 /// One component's pod, its open objects parsed.

@@ -3,6 +3,7 @@
 
 mod auth;
 mod open;
+mod rbac;
 mod restricted;
 
 use hub_crds::{
@@ -75,6 +76,7 @@ pub fn validate(found: &Found, images: &Images) -> Result<ValidatedHub, Error> {
     let proxy = pod_settings("spec.proxy", &spec.proxy.pod, proxy_image, &mut problems);
     open::check_singleuser(&spec.singleuser, &mut problems);
     let (auth, login_tokens, dummy_password) = auth::check(found, &mut problems);
+    let (rbac, service_tokens) = rbac::check(spec, &mut problems);
     if !problems.is_empty() {
         return Err(Error::Invalid(problems));
     }
@@ -91,6 +93,7 @@ pub fn validate(found: &Found, images: &Images) -> Result<ValidatedHub, Error> {
         ),
         dummy_password,
         login_tokens,
+        service_tokens,
     };
     check_records(found)?;
     check_references(found)?;
@@ -112,6 +115,7 @@ pub fn validate(found: &Found, images: &Images) -> Result<ValidatedHub, Error> {
         records: found.records.iter().map(|(record, _)| record.clone()).collect(),
         auth,
         server_limits: spec.hub.servers.clone(),
+        rbac,
         singleuser: spec.singleuser.clone(),
         user_namespace: spec.singleuser.namespace.clone().unwrap_or_else(|| found.namespace.clone()),
         network_policy: spec.network_policy.enabled,
@@ -211,7 +215,7 @@ fn check_references(found: &Found) -> Result<(), Error> {
         let is_there = |value: &[u8]| if value.is_empty() { Err("must not be empty") } else { Ok(()) };
         check_reference(found, "spec.auth.dummy.passwordSecretRef", reference, is_there)?;
     }
-    Ok(())
+    rbac::check_tokens(found)
 }
 
 fn check_reference(

@@ -1,45 +1,47 @@
 //! From raw scopes to expanded ones.
 
-use super::{Owner, Scopes, Target, tree};
+use super::{Definitions, Owner, Scopes, Target, tree};
 
-/// Expands raw scopes: adds all that each includes, and gives `self`, `!user`, `!service` and `!server` their names. What has
-/// no meaning for this owner and target, and scopes that don't exist, grant nothing and are left out.
-pub fn expand<S: AsRef<str>>(raw: &[S], owner: Option<Owner<'_>>, target: Option<Target<'_>>) -> Scopes {
-    let mut scopes = Scopes::default();
-    for scope in raw {
-        expand_one(scope.as_ref(), owner, target, &mut scopes);
+impl Definitions {
+    /// Expands raw scopes: adds all that each includes, and gives `self`, `!user`, `!service` and `!server` their names.
+    /// What has no meaning for this owner and target, and scopes that don't exist, grant nothing and are left out.
+    pub fn expand<S: AsRef<str>>(&self, raw: &[S], owner: Option<Owner<'_>>, target: Option<Target<'_>>) -> Scopes {
+        let mut scopes = Scopes::default();
+        for scope in raw {
+            self.expand_one(scope.as_ref(), owner, target, &mut scopes);
+        }
+        scopes
     }
-    scopes
-}
 
-fn expand_one(scope: &str, owner: Option<Owner<'_>>, target: Option<Target<'_>>, scopes: &mut Scopes) {
-    if tree::validate(scope).is_err() {
-        return;
-    }
-    if scope == tree::SELF {
-        if let Some(Owner::User(user)) = owner {
-            let filter = format!("user={user}");
-            for name in tree::SELF_SCOPES {
-                insert_filtered(name, &filter, scopes);
+    fn expand_one(&self, scope: &str, owner: Option<Owner<'_>>, target: Option<Target<'_>>, scopes: &mut Scopes) {
+        if self.validate(scope).is_err() {
+            return;
+        }
+        if scope == tree::SELF {
+            if let Some(Owner::User(user)) = owner {
+                let filter = format!("user={user}");
+                for name in tree::SELF_SCOPES {
+                    self.insert_filtered(name, &filter, scopes);
+                }
+            }
+            return;
+        }
+        match scope.split_once('!') {
+            None => self.with_included(scope).into_iter().for_each(|name| scopes.insert(name)),
+            Some((name, filter)) => {
+                if let Some(filter) = whole_filter(filter, owner, target) {
+                    self.insert_filtered(name, &filter, scopes);
+                }
             }
         }
-        return;
     }
-    match scope.split_once('!') {
-        None => tree::with_included(scope).into_iter().for_each(|name| scopes.insert(name)),
-        Some((name, filter)) => {
-            if let Some(filter) = whole_filter(filter, owner, target) {
-                insert_filtered(name, &filter, scopes);
-            }
-        }
-    }
-}
 
-fn insert_filtered(name: &str, filter: &str, scopes: &mut Scopes) {
-    for name in tree::with_included(name) {
-        // A filter for a server says nothing about its user: `read:servers!server=` must not read all of the user.
-        if !(filter.starts_with("server=") && name.starts_with("read:user")) {
-            scopes.insert(&format!("{name}!{filter}"));
+    fn insert_filtered(&self, name: &str, filter: &str, scopes: &mut Scopes) {
+        for name in self.with_included(name) {
+            // A filter for a server says nothing about its user: `read:servers!server=` must not read all of the user.
+            if !(filter.starts_with("server=") && name.starts_with("read:user")) {
+                scopes.insert(&format!("{name}!{filter}"));
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What two sets of scopes have in common, across users, their servers and their groups.
 
-use super::{Entity, Extent, Groups, Owner, Scopes, Target, expand};
+use super::{Definitions, Entity, Extent, Groups, Owner, Scopes, Target};
 use std::collections::{BTreeMap, BTreeSet};
 
 type Filters = BTreeMap<Entity, BTreeSet<String>>;
@@ -68,31 +68,34 @@ pub struct Resolved {
     pub refused: Vec<String>,
 }
 
-/// Divides requested raw scopes by those that are held, also raw: for a client against its allowed scopes, for a user
-/// against their own.
-pub fn resolve(
-    requested: &[String],
-    held: &[String],
-    owner: Option<Owner<'_>>,
-    target: Option<Target<'_>>,
-    groups: &Groups,
-) -> Resolved {
-    let have = expand(held, owner, target);
-    let mut granted = BTreeSet::new();
-    let mut refused = BTreeSet::new();
-    for scope in requested {
-        if held.contains(scope) {
-            granted.insert(scope.clone());
-            continue;
+impl Definitions {
+    /// Divides requested raw scopes by those that are held, also raw: for a client against its allowed scopes, for a user
+    /// against their own.
+    pub fn resolve(
+        &self,
+        requested: &[String],
+        held: &[String],
+        owner: Option<Owner<'_>>,
+        target: Option<Target<'_>>,
+        groups: &Groups,
+    ) -> Resolved {
+        let have = self.expand(held, owner, target);
+        let mut granted = BTreeSet::new();
+        let mut refused = BTreeSet::new();
+        for scope in requested {
+            if held.contains(scope) {
+                granted.insert(scope.clone());
+                continue;
+            }
+            let wanted = self.expand(&[scope], owner, target);
+            let common = intersect(&wanted, &have, groups);
+            if !wanted.is_empty() && common == wanted {
+                granted.insert(scope.clone());
+            } else {
+                granted.extend(common.list());
+                refused.insert(scope.clone());
+            }
         }
-        let wanted = expand(&[scope], owner, target);
-        let common = intersect(&wanted, &have, groups);
-        if !wanted.is_empty() && common == wanted {
-            granted.insert(scope.clone());
-        } else {
-            granted.extend(common.list());
-            refused.insert(scope.clone());
-        }
+        Resolved { granted: granted.into_iter().collect(), refused: refused.into_iter().collect() }
     }
-    Resolved { granted: granted.into_iter().collect(), refused: refused.into_iter().collect() }
 }

@@ -38,6 +38,20 @@ pub const DEFAULTS: [DefaultRole; 4] = [
     DefaultRole { name: "token", description: "Token with same permissions as its owner", scopes: &["inherit"] },
 ];
 
+/// The roles that every user, and every administrator, has.
+pub const USER: &str = "user";
+/// See [`USER`].
+pub const ADMIN: &str = "admin";
+/// The role that says what a server's own token may do.
+pub const SERVER: &str = "server";
+/// The role that says what a token may do for which nothing else was said.
+pub const TOKEN: &str = "token";
+
+/// The role of this name that every hub has.
+pub fn default_role(name: &str) -> Option<&'static DefaultRole> {
+    DEFAULTS.iter().find(|role| role.name == name)
+}
+
 /// What a server's own token may do.
 pub const SERVER_SCOPES: &[&str] = &["users:activity!user", "access:servers!server"];
 

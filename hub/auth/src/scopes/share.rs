@@ -55,7 +55,7 @@ fn filter(user: &str, server: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scopes::{Groups, Owner, Resource, expand};
+    use crate::scopes::{Definitions, Groups, Owner, Resource};
 
     #[test]
     fn what_is_shared_is_bound_to_its_server() {
@@ -82,7 +82,7 @@ mod tests {
         let filters =
             ["", "!user=root", "!user", "!server", "!server=bob/", "!group=staff", "!service=s", "!server=alice/x"];
         let stored: Vec<_> = names.flat_map(|name| filters.map(|filter| format!("{name}{filter}"))).collect();
-        let held = expand(&rebind(&stored, "alice", "x"), Some(Owner::User("bob")), None);
+        let held = Definitions::default().expand(&rebind(&stored, "alice", "x"), Some(Owner::User("bob")), None);
         assert!(!held.is_empty());
         for scope in held.list() {
             assert!(scope.ends_with("!server=alice/x"), "{scope}");

@@ -1,5 +1,7 @@
 //! The scopes that exist, and which others each includes.
 
+use std::collections::{BTreeMap, btree_map::Entry};
+
 /// Everything that its owner may do: a token's only.
 pub const INHERIT: &str = "inherit";
 /// A user's own resources: a role's or token's, expands to [`SELF_SCOPES`] with a filter.
@@ -102,33 +104,141 @@ pub enum UnknownScope {
     Filter { scope: String, filter: String },
 }
 
-/// Checks that a raw scope exists: its name, and its filter if it has one.
-///
-/// # Errors
-/// Names what doesn't exist.
-pub fn validate(scope: &str) -> Result<(), UnknownScope> {
-    let (name, filter) = scope.split_once('!').map_or((scope, None), |(name, filter)| (name, Some(filter)));
-    if find(name).is_none() && !is_custom(name) {
-        return Err(UnknownScope::Name(scope.to_owned()));
+/// A custom scope, as the settings declare it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CustomScope {
+    /// For the page that asks for consent.
+    pub description: String,
+    /// Other custom scopes that it includes directly.
+    pub includes: Vec<String>,
+}
+
+/// What is wrong with the declaration of a custom scope.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WrongDeclaration {
+    #[error(
+        "'{0}' is no name of a custom scope: write `custom:` and then lower case letters, digits and `_-*:`, such as \
+         custom:grades:read"
+    )]
+    Name(String),
+    #[error("'{0}' is declared twice: remove one")]
+    Twice(String),
+    #[error("'{scope}' includes '{included}', which is not declared: declare it, too, or remove it")]
+    Undeclared { scope: String, included: String },
+    #[error(
+        "'{scope}' includes '{included}', which is no custom scope: a custom scope includes custom ones only; give \
+         both to a role instead"
+    )]
+    NotCustom { scope: String, included: String },
+}
+
+/// The scopes that exist at one hub: [`ALL`], and the custom ones that its settings declare. The default has none of the
+/// latter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Definitions {
+    custom: BTreeMap<String, CustomScope>,
+}
+
+impl Definitions {
+    /// [`ALL`] and these custom scopes, by name.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the declarations.
+    pub fn with_custom(
+        declared: impl IntoIterator<Item = (String, CustomScope)>,
+    ) -> Result<Self, Vec<WrongDeclaration>> {
+        let mut wrong = Vec::new();
+        let mut custom = BTreeMap::new();
+        for (name, scope) in declared {
+            if !is_custom(&name) {
+                wrong.push(WrongDeclaration::Name(name));
+                continue;
+            }
+            match custom.entry(name) {
+                Entry::Occupied(there) => wrong.push(WrongDeclaration::Twice(there.key().clone())),
+                Entry::Vacant(free) => drop(free.insert(scope)),
+            }
+        }
+        for (name, CustomScope { includes, .. }) in &custom {
+            for included in includes.iter().filter(|included| !custom.contains_key(*included)) {
+                let (scope, included) = (name.clone(), included.clone());
+                wrong.push(match find(&included) {
+                    Some(_) => WrongDeclaration::NotCustom { scope, included },
+                    None => WrongDeclaration::Undeclared { scope, included },
+                });
+            }
+        }
+        if wrong.is_empty() { Ok(Self { custom }) } else { Err(wrong) }
     }
-    let known = match filter.map(|filter| filter.split_once('=').unwrap_or((filter, ""))) {
-        None => true,
-        Some(("user" | "service" | "server", _)) => true,
-        Some(("group", name)) => !name.is_empty(),
-        Some(_) => false,
-    };
-    if known {
-        Ok(())
-    } else {
-        Err(UnknownScope::Filter { scope: scope.to_owned(), filter: filter.unwrap_or_default().to_owned() })
+
+    /// What a scope lets its holder do, in words; `None` if it doesn't exist. `name` is without a filter.
+    pub fn description(&self, name: &str) -> Option<&str> {
+        let own = find(name).map(|definition| definition.description);
+        own.or_else(|| self.custom.get(name).map(|scope| scope.description.as_str()))
+    }
+
+    /// Checks that a raw scope exists: its name, and its filter if it has one.
+    ///
+    /// # Errors
+    /// Names what doesn't exist.
+    pub fn validate(&self, scope: &str) -> Result<(), UnknownScope> {
+        let (name, filter) = scope.split_once('!').map_or((scope, None), |(name, filter)| (name, Some(filter)));
+        if self.description(name).is_none() {
+            return Err(UnknownScope::Name(scope.to_owned()));
+        }
+        let known = match filter.map(|filter| filter.split_once('=').unwrap_or((filter, ""))) {
+            None => true,
+            Some(("user" | "service" | "server", _)) => true,
+            Some(("group", name)) => !name.is_empty(),
+            Some(_) => false,
+        };
+        if known {
+            Ok(())
+        } else {
+            Err(UnknownScope::Filter { scope: scope.to_owned(), filter: filter.unwrap_or_default().to_owned() })
+        }
+    }
+
+    /// The scope that someone who wrote this unknown one may have meant, filter and all.
+    pub fn nearest(&self, scope: &str) -> Option<String> {
+        /// Further apart two names have nothing to do with each other.
+        const FURTHEST: usize = 3;
+        let (name, filter) = scope.find('!').map_or((scope, ""), |start| scope.split_at(start));
+        let names = ALL.iter().map(|definition| definition.name).chain(self.custom.keys().map(String::as_str));
+        let (distance, nearest) = names.map(|known| (edits(name, known), known)).min()?;
+        (distance <= FURTHEST && distance < name.len()).then(|| format!("{nearest}{filter}"))
+    }
+
+    /// A scope's name and those of all that it includes, at any depth.
+    pub(super) fn with_included<'a>(&'a self, name: &'a str) -> Vec<&'a str> {
+        let mut found = vec![name];
+        self.add_included(name, &mut found);
+        found
+    }
+
+    /// Custom scopes may include each other in a circle: each is looked at once.
+    fn add_included<'a>(&'a self, name: &str, found: &mut Vec<&'a str>) {
+        let own = find(name).into_iter().flat_map(|definition| definition.includes.iter().copied());
+        let custom = self.custom.get(name).into_iter().flat_map(|scope| scope.includes.iter().map(String::as_str));
+        for included in own.chain(custom) {
+            if !found.contains(&included) {
+                found.push(included);
+                self.add_included(included, found);
+            }
+        }
     }
 }
 
-/// A scope's name and those of all that it includes, at any depth.
-pub(super) fn with_included(name: &str) -> Vec<&str> {
-    let mut found = vec![name];
-    for included in find(name).into_iter().flat_map(|definition| definition.includes) {
-        found.extend(with_included(included));
+/// How many characters must be put in, left out or changed to make one text of the other (Levenshtein).
+fn edits(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
+    for (above, from) in from.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], above + 1);
+        for (column, to) in to.chars().enumerate() {
+            let changed = diagonal + usize::from(from != to);
+            diagonal = row[column + 1];
+            row[column + 1] = changed.min(diagonal + 1).min(row[column] + 1);
+        }
     }
-    found
+    row.last().copied().unwrap_or_default()
 }

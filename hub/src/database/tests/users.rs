@@ -3,14 +3,6 @@
 use super::*;
 use hub_auth::scopes::{Groups, Resource};
 
-async fn roles(database: &Database, user_id: i64) -> Vec<String> {
-    database.details_of(user_id, Wanted { roles: true, groups: false, servers: false }).await.unwrap().roles
-}
-
-async fn groups(database: &Database, user_id: i64) -> Vec<String> {
-    database.details_of(user_id, Wanted { roles: false, groups: true, servers: false }).await.unwrap().groups
-}
-
 #[tokio::test]
 async fn a_user_is_found_by_name_id_and_cookie() {
     let (database, alice) = with_alice().await;

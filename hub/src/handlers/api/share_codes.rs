@@ -80,7 +80,7 @@ pub async fn create(
     let identity = shared.require(&caller, "shares")?;
     let body = read_body(body, &["scopes", "expires_in"])?;
     let lifetime = read_lifetime(&body)?;
-    let scopes = read_scopes(&body, &shared)?.unwrap_or_else(|| shared.default_scopes());
+    let scopes = read_scopes(app.database.definitions(), &body, &shared)?.unwrap_or_else(|| shared.default_scopes());
     check_may_grant(identity, &scopes, &shared)?;
     let server = shared.get(&app).await?;
     let (code, now) = (new_share_code(rand::random()), app.now());

@@ -8,7 +8,7 @@ use axum::{
 };
 use hub_auth::{
     names::full_server_name,
-    scopes::{Resource, share, tree},
+    scopes::{Definitions, Resource, share},
 };
 use serde_json::{Map, Value, json};
 
@@ -116,7 +116,10 @@ pub async fn grant(
     let shared = SharedServer::from(path);
     let identity = shared.require(&caller, "shares")?;
     let body = read_body(body, &["user", "group", "scopes"])?;
-    let (with, scopes) = (Named::read(&body)?, read_scopes(&body, &shared)?.unwrap_or_else(|| shared.default_scopes()));
+    let (with, scopes) = (
+        Named::read(&body)?,
+        read_scopes(app.database.definitions(), &body, &shared)?.unwrap_or_else(|| shared.default_scopes()),
+    );
     let server = shared.get(&app).await?;
     check_may_grant(identity, &scopes, &shared)?;
     with.check_is_known_to(identity)?;
@@ -136,7 +139,7 @@ pub async fn revoke(
     let shared = SharedServer::from(path);
     let identity = shared.require(&caller, "shares")?;
     let body = read_body(body, &["user", "group", "scopes"])?;
-    let (with, scopes) = (Named::read(&body)?, read_scopes(&body, &shared)?);
+    let (with, scopes) = (Named::read(&body)?, read_scopes(app.database.definitions(), &body, &shared)?);
     let server = shared.get(&app).await?;
     let Some(found) = with.find(&app).await? else { return Ok(Json(json!({}))) };
     let left = app.database.revoke_share(server.id, found, scopes.as_deref(), app.now()).await?;
@@ -220,12 +223,16 @@ pub(super) fn read_body(body: JsonBody, fields: &[&str]) -> Result<Map<String, V
 }
 
 /// The wanted scopes, bound to the server; `None` if the request names none.
-pub(super) fn read_scopes(body: &Map<String, Value>, shared: &SharedServer) -> Result<Option<Vec<String>>> {
+pub(super) fn read_scopes(
+    definitions: &Definitions,
+    body: &Map<String, Value>,
+    shared: &SharedServer,
+) -> Result<Option<Vec<String>>> {
     let Some(value) = body.get("scopes").filter(|value| !value.is_null()) else { return Ok(None) };
     let scopes: Option<Vec<_>> = value.as_array().and_then(|list| list.iter().map(Value::as_str).collect());
     let scopes = scopes.ok_or_else(|| Failure::bad_request("scopes must be a list of strings"))?;
     for scope in &scopes {
-        tree::validate(scope).map_err(|error| Failure::bad_request(error.to_string()))?;
+        definitions.validate(scope).map_err(|error| Failure::bad_request(error.to_string()))?;
     }
     let bound = share::bind(&scopes, &shared.owner, &shared.server);
     let bound = bound.map_err(|error| Failure::bad_request(error.to_string()))?;

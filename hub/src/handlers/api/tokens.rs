@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use hub_auth::{
-    scopes::{self, Owner, Resource, tree},
+    scopes::{self, Definitions, Owner, Resource, tree},
     token::{new_token, parse_token_id},
 };
 use jiff::SignedDuration;
@@ -114,13 +114,13 @@ pub async fn issue(
     user: &User,
     wish: &TokenWish,
 ) -> Result<std::result::Result<(ApiToken, SecretString), String>> {
-    let raw = match raw_scopes(wish) {
+    let raw = match raw_scopes(app.database.definitions(), wish) {
         Ok(raw) => raw,
         Err(refusal) => return Ok(Err(refusal)),
     };
     let held = app.database.user_scopes(user).await?;
     let groups = app.database.memberships(&held).await?;
-    let wanted = scopes::expand(&raw, Some(Owner::User(&user.name)), None);
+    let wanted = app.database.definitions().expand(&raw, Some(Owner::User(&user.name)), None);
     let excess = scopes::excess(&wanted, &held, &groups);
     if !excess.is_empty() && !raw.iter().any(|scope| scope == tree::INHERIT) {
         return Ok(Err(format!("Not assigning scopes that {} does not have: {}", user.name, excess.join(", "))));
@@ -153,14 +153,14 @@ pub async fn issue(
 }
 
 /// The scopes of a wish; without any, all that the owner has. Of roles only `token` is known, which says just that.
-fn raw_scopes(wish: &TokenWish) -> std::result::Result<Vec<String>, String> {
+fn raw_scopes(definitions: &Definitions, wish: &TokenWish) -> std::result::Result<Vec<String>, String> {
     if let Some(unknown) = wish.roles.iter().flatten().find(|role| *role != "token") {
         return Err(format!("Requested role {unknown} can't be given to a token; name scopes instead"));
     }
     let Some(raw) = wish.scopes.clone().filter(|_| wish.roles.is_none()) else {
         return Ok(vec![tree::INHERIT.to_owned()]);
     };
-    raw.iter().try_for_each(|scope| tree::validate(scope).map_err(|error| error.to_string()))?;
+    raw.iter().try_for_each(|scope| definitions.validate(scope).map_err(|error| error.to_string()))?;
     Ok(raw)
 }
 

@@ -8,7 +8,7 @@ use hub_auth::{
 };
 use serde_json::{Map, Value, json};
 
-use super::models;
+use super::{models, services};
 use crate::{
     app::App,
     database::Principal,
@@ -42,10 +42,10 @@ pub async fn of_principal(
 ) -> Result<Map<String, Value>> {
     match principal {
         Principal::User(user) => Ok(models::user(app, seer, user, with_stopped).await?.unwrap_or_default()),
-        Principal::Service(service) => {
-            let model = [("kind", json!("service")), ("name", json!(service.name)), ("admin", json!(service.admin))];
-            Ok(model.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
-        }
+        Principal::Service(service) => match app.database.service_by_name(&service.name).await? {
+            Some(service) => services::model(app, seer, &service).await,
+            None => Ok(Map::new()),
+        },
     }
 }
 

@@ -47,6 +47,7 @@ fn hub_config(hub: &ValidatedHub) -> HubConfig {
         auth: hub.auth.clone(),
         servers: hub.server_limits.clone(),
         control_socket: PathBuf::from(path::CONTROL_SOCKET),
+        rbac: hub.rbac.clone(),
         kubernetes: Some(KubernetesConfig {
             hub: HubIdentity { name: hub.name.clone(), namespace: hub.namespace.clone(), uid: hub.uid.clone() },
             namespace: hub.user_namespace.clone(),

@@ -1,6 +1,11 @@
 //! The hub's Deployment.
 
-use hub_crds::names::{CONFIG_CHECKSUM_ANNOTATION, child, label_value, path, port, secret_key};
+use std::collections::BTreeMap;
+
+use hub_crds::{
+    SecretKeyRef,
+    names::{CONFIG_CHECKSUM_ANNOTATION, child, label_value, path, port, secret_key},
+};
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy},
@@ -87,6 +92,9 @@ fn build_mounts(hub: &ValidatedHub) -> Vec<VolumeMount> {
     if hub.secrets.dummy_password.is_some() {
         mounts.push(pod::read_only_mount("dummy-password", path::DUMMY_DIR));
     }
+    if !hub.secrets.service_tokens.is_empty() {
+        mounts.push(pod::read_only_mount("service-tokens", path::SERVICE_TOKENS_DIR));
+    }
     mounts
 }
 
@@ -110,26 +118,29 @@ fn build_volumes(hub: &ValidatedHub) -> Vec<Volume> {
         pod::scratch_volume("tmp"),
     ];
     if !hub.secrets.login_tokens.is_empty() {
-        volumes.push(login_tokens_volume(hub));
+        volumes.push(tokens_volume("login-tokens", &hub.secrets.login_tokens));
     }
     if let Some(password) = &hub.secrets.dummy_password {
         volumes.push(pod::secret_volume("dummy-password", password, secret_key::DUMMY_PASSWORD));
     }
+    if !hub.secrets.service_tokens.is_empty() {
+        volumes.push(tokens_volume("service-tokens", &hub.secrets.service_tokens));
+    }
     volumes
 }
 
-/// One directory with a file for each user, from the Secrets that hold their tokens.
-fn login_tokens_volume(hub: &ValidatedHub) -> Volume {
-    let sources = hub.secrets.login_tokens.iter().map(|(user, secret)| VolumeProjection {
+/// One directory with a file for each user or service, from the Secrets that hold their tokens.
+fn tokens_volume(name: &str, tokens: &BTreeMap<String, SecretKeyRef>) -> Volume {
+    let sources = tokens.iter().map(|(owner, secret)| VolumeProjection {
         secret: Some(SecretProjection {
             name: secret.name.clone(),
-            items: Some(vec![KeyToPath { key: secret.key.clone(), path: user.clone(), mode: None }]),
+            items: Some(vec![KeyToPath { key: secret.key.clone(), path: owner.clone(), mode: None }]),
             optional: None,
         }),
         ..VolumeProjection::default()
     });
     Volume {
-        name: "login-tokens".to_owned(),
+        name: name.to_owned(),
         projected: Some(ProjectedVolumeSource {
             default_mode: Some(pod::SECRET_MODE),
             sources: Some(sources.collect()),

@@ -228,6 +228,55 @@ fn the_settings_file_is_what_the_hub_reads() {
     assert_eq!(kubernetes.singleuser.image, "example.org/lab:1");
 }
 
+/// The tokens are files from their Secrets; neither the settings nor the pod template has one.
+#[test]
+fn services_reach_the_hub_as_settings_and_their_tokens_as_files() {
+    let mut found = fixtures::found(&json!({
+        "services": [
+            {
+                "name": "grades", "url": "http://grades.lab:8080", "oauthNoConfirm": true, "info": {"a": "b"},
+                "apiTokenSecretRef": {"name": "grades-secret", "key": "tok"},
+            },
+            {"name": "plain"},
+        ],
+        "roles": [{"name": "grader", "scopes": ["custom:grades:read"], "users": ["grace"], "services": ["grades"]}],
+        "groups": [{"name": "class", "users": ["grace"]}],
+        "customScopes": [{"name": "custom:grades:read", "description": "Read grades"}],
+    }));
+    found.referenced.extend([fixtures::secret("grades-secret", &json!({"tok": "secret-of-grades"}))]);
+    let resources = build(&validate(&found, &fixtures::images()).unwrap());
+    let settings = &resources.config_maps[0].data.as_ref().unwrap()["hub.yaml"];
+    let config: hub_crds::config::HubConfig = serde_yaml::from_str(settings).unwrap();
+    let [grades, plain] = <[_; 2]>::try_from(config.rbac.services).unwrap();
+    assert_eq!(grades.token_file.unwrap().to_str(), Some("/etc/jupyterhub/secrets/services/grades"));
+    assert!(grades.oauth_no_confirm && grades.display && !grades.admin);
+    assert_eq!(plain.token_file, None);
+    assert_eq!(config.rbac.roles[0].services, Some(vec!["grades".to_owned()]));
+    assert_eq!(config.rbac.groups[0].users, ["grace"]);
+    assert_eq!(config.rbac.custom_scopes[0].name, "custom:grades:read");
+
+    let deployment = whole(&resources.deployments[0]);
+    let pod = &deployment["spec"]["template"]["spec"];
+    let last = |list: &Value| list.as_array().unwrap().last().unwrap().clone();
+    assert_eq!(
+        last(&pod["containers"][0]["volumeMounts"]),
+        json!({"name": "service-tokens", "mountPath": "/etc/jupyterhub/secrets/services", "readOnly": true})
+    );
+    let source = json!({"secret": {"name": "grades-secret", "items": [{"key": "tok", "path": "grades"}]}});
+    assert_eq!(
+        last(&pod["volumes"]),
+        json!({"name": "service-tokens", "projected": {"defaultMode": 0o440, "sources": [source]}})
+    );
+    assert!(!settings.contains("secret-of-grades") && !deployment.to_string().contains("secret-of-grades"));
+}
+
+/// An operator that knows of services rolls no hub that has none.
+#[test]
+fn settings_that_say_nothing_of_services_are_as_they_were() {
+    let settings = built(&json!({})).config_maps.remove(0);
+    assert!(!settings.data.unwrap()["hub.yaml"].contains("rbac"));
+}
+
 #[test]
 fn the_hub_may_do_what_it_needs_where_the_user_pods_are_and_nothing_else() {
     let mut resources = built(&json!({"singleuser": {"namespace": "desks"}}));

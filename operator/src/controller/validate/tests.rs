@@ -79,6 +79,27 @@ fn wrong_fields_are_refused_with_their_path() {
         (container(json!({"capabilities": {"add": ["SYS_ADMIN"]}})), "capabilities.add"),
         (container(json!({"procMount": "Unmasked"})), "procMount"),
         (container(json!({"runAsUser": 0})), "containers[notebook].securityContext.runAsUser"),
+        (
+            json!({"roles": [{"name": "grader", "scopes": ["read:user"]}]}),
+            "spec.roles[grader].scopes: Scope 'read:user' does not exist: did you mean 'read:users'?",
+        ),
+        (
+            json!({"roles": [{"name": "grader", "services": ["grades"]}]}),
+            "spec.roles[grader].services: there is no service grades",
+        ),
+        (
+            json!({"roles": [{"name": "grader", "scopes": ["custom:grades:read"]}]}),
+            "spec.roles[grader].scopes: Scope 'custom:grades:read' does not exist: declare it in customScopes",
+        ),
+        (
+            json!({"services": [{"name": "grades", "oauthClientAllowedScopes": ["nope"]}]}),
+            "spec.services[grades].oauthClientAllowedScopes: Scope 'nope' does not exist",
+        ),
+        (
+            json!({"customScopes": [{"name": "custom:one", "description": "x", "subscopes": ["custom:two"]}]}),
+            "spec.customScopes: 'custom:one' includes 'custom:two', which is not declared",
+        ),
+        (json!({"groups": [{"name": "class", "users": ["a/b"]}]}), "spec.groups[class].users: 'a/b' cannot be"),
     ] {
         let Err(Error::Invalid(problems)) = judged(&changes) else { panic!("accepted: {changes}") };
         assert!(problems.iter().any(|problem| problem.contains(words)), "{words:?} is not in {problems:?}");
@@ -107,6 +128,11 @@ fn secrets_that_are_missing_or_wrong_are_named_with_field_key_and_remedy() {
     let reference = json!({"secretRef": {"name": "mine", "key": "k"}});
     let cookie = json!({"security": {"cookieSecret": reference}});
     let token = json!({"security": {"proxyAuthToken": reference}});
+    let service = json!({"services": [{"name": "grades", "apiTokenSecretRef": {"name": "mine", "key": "k"}}]});
+    let twins = json!({"services": [
+        {"name": "grades", "apiTokenSecretRef": {"name": "mine", "key": "k"}},
+        {"name": "marks", "apiTokenSecretRef": {"name": "mine", "key": "l"}},
+    ]});
     let dummy = json!({"auth": {"token": null, "dummy": {"passwordSecretRef": {"name": "mine", "key": "k"}}, "allowAll": true}});
     for (changes, values, reason, words) in [
         (&cookie, None, reason::SECRET_MISSING, "spec.security.cookieSecret.secretRef"),
@@ -114,6 +140,15 @@ fn secrets_that_are_missing_or_wrong_are_named_with_field_key_and_remedy() {
         (&cookie, Some(json!({"k": "short"})), reason::SECRET_INVALID, "64 hexadecimal"),
         (&token, Some(json!({"k": "with space"})), reason::SECRET_INVALID, "without spaces"),
         (&dummy, Some(json!({"k": ""})), reason::SECRET_INVALID, "must not be empty"),
+        (&service, None, reason::SECRET_MISSING, "spec.services[grades].apiTokenSecretRef"),
+        (&service, Some(json!({"x": "y"})), reason::SECRET_INVALID, "the key k"),
+        (&service, Some(json!({"k": "short"})), reason::SECRET_INVALID, "must be 8 to 64 printable characters"),
+        (
+            &twins,
+            Some(json!({"k": "same-token", "l": "same-token"})),
+            reason::SECRET_INVALID,
+            "spec.services[marks].apiTokenSecretRef names, is also the token of the service grades",
+        ),
         (&json!({}), Some(json!({})), reason::SECRET_MISSING, "spec.auth.token.users[grace].tokenSecretRef"),
     ] {
         let mut found = fixtures::found(changes);
