@@ -18,6 +18,9 @@ pub struct HubConfig {
     /// The address that people use, if it is known; ends with `base_url`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_url: Option<String>,
+    /// Scheme, host and port of the hub, such as `https://hub.example.org`, if users have hosts of their own below it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subdomain_host: Option<String>,
     /// Where the hub listens, such as `0.0.0.0:8081`.
     pub bind: String,
     /// Where servers and the proxy reach the hub, without a path: `http://jhub-hub.jupyter:8081`.
@@ -26,6 +29,9 @@ pub struct HubConfig {
     pub database_file: PathBuf,
     /// 64 hexadecimal characters (S80).
     pub cookie_secret_file: PathBuf,
+    /// The names of cookies begin with `__Host-`. Needs https.
+    #[serde(default)]
+    pub cookie_host_prefix: bool,
     pub proxy: ProxyConnection,
     pub auth: AuthConfig,
     #[serde(default)]

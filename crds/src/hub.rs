@@ -46,6 +46,9 @@ use crate::status::HubStatus;
     ("has(self.auth)", "spec.auth is required: set exactly one of spec.auth.token and spec.auth.dummy"),
     ("!has(self.publicUrl) || self.publicUrl.endsWith(self.baseUrl)", "spec.publicUrl must end with spec.baseUrl (which starts and ends with '/')"),
     ("!has(self.publicUrl) || !has(self.https) || self.https.type != 'external' || self.publicUrl.startsWith('https://')", "spec.publicUrl must start with https:// when spec.https.type is 'external'"),
+    ("!has(self.subdomainHost) || !has(self.https) || self.https.type != 'external' || self.subdomainHost.startsWith('https://')", "spec.subdomainHost must start with https:// when spec.https.type is 'external'"),
+    ("!has(self.subdomainHost) || !has(self.publicUrl) || self.publicUrl == self.subdomainHost + self.baseUrl", "spec.publicUrl must be spec.subdomainHost followed by spec.baseUrl: remove it, for that is what it then is by default"),
+    ("!self.security.cookieHostPrefix || (has(self.https) && self.https.type != 'none')", "spec.security.cookieHostPrefix needs TLS, since browsers drop such cookies without: set spec.https.type to 'external' or remove it"),
     ("!has(oldSelf.database) || self.database.type == oldSelf.database.type", "spec.database.type cannot be changed: make a new Hub and move the data"),
 ]))]
 pub struct HubSpec {
@@ -58,6 +61,15 @@ pub struct HubSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^https?://[^/?#\s]+/([^?#\s]*/)?$"), length(max = 512))]
     pub public_url: Option<String>,
+    /// Gives every user a host of their own below this one, for example `https://hub.example.org`: ada's servers are at
+    /// `https://ada.hub.example.org/user/ada/`. Recommended, since each user then has an origin of their own and no
+    /// user's page can read another's. Needs a DNS record and a certificate for `*.hub.example.org`, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        regex(pattern = r"^https?://([a-z0-9]([-a-z0-9]*[a-z0-9])?\.)*[a-z]([-a-z0-9]*[a-z0-9])?(:[1-9][0-9]{0,4})?$"),
+        length(max = 189)
+    )]
+    pub subdomain_host: Option<String>,
     /// Leave everything as it is: the operator changes nothing until this is false again.
     #[serde(default)]
     pub paused: bool,

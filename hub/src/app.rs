@@ -1,6 +1,6 @@
 //! What every request has at hand, and the few rules that need more than one part of it.
 
-use hub_auth::cookie::Keys;
+use hub_auth::cookie::{HOST_PREFIX, Keys};
 use jiff::Timestamp;
 use std::{ops::Deref, sync::Arc};
 use tokio_util::sync::CancellationToken;
@@ -65,6 +65,12 @@ impl App {
     /// The keys that sign cookies at this moment.
     pub fn cookie_keys(&self) -> Result<Arc<Keys>, RereadError> {
         self.cookie_secret.get()
+    }
+
+    /// A cookie of the hub's own as this hub calls it: with `__Host-` if the settings say so, and then no other name is
+    /// known (attack row 38). The session id isn't the hub's own: servers read it, and know it by one name.
+    pub fn cookie_name(&self, name: &str) -> String {
+        if self.servers.cookie_host_prefix() { format!("{HOST_PREFIX}{name}") } else { name.to_owned() }
     }
 
     /// 32 random hexadecimal digits.

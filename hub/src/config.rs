@@ -1,6 +1,9 @@
 //! Reading and checking of the settings file: every complaint names the file, the field and the remedy.
 
-use hub_crds::config::{HubConfig, Problem};
+use hub_crds::{
+    HttpsType,
+    config::{HubConfig, Problem},
+};
 use std::{
     fs,
     net::SocketAddr,
@@ -52,6 +55,13 @@ fn check_addresses(config: &HubConfig) -> Result<(), (&'static str, String)> {
     if let Some(public) = &config.public_url {
         check_public_url(public, &config.base_url).map_err(|message| ("publicUrl", message))?;
     }
+    if let Some(host) = &config.subdomain_host {
+        check_subdomain_host(host, config).map_err(|message| ("subdomainHost", message))?;
+    }
+    if config.cookie_host_prefix && config.https == HttpsType::None {
+        let message = "browsers drop such cookies without TLS; remove it, or set https to external";
+        return Err(("cookieHostPrefix", message.to_owned()));
+    }
     if config.bind.parse::<SocketAddr>().is_err() {
         return Err(("bind", format!("`{}` is not an address and port; write 0.0.0.0:8081 for example", config.bind)));
     }
@@ -80,6 +90,31 @@ fn check_public_url(public: &str, base: &str) -> Result<(), String> {
         return Err(format!("its path is `{}`; it must be the base URL `{base}`", url.path()));
     }
     Ok(())
+}
+
+/// The address below whose host users have theirs: a scheme, the name of a host, and a port if need be.
+///
+/// # Errors
+/// It is anything else; the text says what to write.
+pub fn parse_subdomain_host(host: &str) -> Result<Url, String> {
+    let is_bare = |url: &Url| url.path() == "/" && !host.ends_with('/') && !host.contains(['?', '#', '@']);
+    Url::parse(host)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.domain().is_some() && is_bare(url))
+        .ok_or_else(|| {
+            format!("`{host}` is not a scheme and the name of a host; write https://hub.example.com for example")
+        })
+}
+
+fn check_subdomain_host(host: &str, config: &HubConfig) -> Result<(), String> {
+    parse_subdomain_host(host)?;
+    let public = format!("{host}{}", config.base_url);
+    match &config.public_url {
+        Some(other) if *other != public => {
+            Err(format!("publicUrl is `{other}`; it must be `{public}`, or be left out"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_http(address: &str) -> Result<(), String> {
@@ -120,6 +155,29 @@ controlSocket: /tmp/hub/control.sock
     }
 
     #[test]
+    fn what_subdomains_are_made_below() {
+        for good in ["https://hub.example.org", "http://localhost:8000", "https://hub.example.org:443"] {
+            assert!(parse_subdomain_host(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "hub.example.org",
+            "//hub.example.org",
+            "ftp://hub.example.org",
+            "https://",
+            "https://10.0.0.1",
+            "https://[::1]:8000",
+            "https://hub.example.org/",
+            "https://hub.example.org/hub",
+            "https://hub.example.org?",
+            "https://hub.example.org#x",
+            "https://me@hub.example.org",
+        ] {
+            assert!(parse_subdomain_host(bad).unwrap_err().contains("write https://hub.example.com"), "{bad}");
+        }
+    }
+
+    #[test]
     fn complaints_name_the_file_the_field_and_the_remedy() {
         let table = [
             (
@@ -128,6 +186,23 @@ controlSocket: /tmp/hub/control.sock
                 "baseUrl: `hub` must start and end with one slash; write / or /jupyter/ for example",
             ),
             ("hub.example.com/", "hub.example.com/x/", "publicUrl: its path is `/x/`; it must be the base URL `/`"),
+            (
+                "publicUrl: https",
+                "subdomainHost: https://hub.example.org\npublicUrl: https",
+                "subdomainHost: publicUrl is `https://hub.example.com/`; it must be `https://hub.example.org/`, or be left \
+                 out",
+            ),
+            (
+                "publicUrl: https://hub.example.com/",
+                "subdomainHost: https://10.0.0.1",
+                "subdomainHost: `https://10.0.0.1` is not a scheme and the name of a host; write https://hub.example.com \
+                 for example",
+            ),
+            (
+                "https: external",
+                "https: none\ncookieHostPrefix: true",
+                "cookieHostPrefix: browsers drop such cookies without TLS; remove it, or set https to external",
+            ),
             ("0.0.0.0:8081", "8081", "bind: `8081` is not an address and port; write 0.0.0.0:8081 for example"),
         ];
         for (from, to, message) in table {

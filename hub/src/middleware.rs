@@ -2,4 +2,5 @@
 
 pub mod headers;
 pub mod methods;
+pub mod own_host;
 pub mod request_log;

@@ -21,6 +21,7 @@ use crate::{
     database::{Configured, Database},
     reread::Reread,
     services,
+    urls::Urls,
 };
 
 /// How often the files are looked at: a rotated token is known this soon.
@@ -42,10 +43,10 @@ pub fn configured(
     config: &RbacConfig,
     allow: &AllowList,
     tokens: &ServiceTokens,
-    base_url: &str,
+    urls: &Urls,
 ) -> anyhow::Result<Configured> {
     let services = config.services.iter().map(|service| {
-        let new = services::of_settings(service, base_url)
+        let new = services::of_settings(service, urls)
             .map_err(|reason| anyhow!("failed to use the service {}: {reason}", service.name))?;
         Ok((new, tokens.stored(&service.name)))
     });
@@ -177,7 +178,7 @@ mod tests {
 
     fn read(text: &str) -> Configured {
         let config: RbacConfig = serde_yaml::from_str(text).unwrap();
-        configured(&config, &allow(), &ServiceTokens::open(&config).unwrap(), "/").unwrap()
+        configured(&config, &allow(), &ServiceTokens::open(&config).unwrap(), &Urls::new("/", None)).unwrap()
     }
 
     #[test]

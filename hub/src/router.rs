@@ -13,7 +13,7 @@ use crate::{
     app::App,
     error::{Failure, Result, shape_failures},
     handlers::{self, api},
-    middleware::{headers, methods, request_log},
+    middleware::{headers, methods, own_host, request_log},
 };
 
 /// No form or model comes near this many bytes.
@@ -29,6 +29,7 @@ pub fn router(app: &App) -> Router {
         .method_not_allowed_fallback(not_allowed)
         .fallback(elsewhere)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(from_fn_with_state(app.clone(), own_host::lead_to))
         .layer(from_fn_with_state(app.clone(), methods::refuse_head))
         .layer(from_fn_with_state(app.clone(), shape_failures))
         .layer(from_fn_with_state(app.clone(), headers::add))

@@ -51,7 +51,7 @@ pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App>
     let allow = AllowList::new(&hub.auth, &authenticator.configured_users());
     let cookie_secret = open_cookie_secret(&hub.cookie_secret_file)?;
     let service_tokens = ServiceTokens::open(&hub.rbac)?;
-    let configured = rbac::configured(&hub.rbac, &allow, &service_tokens, hub.urls.base())?;
+    let configured = rbac::configured(&hub.rbac, &allow, &service_tokens, &hub.urls)?;
     let app = App::new(Parts {
         urls: hub.urls,
         database: hub.database.with_scopes(rbac::definitions(&hub.rbac)?),

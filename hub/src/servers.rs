@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     database::{Database, DatabaseError, User},
-    proxy::{ProxyClient, ProxyError, ProxyToken, Route},
+    proxy::{ProxyClient, ProxyError, ProxyToken, Route, table::path_of_prefix},
     spawner::{ServerName, Spawner},
     urls::Urls,
 };
@@ -232,7 +232,7 @@ impl Servers {
         let status = entry.status.borrow().clone();
         match status {
             ServerStatus::Pending(Pending::Spawn) => Some(entry.log.stream().boxed()),
-            ServerStatus::Ready { .. } => Some(single(ProgressEvent::ready(&self.inner.prefix(&name))).boxed()),
+            ServerStatus::Ready { .. } => Some(single(ProgressEvent::ready(&self.inner.url(&name))).boxed()),
             ServerStatus::Stopped { last_failure: Some(failure) } => {
                 Some(single(ProgressEvent::failed(&failure)).boxed())
             }
@@ -255,7 +255,7 @@ impl Servers {
         self.check_routes().await
     }
 
-    /// The proxy's whole table by decoded path, such as `/user/a@b`.
+    /// The proxy's whole table by decoded path, such as `/user/a@b`; with subdomains the host is its first segment.
     pub async fn routes(&self) -> Result<BTreeMap<String, Route>, ProxyError> {
         self.inner.proxy.routes().await
     }
@@ -263,6 +263,11 @@ impl Servers {
     /// Makes the proxy's table right, now.
     pub async fn check_routes(&self) -> Result<(), CheckError> {
         upkeep::check_routes(&self.inner).await.map(|_| ())
+    }
+
+    /// Whether the cookies of hub and servers carry `__Host-` in their names.
+    pub fn cookie_host_prefix(&self) -> bool {
+        self.inner.settings.cookie_host_prefix
     }
 
     /// Which servers people may have.
@@ -305,13 +310,14 @@ impl Inner {
             .collect()
     }
 
-    fn prefix(&self, name: &ServerName) -> String {
+    /// Where people find a server.
+    fn url(&self, name: &ServerName) -> String {
         self.settings.urls.server(&name.user, &name.server)
     }
 
     /// Path of a server in the proxy's table.
-    fn path(&self, name: &ServerName) -> String {
-        crate::proxy::table::path_of_prefix(&self.prefix(name))
+    fn route(&self, name: &ServerName) -> String {
+        path_of_prefix(&self.settings.urls.server_route(&name.user, &name.server))
     }
 
     /// Makes a stopped server pending; one at a time, and as many as there is room for.

@@ -10,7 +10,10 @@ use std::{
 };
 use url::{Host, Url};
 
-use crate::database::{NewService, ServiceAddress, ServiceClient};
+use crate::{
+    database::{NewService, ServiceAddress, ServiceClient},
+    urls::Urls,
+};
 
 /// How long a name server may take.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,7 +22,7 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// What is wrong with it, in words.
-pub fn of_settings(service: &ServiceConfig, base_url: &str) -> Result<NewService, String> {
+pub fn of_settings(service: &ServiceConfig, urls: &Urls) -> Result<NewService, String> {
     let url = service.url.clone().unwrap_or_default();
     let wish = ClientWish {
         id: service.oauth_client_id.clone(),
@@ -30,8 +33,8 @@ pub fn of_settings(service: &ServiceConfig, base_url: &str) -> Result<NewService
         name: service.name.clone(),
         admin: service.admin,
         address: address(&url)?,
-        prefix: names::service_path(base_url, &service.name),
-        client: client(&service.name, base_url, !url.is_empty(), wish)?,
+        prefix: names::service_path(urls.base(), &service.name),
+        client: client(&service.name, urls, !url.is_empty(), wish)?,
         url,
         info: service.info.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect(),
         display: service.display,
@@ -52,13 +55,13 @@ pub struct ClientWish {
 ///
 /// # Errors
 /// What is wrong with it, in words.
-pub fn client(name: &str, base_url: &str, has_url: bool, wish: ClientWish) -> Result<Option<ServiceClient>, String> {
+pub fn client(name: &str, urls: &Urls, has_url: bool, wish: ClientWish) -> Result<Option<ServiceClient>, String> {
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
     let (id, redirect_uri) = (given(wish.id), given(wish.redirect_uri));
     if !(has_url || wish.no_confirm || id.is_some() || redirect_uri.is_some()) {
         return Ok(None);
     }
-    let callback = || has_url.then(|| names::service_path(base_url, name) + "oauth_callback");
+    let callback = || has_url.then(|| urls.service(name) + "oauth_callback");
     let redirect_uri = redirect_uri.or_else(callback);
     let redirect_uri = redirect_uri.ok_or("it has OAuth configured, but is missing required oauth_redirect_uri")?;
     let id = id.unwrap_or_else(|| names::service_client_id(name));
@@ -154,7 +157,7 @@ mod tests {
             redirect_uri: Some(redirect_uri.to_owned()),
             no_confirm,
         };
-        let made = |has_url, wish| client("grades", "/base/", has_url, wish);
+        let made = |has_url, wish| client("grades", &Urls::new("/base/", None), has_url, wish);
         let expected = |id: &str, redirect_uri: &str| {
             Ok(Some(ServiceClient { id: id.to_owned(), redirect_uri: redirect_uri.to_owned() }))
         };

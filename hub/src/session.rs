@@ -7,6 +7,7 @@ use axum::{
 };
 use hub_auth::{
     cookie,
+    next_url::OwnHost,
     scopes::{Access, Groups, Resource, Scopes},
     xsrf,
 };
@@ -119,7 +120,7 @@ impl FromRequestParts<App> for Visitor {
         if let Some(identity) = &identity {
             activity::record(app, identity, &parts.uri);
         }
-        let anonymous = match cookie::value(&cookies, xsrf::ANONYMOUS).filter(|id| is_random(id)) {
+        let anonymous = match cookie::value(&cookies, &app.cookie_name(xsrf::ANONYMOUS)).filter(|id| is_random(id)) {
             Some(id) => id,
             None => app.random_id(),
         };
@@ -151,17 +152,14 @@ impl Visitor {
         self.identity.as_ref().and_then(Identity::user)
     }
 
-    /// The host and port that people use: the public ones if they are known, else what the browser asked for.
-    pub fn host<'a>(&'a self, app: &'a App) -> Option<&'a str> {
-        match app.urls.public() {
-            Some(public) => Some(public.authority()),
-            None => self.headers.get(header::HOST).and_then(|host| host.to_str().ok()),
-        }
+    /// The host that people use: the public one if it is known, else what the browser asked for.
+    pub fn own_host<'a>(&'a self, app: &'a App) -> Option<OwnHost<'a>> {
+        app.urls.own_host().or_else(|| Some(OwnHost { host: self.header("host")?, with_subdomains: false }))
     }
 
     /// Scheme, host and port of the hub as this visitor sees it.
     pub fn origin(&self, app: &App) -> String {
-        match (app.urls.public(), self.host(app)) {
+        match (app.urls.public(), self.header("host")) {
             (Some(public), _) => public.origin().ascii_serialization(),
             (None, Some(host)) => format!("{}://{host}", if self.is_secure(app) { "https" } else { "http" }),
             (None, None) => String::new(),
@@ -207,7 +205,7 @@ impl Visitor {
             return add_cookie(response, &token);
         }
         add_cookie(response, &token.max_age(xsrf::ANONYMOUS_MAX_AGE));
-        let anonymous = cookie::SetCookie::new(xsrf::ANONYMOUS, self.anonymous.as_str(), path)
+        let anonymous = cookie::SetCookie::new(app.cookie_name(xsrf::ANONYMOUS), self.anonymous.as_str(), path)
             .max_age(xsrf::ANONYMOUS_MAX_AGE)
             .http_only()
             .secure(self.is_secure(app));
@@ -306,7 +304,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 async fn by_cookie(app: &App, cookies: &str) -> Result<Option<Identity>> {
-    let Some(signed) = cookie::value(cookies, cookie::LOGIN) else { return Ok(None) };
+    let Some(signed) = cookie::value(cookies, &app.cookie_name(cookie::LOGIN)) else { return Ok(None) };
     let Some(user) = user_of_login(app, &signed).await? else { return Ok(None) };
     Ok(Some(app.identity_of_user(user, Via::Cookie).await?))
 }
@@ -314,7 +312,8 @@ async fn by_cookie(app: &App, cookies: &str) -> Result<Option<Identity>> {
 /// Whom a login cookie of this value belongs to.
 pub async fn user_of_login(app: &App, signed: &str) -> Result<Option<User>> {
     let max_age = browser::LOGIN_DAYS * cookie::DAY;
-    let id = cookie::verify(&*app.cookie_keys()?, cookie::LOGIN, signed, max_age, app.now().as_second());
+    let name = app.cookie_name(cookie::LOGIN);
+    let id = cookie::verify(&*app.cookie_keys()?, &name, signed, max_age, app.now().as_second());
     match id.and_then(|id| String::from_utf8(id).ok()) {
         Some(id) => Ok(app.database.user_by_cookie_id(&id).await?),
         None => Ok(None),

@@ -13,6 +13,10 @@ pub struct Security {
     pub cookie_secret: SecretSource,
     /// Authenticates the hub to the proxy (S49, S51).
     pub proxy_auth_token: SecretSource,
+    /// Names cookies with `__Host-`, so that no page of another host below yours can set one in the hub's place. They are
+    /// then sent to every path of their host: use it together with subdomainHost. Everyone has to log in again, and
+    /// servers take it up when they are started anew.
+    pub cookie_host_prefix: bool,
 }
 
 /// A secret of the administrator's, or one that the operator makes once and keeps.

@@ -16,6 +16,10 @@ pub const LOGIN: &str = "jupyterhub-hub-login";
 /// The cookie that ties a browser's OAuth tokens together for logout (S70); its value is random and not signed.
 pub const SESSION_ID: &str = "jupyterhub-session-id";
 
+/// Begins the name of a cookie that only the host itself can set (`__Host-` of RFC 6265bis): browsers refuse one that has
+/// a `Domain`, another path than `/`, or no TLS, so that no page of a neighbouring host can slip it in.
+pub const HOST_PREFIX: &str = "__Host-";
+
 /// The secrets that cookies are signed with, by version.
 #[derive(Clone, Debug)]
 pub struct Keys {
@@ -111,6 +115,7 @@ fn take_field(text: &str) -> Option<(&str, &str)> {
 pub struct SetCookie {
     name: String,
     value: String,
+    domain: Option<String>,
     path: String,
     expires: Option<i64>,
     max_age: Option<i64>,
@@ -119,22 +124,33 @@ pub struct SetCookie {
 }
 
 impl SetCookie {
-    /// A cookie for the session, readable by scripts, until more is said.
+    /// A cookie for the session, readable by scripts, until more is said. One with the [`HOST_PREFIX`] is Secure and on
+    /// `/`, whatever else is said: browsers drop any other.
     pub fn new(name: impl Into<String>, value: impl Into<String>, path: impl Into<String>) -> Self {
+        let name = name.into();
+        let host_only = name.starts_with(HOST_PREFIX);
         Self {
-            name: name.into(),
+            name,
             value: value.into(),
-            path: path.into(),
+            domain: None,
+            path: if host_only { "/".to_owned() } else { path.into() },
             expires: None,
             max_age: None,
             http_only: false,
-            secure: false,
+            secure: host_only,
         }
     }
 
     /// Takes a cookie away. `now` is in seconds since 1970.
     pub fn clear(name: impl Into<String>, path: impl Into<String>, now: i64) -> Self {
         Self::new(name, "", path).expires(now - 365 * DAY)
+    }
+
+    /// The host whose subdomains get it, too; without one it is its own host's only.
+    #[must_use]
+    pub fn domain(mut self, domain: Option<&str>) -> Self {
+        self.domain = domain.map(str::to_owned);
+        self
     }
 
     /// When the browser forgets it, in seconds since 1970.
@@ -161,7 +177,7 @@ impl SetCookie {
     /// It is sent over HTTPS only, if `secure`.
     #[must_use]
     pub fn secure(mut self, secure: bool) -> Self {
-        self.secure = secure;
+        self.secure |= secure;
         self
     }
 }
@@ -169,6 +185,9 @@ impl SetCookie {
 impl fmt::Display for SetCookie {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}={}", self.name, quote(&self.value))?;
+        if let Some(domain) = &self.domain {
+            write!(f, "; Domain={domain}")?;
+        }
         if let Some(date) = self.expires.and_then(http_date) {
             write!(f, "; expires={date}")?;
         }

@@ -6,5 +6,6 @@ pub mod names;
 pub mod next_url;
 pub mod pkce;
 pub mod scopes;
+pub mod subdomain;
 pub mod token;
 pub mod xsrf;

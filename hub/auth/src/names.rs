@@ -87,18 +87,13 @@ pub fn unescape(segment: &str) -> Option<String> {
     percent_decode_str(segment).decode_utf8().ok().map(Into::into)
 }
 
-/// The path of a server, `{base_url}user/{name}/[{server}/]`: its prefix, and its route in the proxy. `base_url` ends with `/`.
+/// The path of a server, `{base_url}user/{name}/[{server}/]`. `base_url` ends with `/`.
 pub fn server_path(base_url: &str, user: &str, server: &str) -> String {
     let user = escape(user);
     match server {
         "" => format!("{base_url}user/{user}/"),
         server => format!("{base_url}user/{user}/{}/", escape(server)),
     }
-}
-
-/// The redirect address of a server's OAuth client.
-pub fn server_callback(base_url: &str, user: &str, server: &str) -> String {
-    server_path(base_url, user, server) + "oauth_callback"
 }
 
 /// The id of a server's OAuth client, also the name of its cookie (S62): `@` is no character of a cookie's name.
@@ -213,7 +208,6 @@ mod tests {
     fn paths_and_client_ids_of_servers() {
         assert_eq!(server_path("/", "a b", ""), "/user/a%20b/");
         assert_eq!(server_path("/base/", "u@x", "s1"), "/base/user/u@x/s1/");
-        assert_eq!(server_callback("/", "u", "s1"), "/user/u/s1/oauth_callback");
         assert_eq!(server_client_id("u@x", "s1"), "jupyterhub-user-u%40x+s1");
         // CVE-2020-15110's kind of mistake (attack row 49).
         assert_ne!(server_client_id("a", "b"), server_client_id("a-b", ""));

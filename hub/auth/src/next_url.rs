@@ -10,11 +10,20 @@ const MAX_LENGTH: usize = 8192;
 const UNSAFE: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
+/// The host whose addresses are ours.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnHost<'a> {
+    /// As the browser's `Host` has it: `hub.example.org`, or with a port.
+    pub host: &'a str,
+    /// So are those of the hosts below it, which the users' servers have.
+    pub with_subdomains: bool,
+}
+
 /// The same address as a path of this origin, ready for a `Location` header; `None` if it leads anywhere else.
 ///
-/// `own_host` is the `Host` the browser used (`hub.example.org` or with a port): a whole address of that host is cut to
-/// its path, since some clients send one.
-pub fn safe_next(next: &str, own_host: Option<&str>) -> Option<String> {
+/// A whole address of a host of ours is cut to its path, since some clients send one. Whose server it belongs to is seen
+/// by the path, and whether the visitor may go there by the page that the path leads to.
+pub fn safe_next(next: &str, own_host: Option<OwnHost<'_>>) -> Option<String> {
     // Browsers remove tabs and line ends from addresses before they read them: `/<tab>/evil` would be `//evil`.
     if next.len() > MAX_LENGTH || next.chars().any(char::is_control) {
         return None;
@@ -22,7 +31,7 @@ pub fn safe_next(next: &str, own_host: Option<&str>) -> Option<String> {
     // Browsers read `\` as `/`, and strip blanks at the edges.
     let next = encode_backslashes(next.trim());
     let path = match own_host {
-        Some(host) => without_origin(&next, host).unwrap_or(&next),
+        Some(own) => without_origin(&next, own).unwrap_or(&next),
         None => &next,
     };
     // `//host` is another host.
@@ -43,11 +52,20 @@ fn encode_backslashes(text: &str) -> String {
     encoded
 }
 
-/// The path of an `http` or `https` address of exactly this host.
-fn without_origin<'a>(next: &'a str, host: &str) -> Option<&'a str> {
+/// The path of an `http` or `https` address of a host of ours.
+fn without_origin<'a>(next: &'a str, own: OwnHost<'_>) -> Option<&'a str> {
     let rest = next.strip_prefix("https://").or_else(|| next.strip_prefix("http://"))?;
-    let path = rest.get(host.len()..)?;
-    (rest[..host.len()].eq_ignore_ascii_case(host) && path.starts_with('/')).then_some(path)
+    let (host, path) = rest.split_at(rest.find('/')?);
+    own.includes(host).then_some(path)
+}
+
+impl OwnHost<'_> {
+    fn includes(self, host: &str) -> bool {
+        let (host, own) = (host.to_ascii_lowercase(), self.host.to_ascii_lowercase());
+        let is_name = |label: &str| label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+        let below = host.strip_suffix(&own).and_then(|rest| rest.strip_suffix('.'));
+        host == own || self.with_subdomains && below.is_some_and(|labels| !labels.is_empty() && is_name(labels))
+    }
 }
 
 /// `path` with `name=value` added to its query, before its fragment. Used for `next=` and `redirects=`.
@@ -65,7 +83,8 @@ pub fn with_query(path: &str, name: &str, value: &str) -> String {
 mod tests {
     use super::*;
 
-    const HOST: Option<&str> = Some("hub.example.org:8000");
+    const HOST: Option<OwnHost<'_>> = Some(OwnHost { host: "hub.example.org:8000", with_subdomains: false });
+    const HOSTS: Option<OwnHost<'_>> = Some(OwnHost { host: "hub.example.org:8000", with_subdomains: true });
 
     #[test]
     fn paths_of_this_origin_pass() {
@@ -131,6 +150,31 @@ mod tests {
         ];
         for next in cases {
             assert_eq!(safe_next(next, HOST), None, "{next:?}");
+            assert_eq!(safe_next(next, HOSTS), None, "{next:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_a_users_host_is_ours_only_with_subdomains() {
+        for next in
+            ["http://alice.hub.example.org:8000/user/alice/lab", "https://A.B.hub.example.org:8000/user/alice/lab"]
+        {
+            assert_eq!(safe_next(next, HOST), None, "{next}");
+            assert_eq!(safe_next(next, HOSTS).as_deref(), Some("/user/alice/lab"), "{next}");
+        }
+        for next in [
+            "http://evilhub.example.org:8000/",
+            "http://alice.hub.example.org/",
+            "http://alice.hub.example.org:8000.evil.org/",
+            "http://evil.org?.hub.example.org:8000/",
+            "http://evil.org#.hub.example.org:8000/",
+            "http://evil.org\\.hub.example.org:8000/",
+            "http://evil.org:80@alice.hub.example.org:8000/",
+            "http://.hub.example.org:8000/",
+            "http://alice.hub.example.org:8000//evil.org",
+            "//alice.hub.example.org:8000/",
+        ] {
+            assert_eq!(safe_next(next, HOSTS), None, "{next}");
         }
     }
 
@@ -143,7 +187,7 @@ mod tests {
         for _ in 0..5 {
             texts = texts.iter().flat_map(|text| alphabet.iter().map(move |more| format!("{text}{more}"))).collect();
             for text in &texts {
-                if let Some(next) = safe_next(text, HOST) {
+                if let Some(next) = safe_next(text, HOSTS) {
                     assert_eq!(base.join(&next).unwrap().origin(), base.origin(), "{text:?} gave {next:?}");
                 }
             }

@@ -66,24 +66,24 @@ pub struct Token {
     pub is_new: bool,
 }
 
-/// The token for this holder: the first valid one among the request's `_xsrf` cookies if it is the holder's, else a
-/// new one. `cookies` is the whole `Cookie` header, `now` in seconds since 1970.
+/// The token for this holder: the holder's own among the request's `_xsrf` cookies, if it is there, else a new one.
+/// `cookies` is the whole `Cookie` header, `now` in seconds since 1970.
+///
+/// Several may arrive: single-user servers set some of their own on longer paths, and with subdomains any server's page
+/// can set one for the hub's host. Whoever does gains nothing: what isn't the holder's doesn't count.
 pub fn token(keys: &Keys, cookies: &str, holder: Holder<'_>, now: i64) -> Token {
     let id = holder.id();
-    match first_valid(keys, cookies, now) {
-        Some((text, found)) if found == id.as_bytes() => Token { text, is_new: false },
-        _ => Token { text: URL_SAFE_NO_PAD.encode(cookie::sign(keys, NAME, id.as_bytes(), now)), is_new: true },
+    let is_holders = |text: &String| signed_id(keys, text, now).is_some_and(|found| found == id.as_bytes());
+    match cookie::values(cookies, NAME).find(is_holders) {
+        Some(text) => Token { text, is_new: false },
+        None => Token { text: URL_SAFE_NO_PAD.encode(cookie::sign(keys, NAME, id.as_bytes(), now)), is_new: true },
     }
 }
 
-/// Single-user servers set `_xsrf` cookies of their own on longer paths, so several may arrive: the first that this
-/// hub signed counts.
-fn first_valid(keys: &Keys, cookies: &str, now: i64) -> Option<(String, Vec<u8>)> {
-    cookie::values(cookies, NAME).find_map(|text| {
-        let signed = String::from_utf8(URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok()?).ok()?;
-        let id = cookie::verify(keys, NAME, &signed, 31 * DAY, now)?;
-        Some((text, id))
-    })
+/// The id that this hub signed.
+fn signed_id(keys: &Keys, text: &str, now: i64) -> Option<Vec<u8>> {
+    let signed = String::from_utf8(URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok()?).ok()?;
+    cookie::verify(keys, NAME, &signed, 31 * DAY, now)
 }
 
 /// What of a request decides whether its token must be checked.
@@ -171,12 +171,15 @@ mod tests {
         assert_eq!(check("POST", Some(&given.text), &without_cookie), Err(XsrfError::Mismatch("POST".into())));
     }
 
+    /// Attack row 38: the tokens of others may be good ones, slipped in from a neighbouring host.
     #[test]
-    fn the_first_valid_of_several_cookies_counts() {
+    fn the_holders_own_of_several_cookies_counts() {
         let ours = token(&keys(), "", USER, NOW).text;
-        let foreign = token(&Keys::new(0, b"of a single-user server"), "", USER, NOW).text;
-        let header = format!("_xsrf=rubbish; _xsrf={foreign}; _xsrf={ours}; _xsrf=é");
+        let of_a_server = token(&Keys::new(0, b"of a single-user server"), "", USER, NOW).text;
+        let of_another = token(&keys(), "", Holder::User { session_id: Some("s1"), cookie_id: "c2" }, NOW).text;
+        let header = format!("_xsrf=rubbish; _xsrf={of_a_server}; _xsrf={of_another}; _xsrf={ours}; _xsrf=é");
         assert_eq!(token(&keys(), &header, USER, NOW), Token { text: ours, is_new: false });
+        assert!(token(&keys(), &cookies(&of_another), USER, NOW).is_new);
     }
 
     #[test]

@@ -186,9 +186,10 @@ impl RouteTable {
         self.len() == 0
     }
 
-    /// The route for a decoded path; `host` is the request's, without a port.
+    /// The route for a decoded path; `host` is the request's, without a port and in any case.
     pub(crate) fn find(&self, host: &str, path: &str) -> Option<Arc<Route>> {
-        self.read().find(self.0.by_host.then_some(host), path).cloned()
+        let host = self.0.by_host.then(|| host.to_ascii_lowercase());
+        self.read().find(host.as_deref(), path).cloned()
     }
 
     pub(crate) fn pool(&self) -> &Pool {
@@ -252,7 +253,11 @@ mod tests {
         let table = RouteTable::new(true);
         table.add("/a.example/user/a", data(&json!({"target": "http://127.0.0.1:1"}))).unwrap();
         assert_eq!(table.get("/a.example/user/a").unwrap()["host"], "a.example");
-        let route = table.find("a.example", "/user/a/lab").unwrap();
-        assert_eq!(route.depth, 2);
+        for host in ["a.example", "A.Example"] {
+            assert_eq!(table.find(host, "/user/a/lab").unwrap().depth, 2);
+        }
+        for host in ["b.example", "a.example.", "example", "a", ""] {
+            assert!(table.find(host, "/user/a/lab").is_none(), "{host}");
+        }
     }
 }

@@ -17,8 +17,10 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::{
+    config::parse_subdomain_host,
     database::Database,
     proxy::{ProxyClient, ProxyToken},
     serve::{Hub, build, run},
@@ -37,6 +39,7 @@ use files::Files;
 Examples:
   hub local                          open the address that it prints
   hub local --port 9000 --user alice
+  hub local --subdomain-host http://localhost:8000
   hub local --data-dir ./trial       a hub of its own, with its own database and secrets
 
 Everything listens on the loopback interface only. Notebooks are in the directory where the command is given. Ctrl-C
@@ -49,6 +52,10 @@ pub struct Local {
     /// Database, secrets and logs; made if it is not there [default: ~/.local/share/jupyter-hub].
     #[arg(long, value_name = "DIR", env = "HUB_DATA_DIR")]
     data_dir: Option<PathBuf>,
+    /// Gives every user a host of their own below this address, such as http://localhost:8000: browsers look for all of
+    /// *.localhost on this machine
+    #[arg(long, value_name = "URL", value_parser = parse_subdomain_host)]
+    subdomain_host: Option<Url>,
     /// Who logs in with the printed token, as an administrator [default: who runs the command].
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
@@ -66,10 +73,12 @@ impl Local {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("failed to listen on 127.0.0.1")?;
         let connect_url = format!("http://{}", listener.local_addr()?);
         let token = hex::encode(rand::random::<[u8; 32]>());
-        let proxy = bind_proxy(self.port, &connect_url, &token, started).await?;
+        let by_host = self.subdomain_host.is_some();
+        let proxy = bind_proxy(self.port, by_host, &connect_url, &token, started).await?;
         let (public, api) = (tcp(proxy.public_addr())?, tcp(proxy.api_addr())?);
 
-        let urls = Urls::new("/", None);
+        let urls = self.subdomain_host.map_or_else(|| Urls::new("/", None), |host| Urls::with_subdomains("/", host));
+        let address = urls.public().map_or_else(|| format!("http://{public}/"), Url::to_string);
         let database = Database::open(&files.database).await?;
         let client = ProxyClient::new(&format!("http://{api}"), ProxyToken::Value(SecretString::from(token)));
         let server_settings = ServerSettings::new(urls.clone(), &connect_url);
@@ -93,7 +102,7 @@ impl Local {
         let end_of_proxy = CancellationToken::new();
         let proxy = tokio::spawn(proxy.run(end_of_proxy.clone()));
         stop_on_signals(&stopping)?;
-        announce(public, &files.login_token()?, missing.map(|error| error.to_string()), started);
+        announce(&address, &files.login_token()?, missing.map(|error| error.to_string()), started);
         let served = run(app, listener, &files.control_socket).await;
         // Servers tell the proxy that they go, so it goes last.
         servers.stop_all().await;
@@ -104,11 +113,18 @@ impl Local {
 }
 
 /// The proxy sends everything to the hub that no server's route takes.
-async fn bind_proxy(port: u16, connect_url: &str, token: &str, started: Instant) -> anyhow::Result<Proxy> {
+async fn bind_proxy(
+    port: u16,
+    host_routing: bool,
+    connect_url: &str,
+    token: &str,
+    started: Instant,
+) -> anyhow::Result<Proxy> {
     let config = ProxyConfig {
         public: Bind::Tcp(Ipv4Addr::LOCALHOST.to_string(), port),
         api: Bind::Tcp(Ipv4Addr::LOCALHOST.to_string(), 0),
         token: Token::Value(token.to_owned()),
+        host_routing,
         default_target: Some(connect_url.to_owned()),
         error_pages: ErrorPages::Target(format!("{connect_url}/hub/error")),
         started,
@@ -156,8 +172,8 @@ fn data_dir(asked: Option<PathBuf>) -> anyhow::Result<PathBuf> {
 }
 
 /// The address with the token (S9), on the standard output: the log goes to the standard error.
-fn announce(public: SocketAddr, token: &str, missing: Option<String>, started: Instant) {
-    println!("The hub is running at:\n    http://{public}/hub/login?token={token}");
+fn announce(address: &str, token: &str, missing: Option<String>, started: Instant) {
+    println!("The hub is running at:\n    {address}hub/login?token={token}");
     println!("Ctrl-C ends it and all servers.");
     if let Some(missing) = missing {
         println!("No server can be started yet: {missing}");

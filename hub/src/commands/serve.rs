@@ -51,9 +51,10 @@ impl Serve {
             .await
             .with_context(|| format!("failed to listen on {} (the field bind)", config.bind))?;
         let log_tokens = matches!(config.auth.authenticator, AuthenticatorConfig::Token { log: true, .. });
-        let (public, way) = public_address(&config);
+        let urls = urls(&config)?;
+        let (public, way) = public_address(&config, &urls);
         let control_socket = config.control_socket.clone();
-        let app = build(hub(config).await?, stopping).await?;
+        let app = build(hub(config, urls).await?, stopping).await?;
         app.servers.restore().await?;
         tracing::info!(address = %listener.local_addr()?, start_ms = started.elapsed().as_millis(), "the hub is healthy");
         if log_tokens {
@@ -65,10 +66,17 @@ impl Serve {
     }
 }
 
+fn urls(config: &HubConfig) -> Result<Urls, url::ParseError> {
+    Ok(match (&config.subdomain_host, &config.public_url) {
+        (Some(host), _) => Urls::with_subdomains(&config.base_url, Url::parse(host)?),
+        (None, public) => Urls::new(&config.base_url, public.as_deref().map(Url::parse).transpose()?),
+    })
+}
+
 /// The address that people use and, where the settings don't know it, how it is made to lead here.
-fn public_address(config: &HubConfig) -> (String, String) {
-    if let Some(public) = &config.public_url {
-        return (public.clone(), String::new());
+fn public_address(config: &HubConfig, urls: &Urls) -> (String, String) {
+    if let Some(public) = urls.public() {
+        return (public.to_string(), String::new());
     }
     let service = config.kubernetes.as_ref().map(|kubernetes| {
         let (namespace, service) = (&kubernetes.hub.namespace, child::proxy_public(&kubernetes.hub.name));
@@ -78,12 +86,14 @@ fn public_address(config: &HubConfig) -> (String, String) {
 }
 
 /// The parts that the settings describe.
-async fn hub(config: HubConfig) -> anyhow::Result<Hub> {
-    let public = config.public_url.as_deref().map(Url::parse).transpose()?;
-    let urls = Urls::new(&config.base_url, public);
+async fn hub(config: HubConfig, urls: Urls) -> anyhow::Result<Hub> {
     let database = Database::open(&config.database_file).await?;
     let proxy = ProxyClient::new(&config.proxy.api_url, ProxyToken::file(&config.proxy.token_file));
-    let settings = ServerSettings { limits: config.servers, ..ServerSettings::new(urls.clone(), &config.connect_url) };
+    let settings = ServerSettings {
+        limits: config.servers,
+        cookie_host_prefix: config.cookie_host_prefix,
+        ..ServerSettings::new(urls.clone(), &config.connect_url)
+    };
     let kubernetes = config
         .kubernetes
         .context("failed to find the field kubernetes; servers as local processes are what `hub local` is for")?;

@@ -52,8 +52,8 @@ pub struct ServerStart<'a> {
     pub user_options: &'a Value,
     /// The server's own token, which is its OAuth client's secret, too. One that a hub generated.
     pub token: &'a SecretString,
-    /// `None` for the path `{server}/oauth_callback`.
-    pub redirect_uri: Option<&'a str>,
+    /// Where its OAuth codes go: a path of the hub's host, or an address.
+    pub redirect_uri: &'a str,
 }
 
 impl FromRow for ServerRow {
@@ -307,12 +307,10 @@ async fn save_start(
     let client_id = names::server_client_id(&user.name, name);
     let note = format!("Server at {path}");
     let target = Target::Server { user: &user.name, server: name };
-
-    let callback = names::server_callback(base_url, &user.name, name);
     let client = NewClient {
         identifier: &client_id,
         secret: start.token,
-        redirect_uri: start.redirect_uri.unwrap_or(&callback),
+        redirect_uri: start.redirect_uri,
         description: &note,
         allowed_scopes: &[scopes::access(target)],
     };

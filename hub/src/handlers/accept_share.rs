@@ -35,7 +35,7 @@ pub async fn get(State(app): State<App>, person: LoggedIn, Query(query): Query) 
     let page = AcceptSharePage {
         frame: person.visitor.frame(&app),
         code: text.to_owned(),
-        next: wanted(&app, &person.visitor, &query),
+        next: wanted(&app, &person.visitor, &query, &code.owner),
         scopes: code.scopes.iter().map(|scope| shared_scope(scope)).collect(),
         ready: matches!(app.servers.status(&code.owner, &code.server), ServerStatus::Ready { .. }),
         server_url: app.urls.server(&code.owner, &code.server),
@@ -70,7 +70,7 @@ pub async fn post(
         code.id = code.id,
         "accepted a share"
     );
-    let next = wanted(&app, &person.visitor, &fields).or_else(|| wanted(&app, &person.visitor, &query));
+    let next = [&fields, &query].into_iter().find_map(|given| wanted(&app, &person.visitor, given, &share.owner));
     Ok(without_referrer(found(&next.unwrap_or_else(|| app.urls.server(&share.owner, &share.server)))))
 }
 

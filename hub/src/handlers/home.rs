@@ -60,7 +60,7 @@ async fn services(app: &App, person: &LoggedIn) -> Result<Vec<ServiceLink>> {
         let may_use = person.identity.may("access:services", Resource::service(&service.name));
         service.display && !service.prefix.is_empty() && may_use
     });
-    Ok(services.map(|service| ServiceLink { name: service.name, href: service.prefix }).collect())
+    Ok(services.map(|service| ServiceLink { href: app.urls.service(&service.name), name: service.name }).collect())
 }
 
 /// Stops one's own server.

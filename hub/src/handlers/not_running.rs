@@ -39,7 +39,7 @@ pub async fn get(State(app): State<App>, person: LoggedIn, Path(path): Path<Stri
     };
     let status = app.servers.status(name, &server);
     if matches!(status, ServerStatus::Ready { .. }) {
-        return back_to_server(&app, &person.visitor).await;
+        return back_to_server(&app, &person.visitor, name).await;
     }
     if wants_json(&person.visitor.headers) || rest.split('/').any(|part| part == "api") {
         return Ok(refuse_api(&app, &person.visitor, name, &server));
@@ -102,7 +102,7 @@ fn refuse_api(app: &App, visitor: &Visitor, name: &str, server: &str) -> Respons
 }
 
 /// The server is ready, so the proxy has its route by now or will in a moment. Counts, so that it ends.
-async fn back_to_server(app: &App, visitor: &Visitor) -> Result<Response> {
+async fn back_to_server(app: &App, visitor: &Visitor, owner: &str) -> Result<Response> {
     let query = Fields::of_query(&visitor.uri);
     let redirects = query.get("redirects").and_then(|n| n.parse::<u32>().ok()).unwrap_or(0);
     if redirects >= MOST_REDIRECTS {
@@ -113,7 +113,7 @@ async fn back_to_server(app: &App, visitor: &Visitor) -> Result<Response> {
         tokio::time::sleep(Duration::from_secs(2u64.pow(redirects).min(10))).await;
     }
     let path = visitor.uri.path().strip_prefix(app.urls.hub()).unwrap_or_default();
-    let mut target = format!("{}{path}", app.urls.base());
+    let mut target = app.urls.on_its_host(owner, format!("{}{path}", app.urls.base()));
     for (name, value) in query.iter().filter(|(name, _)| *name != "redirects") {
         target = with_query(&target, name, value);
     }

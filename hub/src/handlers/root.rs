@@ -5,10 +5,7 @@ use axum::{
     http::{Method, StatusCode, Uri},
     response::Response,
 };
-use hub_auth::{
-    names::server_path,
-    next_url::{safe_next, with_query},
-};
+use hub_auth::next_url::{safe_next, with_query};
 
 use crate::{
     app::App,
@@ -32,8 +29,8 @@ pub async fn get(State(app): State<App>, visitor: Visitor) -> Response {
     }
 }
 
-/// What the proxy has no route for is asked of the hub at its own path. Only reading is: a form or an API request for
-/// a stopped server must not be repeated elsewhere.
+/// What the proxy has no route for is asked of the hub at its own path, and with subdomains at its own host, where its
+/// cookies are. Only reading is: a form or an API request for a stopped server must not be repeated elsewhere.
 pub fn outside(app: &App, method: &Method, uri: &Uri) -> Result<Response> {
     let rest = uri.path().strip_prefix(app.urls.base()).filter(|_| !uri.path().starts_with(app.urls.hub()));
     let rest = rest.ok_or_else(Failure::not_found)?;
@@ -41,7 +38,9 @@ pub fn outside(app: &App, method: &Method, uri: &Uri) -> Result<Response> {
         return Err(Failure::forbidden(format!("'_xsrf' argument missing from {method}")));
     }
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    Ok(found(&format!("{}{rest}{query}", app.urls.hub())))
+    let path = app.urls.at(rest);
+    let address = app.urls.domain().and_then(|_| app.urls.absolute(&path)).unwrap_or(path);
+    Ok(found(&format!("{address}{query}")))
 }
 
 /// `/hub/user-redirect/lab/tree/x`: the same path on one's own server, wherever that is.
@@ -49,25 +48,26 @@ pub async fn user_redirect(State(app): State<App>, person: LoggedIn, uri: Uri) -
     let prefix = app.urls.at("user-redirect/");
     let rest = uri.path().strip_prefix(&prefix).unwrap_or_default();
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    let next = format!("{}{rest}{query}", server_path(app.urls.base(), &person.user.name, ""));
+    let next = format!("{}{rest}{query}", app.urls.server(&person.user.name, ""));
     found(&with_query(&app.urls.spawn(&person.user.name, ""), "next", &next))
 }
 
 /// Where to go after a login: what was asked for before it, if it is ours, else one's own server.
 pub fn after_login(app: &App, visitor: &Visitor, user: &User) -> String {
     let query = Fields::of_query(&visitor.uri);
-    wanted(app, visitor, &query).unwrap_or_else(|| match app.servers.status(&user.name, "") {
+    wanted(app, visitor, &query, &user.name).unwrap_or_else(|| match app.servers.status(&user.name, "") {
         ServerStatus::Stopped { .. } => app.urls.at("spawn"),
         _ => app.urls.server(&user.name, ""),
     })
 }
 
-/// The `next=` of a request, if it stays on this hub.
-pub fn wanted(app: &App, visitor: &Visitor, query: &Fields) -> Option<String> {
+/// The `next=` of a request, if it stays on this hub. What belongs to a server of `owner`, whom the request is about, is
+/// on that user's host; anyone else's is led to from the hub's, where it is seen whether the visitor may go there.
+pub fn wanted(app: &App, visitor: &Visitor, query: &Fields, owner: &str) -> Option<String> {
     let next = query.get("next").filter(|next| !next.is_empty())?;
-    let safe = safe_next(next, visitor.host(app)).filter(|next| next.starts_with(app.urls.base()));
+    let safe = safe_next(next, visitor.own_host(app)).filter(|next| next.starts_with(app.urls.base()));
     if safe.is_none() {
         tracing::warn!(next.length = next.len(), "dropped a next address that is not ours");
     }
-    safe
+    safe.map(|path| app.urls.on_its_host(owner, path))
 }

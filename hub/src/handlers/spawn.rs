@@ -62,7 +62,7 @@ pub async fn get(
     let owner = wanted.owner(&app, &person).await?;
     match app.servers.status(&owner.name, &wanted.server) {
         ServerStatus::Ready { .. } => {
-            let next = root::wanted(&app, &person.visitor, &query);
+            let next = root::wanted(&app, &person.visitor, &query, &owner.name);
             Ok(found(&next.unwrap_or_else(|| app.urls.server(&owner.name, &wanted.server))))
         }
         ServerStatus::Pending(_) => Ok(found(&pending_url(&app, &owner, &wanted, &query))),

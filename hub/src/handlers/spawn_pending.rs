@@ -29,7 +29,7 @@ pub async fn get(
     let server = wanted.server.as_str();
     let own = owner.id == person.user.id;
     let spawn_url = app.urls.spawn(&owner.name, server);
-    let next = root::wanted(&app, &person.visitor, &query);
+    let next = root::wanted(&app, &person.visitor, &query, &owner.name);
     let ready_url = next.unwrap_or_else(|| app.urls.server(&owner.name, server));
     let frame = person.visitor.frame(&app);
     let (stopping, failed) = match app.servers.status(&owner.name, server) {

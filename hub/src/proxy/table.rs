@@ -1,6 +1,7 @@
 //! The proxy's table: what it should hold, what it holds, and the least that makes the one the other. Pure.
 //!
-//! Paths are decoded and without a slash at their end (`/user/a@b`), as the proxy stores them; the root is `/`.
+//! Paths are decoded and without a slash at their end (`/user/a@b`), as the proxy stores them; the root is `/`. With
+//! subdomains the host is the first segment (`/alice.hub.example.org/user/alice`).
 
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -57,7 +58,12 @@ impl Route {
     }
 
     fn leads_where(&self, other: &Self) -> bool {
-        let key = |route: &Self| (route.target.trim_end_matches('/').to_owned(), route.data.clone());
+        let key = |route: &Self| {
+            let mut data = route.data.clone();
+            // The proxy's own note of the path's first segment.
+            data.remove("host");
+            (route.target.trim_end_matches('/').to_owned(), data)
+        };
         key(self) == key(other)
     }
 }
@@ -146,6 +152,19 @@ mod tests {
         assert!(answered["/user/alice"].last_activity.is_some());
     }
 
+    #[test]
+    fn the_host_that_a_proxy_notes_is_no_difference() {
+        let answered: BTreeMap<String, Route> = serde_json::from_value(json!({
+            "/alice.hub.example.org/user/alice": {
+                "target": "http://10.0.0.1:8888", "user": "alice", "server_name": "", "jupyterhub": true,
+                "host": "alice.hub.example.org", "last_activity": "2026-11-23T14:21:51.467Z",
+            },
+        }))
+        .unwrap();
+        let wanted = table(&[("/alice.hub.example.org/user/alice", alice())]);
+        assert_eq!(difference(&wanted, &answered, &BTreeSet::new()), Difference::default());
+    }
+
     /// Missing, extra, a wrong target, another user's name on it; a foreign route and a pending server beside them.
     #[test]
     fn only_the_difference_is_mended() {
@@ -189,6 +208,7 @@ mod tests {
             ("/user/a%20b/s1/", "/user/a b/s1", "/user/a%20b/s1"),
             ("/hub%20x/user/%C3%BC/", "/hub x/user/ü", "/hub%20x/user/%C3%BC"),
             ("/user/50%25/", "/user/50%", "/user/50%25"),
+            ("/a.hub.org/user/a%20b/", "/a.hub.org/user/a b", "/a.hub.org/user/a%20b"),
         ] {
             assert_eq!(path_of_prefix(prefix), path);
             assert_eq!(escape_path(path), escaped);

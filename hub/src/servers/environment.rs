@@ -11,7 +11,7 @@ use crate::spawner::ServerName;
 /// The whole environment of one server.
 pub(super) fn environment(settings: &ServerSettings, name: &ServerName) -> BTreeMap<String, String> {
     let urls = &settings.urls;
-    let prefix = urls.server(&name.user, &name.server);
+    let prefix = urls.server_path(&name.user, &name.server);
     let api_url = format!("{}{}api", settings.connect_url.trim_end_matches('/'), urls.hub());
     let of_server = format!("access:servers!server={}", names::full_server_name(&name.user, &name.server));
     let access = json!([of_server, format!("access:servers!user={}", name.user)]).to_string();
@@ -20,7 +20,7 @@ pub(super) fn environment(settings: &ServerSettings, name: &ServerName) -> BTree
         ("CLIENT_ID", names::server_client_id(&name.user, &name.server)),
         ("COOKIE_HOST_PREFIX_ENABLED", u8::from(settings.cookie_host_prefix).to_string()),
         ("HOST", host),
-        ("OAUTH_CALLBACK_URL", names::server_callback(urls.base(), &name.user, &name.server)),
+        ("OAUTH_CALLBACK_URL", urls.server_callback(&name.user, &name.server)),
         ("OAUTH_SCOPES", access.clone()),
         ("OAUTH_ACCESS_SCOPES", access),
         ("OAUTH_CLIENT_ALLOWED_SCOPES", "[]".to_owned()),
@@ -29,7 +29,7 @@ pub(super) fn environment(settings: &ServerSettings, name: &ServerName) -> BTree
         ("ACTIVITY_URL", format!("{api_url}/users/{}/activity", names::escape(&name.user))),
         ("API_URL", api_url),
         ("BASE_URL", urls.base().to_owned()),
-        ("PUBLIC_URL", urls.absolute(&prefix).unwrap_or_default()),
+        ("PUBLIC_URL", urls.whole_server(&name.user, &name.server).unwrap_or_default()),
         ("PUBLIC_HUB_URL", urls.absolute(urls.hub()).unwrap_or_default()),
         ("SERVICE_PREFIX", prefix),
     ];

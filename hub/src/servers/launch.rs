@@ -29,7 +29,7 @@ pub(super) async fn start(inner: Arc<Inner>, user: User, name: ServerName, entry
 /// Stops a server that was made pending.
 pub(super) async fn stop(inner: Arc<Inner>, name: ServerName, entry: Entry) {
     // Nobody is sent to a server that is going. A route that stays is removed by the next check.
-    if let Err(error) = inner.proxy.remove(&inner.path(&name)).await {
+    if let Err(error) = inner.proxy.remove(&inner.route(&name)).await {
         warn!(user.name = name.user, server.name = name.server, %error, "the route of a stopping server stays for now");
     }
     take_down(&inner, &name, &entry).await;
@@ -66,13 +66,14 @@ async fn note_start(
     let (state, last_options) = before.map(|row| (row.state, row.user_options)).unwrap_or_default();
     let user_options = user_options.unwrap_or(last_options);
     let api_token = hub_auth::token::new_token(rand::random());
+    let callback = inner.settings.urls.server_callback(&name.user, &name.server);
     let start = ServerStart {
         user,
         name: &name.server,
         base_url: inner.settings.urls.base(),
         user_options: &user_options,
         token: &api_token,
-        redirect_uri: None,
+        redirect_uri: &callback,
     };
     let row = inner.database.start_server(start, entry.started).await?;
     entry.set_row(row.id);
@@ -80,7 +81,7 @@ async fn note_start(
     Ok(StartRequest {
         name: name.clone(),
         environment: environment(&inner.settings, name),
-        prefix: inner.prefix(name),
+        prefix: inner.settings.urls.server_path(&name.user, &name.server),
         api_token,
         user_options,
         state,
@@ -110,7 +111,7 @@ pub(super) async fn admit(
 ) -> Result<String, LaunchError> {
     readiness::wait(inner, name, entry, address).await?;
     let target = target(address);
-    inner.proxy.add(&inner.path(name), &Route::of_server(&target, &name.user, &name.server)).await?;
+    inner.proxy.add(&inner.route(name), &Route::of_server(&target, &name.user, &name.server)).await?;
     // Only now: a hub that restarts takes a server with an address for one that was ready.
     if let Some(row) = entry.row() {
         inner.database.save_server_address(row, address).await?;
@@ -123,14 +124,14 @@ pub(super) async fn settle(inner: &Inner, name: &ServerName, entry: &Entry, outc
     let error = match outcome {
         Ok(target) if become_ready(entry, &target) => {
             info!(user.name = name.user, server.name = name.server, "server ready");
-            entry.log.push(ProgressEvent::ready(&inner.prefix(name)));
+            entry.log.push(ProgressEvent::ready(&inner.url(name)));
             return;
         }
         Ok(_) => LaunchError::Cancelled,
         Err(error) => error,
     };
     warn!(user.name = name.user, server.name = name.server, %error, "server did not start");
-    if let Err(error) = inner.proxy.remove(&inner.path(name)).await {
+    if let Err(error) = inner.proxy.remove(&inner.route(name)).await {
         warn!(user.name = name.user, server.name = name.server, %error, "the route of a failed server stays for now");
     }
     take_down(inner, name, entry).await;

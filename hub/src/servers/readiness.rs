@@ -24,7 +24,7 @@ pub(super) fn client() -> reqwest::Client {
 
 /// Waits until `GET {address}{prefix}api` has a status below 500, the server ends, or the spawner's `http_timeout` is over.
 pub(super) async fn wait(inner: &Inner, name: &ServerName, entry: &Entry, address: &Url) -> Result<(), LaunchError> {
-    let url = format!("{}{}api", target(address), inner.prefix(name));
+    let url = format!("{}{}api", target(address), inner.settings.urls.server_path(&name.user, &name.server));
     let limit = inner.spawner.http_timeout();
     let deadline = Instant::now() + limit;
     let mut pause = FIRST_WAIT;

@@ -99,15 +99,15 @@ async fn mend(inner: &Inner, path: String, route: Option<Route>) -> Result<(), C
 
 /// The routes of the hub, of all services and of all ready servers, and the paths that are in motion.
 async fn wanted_and_pending(inner: &Inner) -> Result<(BTreeMap<String, Route>, BTreeSet<String>), DatabaseError> {
-    let root = table::path_of_prefix(inner.settings.urls.base());
-    let mut wanted = BTreeMap::from([(root, Route::of_hub(&inner.settings.connect_url))]);
+    let of_hub = table::path_of_prefix(inner.settings.urls.hub_route());
+    let mut wanted = BTreeMap::from([(of_hub, Route::of_hub(&inner.settings.connect_url))]);
     for (name, target) in inner.database.service_targets().await? {
-        let path = table::path_of_prefix(&inner.settings.urls.service(&name));
+        let path = table::path_of_prefix(&inner.settings.urls.service_route(&name));
         wanted.insert(path, Route::of_service(&target, &name));
     }
     let mut pending = BTreeSet::new();
     for (name, _, status) in inner.active() {
-        let path = inner.path(&name);
+        let path = inner.route(&name);
         match status {
             ServerStatus::Ready { target, .. } => {
                 wanted.insert(path, Route::of_server(&target, &name.user, &name.server));
@@ -124,7 +124,7 @@ async fn wanted_and_pending(inner: &Inner) -> Result<(BTreeMap<String, Route>, B
 async fn save_activity(inner: &Inner, routes: &BTreeMap<String, Route>) {
     let used = |(name, entry, status): (ServerName, Entry, ServerStatus)| {
         let route =
-            routes.get(&inner.path(&name)).filter(|route| route.server() == Some((&name.user, &name.server)))?;
+            routes.get(&inner.route(&name)).filter(|route| route.server() == Some((&name.user, &name.server)))?;
         matches!(status, ServerStatus::Ready { .. }).then_some(())?;
         Some((Subject::Server(entry.row()?), route.last_activity?))
     };

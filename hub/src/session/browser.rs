@@ -24,29 +24,36 @@ pub async fn start_login(app: &App, visitor: &Visitor, user: &User, response: &m
         app.database.continue_session(user.id, before, &session_id).await?;
     }
     let now = visitor.now().as_second();
-    let secure = visitor.is_secure(app);
-    let signed = cookie::sign(&*app.cookie_keys()?, cookie::LOGIN, user.cookie_id.as_bytes(), now);
-    let login = SetCookie::new(cookie::LOGIN, signed, app.urls.hub()).expires(now + BROWSER_DAYS * cookie::DAY);
+    let (name, secure) = (app.cookie_name(cookie::LOGIN), visitor.is_secure(app));
+    let signed = cookie::sign(&*app.cookie_keys()?, &name, user.cookie_id.as_bytes(), now);
+    let login = SetCookie::new(name, signed, app.urls.hub()).expires(now + BROWSER_DAYS * cookie::DAY);
     add_cookie(response, &login.http_only().secure(secure));
+    if app.urls.domain().is_some() {
+        // Of the time before the subdomains: it would come before the one for all hosts.
+        add_cookie(response, &SetCookie::clear(cookie::SESSION_ID, app.urls.base(), now));
+    }
     add_cookie(response, &session_cookie(app, &session_id, secure));
     Ok(())
 }
 
-/// The cookie that the hub and all servers share, so that a logout ends them all (S70 to S72).
+/// The cookie that the hub and all servers share, whichever host they have, so that a logout ends them all (S70 to S72).
 pub fn session_cookie(app: &App, id: &str, secure: bool) -> SetCookie {
-    SetCookie::new(cookie::SESSION_ID, id, app.urls.base()).http_only().secure(secure)
+    SetCookie::new(cookie::SESSION_ID, id, app.urls.base()).domain(app.urls.domain()).http_only().secure(secure)
 }
 
 /// Takes every cookie of ours away. Those of servers go with their tokens.
 pub fn end_login(app: &App, visitor: &Visitor, response: &mut Response) {
     let now = visitor.now().as_second();
     for (name, path) in [
-        (cookie::LOGIN, app.urls.hub()),
+        (app.cookie_name(cookie::LOGIN).as_str(), app.urls.hub()),
         (cookie::SESSION_ID, app.urls.base()),
         (xsrf::NAME, app.urls.hub()),
         (LEGACY_SERVICES, app.urls.base()),
     ] {
         add_cookie(response, &SetCookie::clear(name, path, now));
+    }
+    if let Some(domain) = app.urls.domain() {
+        add_cookie(response, &SetCookie::clear(cookie::SESSION_ID, app.urls.base(), now).domain(Some(domain)));
     }
 }
 

@@ -1,4 +1,4 @@
-//! A client that keeps cookies as a browser does: by name and path, sent where the path says.
+//! A client that keeps cookies as a browser does: by name, host and path, sent where host and path say.
 
 use axum::{
     body::Body,
@@ -47,6 +47,22 @@ pub(crate) struct Cookie {
     pub(crate) name: String,
     pub(crate) value: String,
     pub(crate) path: String,
+    host: String,
+    /// It is sent to all hosts below its own, too.
+    for_subdomains: bool,
+}
+
+impl Cookie {
+    fn is_for(&self, host: &str, path: &str) -> bool {
+        let below = || host.strip_suffix(&self.host).is_some_and(|labels| labels.ends_with('.'));
+        (host == self.host || self.for_subdomains && below()) && path.starts_with(&self.path)
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        let key =
+            |cookie: &Self| (cookie.name.clone(), cookie.host.clone(), cookie.for_subdomains, cookie.path.clone());
+        key(self) == key(other)
+    }
 }
 
 #[derive(Clone)]
@@ -66,8 +82,24 @@ impl<'a> Browser<'a> {
     }
 
     pub(crate) fn set_cookie(&mut self, name: &str, value: &str, path: &str) {
-        self.cookies.retain(|cookie| !(cookie.name == name && cookie.path == path));
-        self.cookies.push(Cookie { name: name.into(), value: value.into(), path: path.into() });
+        let (host, for_subdomains) = (self.host().to_owned(), false);
+        self.put(Cookie { name: name.into(), value: value.into(), path: path.into(), host, for_subdomains });
+    }
+
+    fn put(&mut self, cookie: Cookie) {
+        self.cookies.retain(|other| !other.is_same(&cookie));
+        self.cookies.push(cookie);
+    }
+
+    fn host(&self) -> &str {
+        let (_, host) = self.headers.iter().find(|(name, _)| *name == "host").unwrap();
+        host.split(':').next().unwrap()
+    }
+
+    /// From now on paths are those of another host.
+    pub(crate) fn go_to(&mut self, host: &str) {
+        self.headers.retain(|(name, _)| *name != "host");
+        self.headers.push(("host", host.into()));
     }
 
     pub(crate) async fn get(&mut self, path: &str) -> Answer {
@@ -94,7 +126,7 @@ impl<'a> Browser<'a> {
         let sent: Vec<_> = self
             .cookies
             .iter()
-            .filter(|cookie| path.starts_with(&cookie.path))
+            .filter(|cookie| cookie.is_for(self.host(), path))
             .map(|cookie| format!("{}={}", cookie.name, cookie.value))
             .collect();
         if !sent.is_empty() {
@@ -110,11 +142,17 @@ impl<'a> Browser<'a> {
             let line = line.to_str().unwrap();
             let (pair, attributes) = line.split_once(';').unwrap_or((line, ""));
             let (name, value) = pair.split_once('=').unwrap();
-            let path = attributes.split(';').find_map(|a| a.trim().strip_prefix("Path=")).unwrap_or("/");
+            let attribute = |name: &str| attributes.split(';').find_map(|a| a.trim().strip_prefix(name));
+            let (path, domain) = (attribute("Path=").unwrap_or("/"), attribute("Domain="));
+            let is_refused =
+                name.starts_with("__Host-") && (path != "/" || domain.is_some() || attribute("Secure").is_none());
+            assert!(!is_refused, "a browser refuses {line}");
+            let (host, for_subdomains) = (domain.unwrap_or(self.host()).to_owned(), domain.is_some());
+            let cookie = Cookie { name: name.into(), value: value.into(), path: path.into(), host, for_subdomains };
             if value == "\"\"" {
-                self.cookies.retain(|cookie| !(cookie.name == name && cookie.path == path));
+                self.cookies.retain(|other| !other.is_same(&cookie));
             } else {
-                self.set_cookie(name, value, path);
+                self.put(cookie);
             }
         }
     }

@@ -14,5 +14,6 @@ mod revocation;
 mod services;
 mod shares;
 mod stolen_database;
+mod subdomains;
 mod test_hub;
 mod users;

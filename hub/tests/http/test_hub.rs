@@ -31,6 +31,7 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use url::Url;
@@ -64,6 +65,8 @@ pub(crate) struct TestHub {
     router: Router,
     pub(crate) app: App,
     pub(crate) directory: Arc<TempDir>,
+    /// Where the proxy listens for people: `http://127.0.0.1:40000`.
+    pub(crate) proxy_url: String,
     stopping: CancellationToken,
 }
 
@@ -77,6 +80,8 @@ impl Drop for TestHub {
 pub(crate) struct Settings {
     pub(crate) base_url: &'static str,
     pub(crate) public_url: Option<&'static str>,
+    pub(crate) subdomain_host: Option<&'static str>,
+    pub(crate) cookie_host_prefix: bool,
     pub(crate) dummy_password: Option<&'static str>,
     pub(crate) blocked: &'static [&'static str],
     pub(crate) secure: bool,
@@ -94,6 +99,8 @@ impl Default for Settings {
         Self {
             base_url: "/",
             public_url: None,
+            subdomain_host: None,
+            cookie_host_prefix: false,
             dummy_password: None,
             blocked: &[],
             secure: true,
@@ -129,13 +136,19 @@ impl TestHub {
         let stopping = CancellationToken::new();
         let proxy = hub_proxy::bind(hub_proxy::ProxyConfig {
             token: hub_proxy::Token::Value("the-proxy-token".into()),
+            host_routing: settings.subdomain_host.is_some(),
             ..hub_proxy::ProxyConfig::default()
         })
         .await
         .unwrap();
-        let proxy_url = format!("http://{}", proxy.api_addr().socket_addr().unwrap());
+        let [proxy_url, api_url] =
+            [proxy.public_addr(), proxy.api_addr()].map(|address| format!("http://{}", address.socket_addr().unwrap()));
         tokio::spawn(proxy.run(stopping.clone()));
-        let urls = Urls::new(settings.base_url, settings.public_url.map(|url| Url::parse(url).unwrap()));
+        let url = |url| Url::parse(url).unwrap();
+        let urls = match settings.subdomain_host {
+            Some(host) => Urls::with_subdomains(settings.base_url, url(host)),
+            None => Urls::new(settings.base_url, settings.public_url.map(url)),
+        };
         let database = open(&at("hub.sqlite")).await;
         for (service, token) in settings.service_tokens {
             let file = at(&format!("{service}-token"));
@@ -147,10 +160,13 @@ impl TestHub {
             command: ["python3", "-c", settings.server].map(str::to_owned).to_vec(),
             ..LocalSettings::new(at("run"), directory.path().to_owned())
         });
-        let proxy = ProxyClient::new(&proxy_url, ProxyToken::Value("the-proxy-token".to_owned().into()));
+        let proxy = ProxyClient::new(&api_url, ProxyToken::Value("the-proxy-token".to_owned().into()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connect_url = format!("http://{}", listener.local_addr().unwrap());
         let server_settings = ServerSettings {
             limits: settings.limits.clone(),
-            ..ServerSettings::new(urls.clone(), "http://127.0.0.1:9")
+            cookie_host_prefix: settings.cookie_host_prefix,
+            ..ServerSettings::new(urls.clone(), &connect_url)
         };
         let servers = Servers::new(database.clone(), spawner, proxy, server_settings);
         let hub = Hub {
@@ -166,7 +182,10 @@ impl TestHub {
         let app = build(hub, stopping.clone()).await.unwrap();
         tokio::spawn(app.servers.clone().run(stopping.clone()));
         tokio::spawn(upkeep::run(app.clone()));
-        Self { router: router(&app), app, directory, stopping }
+        let router = router(&app);
+        let serving = axum::serve(listener, router.clone()).with_graceful_shutdown(stopping.clone().cancelled_owned());
+        tokio::spawn(serving.into_future());
+        Self { router, app, directory, proxy_url, stopping }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -55,6 +55,8 @@ pub struct ValidatedHub {
     pub paused: bool,
     pub base_url: String,
     pub public_url: Option<String>,
+    pub subdomain_host: Option<String>,
+    pub cookie_host_prefix: bool,
     pub https: hub_crds::HttpsType,
     pub hub: PodSettings,
     pub proxy: PodSettings,

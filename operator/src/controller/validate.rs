@@ -103,7 +103,9 @@ pub fn validate(found: &Found, images: &Images) -> Result<ValidatedHub, Error> {
         uid: found.uid.clone(),
         paused: spec.paused,
         base_url: spec.base_url.clone(),
-        public_url: spec.public_url.clone(),
+        public_url: public_url(spec),
+        subdomain_host: spec.subdomain_host.clone(),
+        cookie_host_prefix: spec.security.cookie_host_prefix,
         https,
         hub,
         proxy,
@@ -141,6 +143,12 @@ fn check_https(spec: &HubSpec, problems: &mut Problems) -> HttpsType {
         None => problems.push("spec.https is required: set spec.https.type to 'external' or to 'none' with allowInsecure: true".to_owned()),
     }
     HttpsType::None
+}
+
+/// With subdomains the hub's own address is known, too.
+fn public_url(spec: &HubSpec) -> Option<String> {
+    let of_host = |host: &String| format!("{host}{}", spec.base_url);
+    spec.public_url.clone().or_else(|| spec.subdomain_host.as_ref().map(of_host))
 }
 
 /// A claim can only grow: one that was taken up again may be larger than the spec says.

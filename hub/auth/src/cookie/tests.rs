@@ -79,6 +79,19 @@ fn set_cookie_is_written_as_tornado_writes_it() {
         SetCookie::clear("x", "/", NOW).to_string(),
         "x=\"\"; expires=Sun, 23 Nov 2025 13:32:29 GMT; Path=/; SameSite=Lax"
     );
+    assert_eq!(
+        SetCookie::new(SESSION_ID, "abc", "/").domain(Some("hub.example.org")).http_only().to_string(),
+        "jupyterhub-session-id=abc; Domain=hub.example.org; HttpOnly; Path=/; SameSite=Lax"
+    );
+}
+
+/// Browsers drop any other, also when it is to be cleared.
+#[test]
+fn a_cookie_of_the_host_alone_is_secure_and_on_the_root() {
+    let cookie = SetCookie::new("__Host-x", "abc", "/hub/").secure(false);
+    assert_eq!(cookie.to_string(), "__Host-x=abc; Path=/; SameSite=Lax; Secure");
+    let cleared = SetCookie::clear("__Host-x", "/hub/", NOW).to_string();
+    assert_eq!(cleared, "__Host-x=\"\"; expires=Sun, 23 Nov 2025 13:32:29 GMT; Path=/; SameSite=Lax; Secure");
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub async fn cookie(
     Path((name, value)): Path<(String, String)>,
 ) -> Result<Json<Map<String, Value>>> {
     let identity = by_token(&caller)?;
-    let user = match name == cookie::LOGIN {
+    let user = match name == app.cookie_name(cookie::LOGIN) {
         true => user_of_login(&app, &value).await?,
         false => None,
     };

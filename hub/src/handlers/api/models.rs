@@ -124,7 +124,7 @@ pub fn server(app: &App, caller: &Identity, user: &str, name: &str, row: Option<
         _ => row.and_then(|row| row.started),
     };
     let full_name = full_server_name(user, name);
-    let (url, progress_url) = (app.urls.server(user, name), app.urls.progress(user, name));
+    let progress_url = app.urls.progress(user, name);
     let mut model = json!({
         "name": name,
         "display_name": row.and_then(|row| row.display_name.as_deref()).unwrap_or_default(),
@@ -134,9 +134,9 @@ pub fn server(app: &App, caller: &Identity, user: &str, name: &str, row: Option<
         "pending": pending(&status),
         "ready": matches!(status, ServerStatus::Ready { .. }),
         "stopped": matches!(status, ServerStatus::Stopped { .. }),
-        "full_url": app.urls.absolute(&url),
+        "full_url": app.urls.whole_server(user, name),
         "full_progress_url": app.urls.absolute(&progress_url),
-        "url": url,
+        "url": app.urls.server(user, name),
         "user_options": row.map(|row| &row.user_options).filter(|options| !options.is_null()).unwrap_or(&json!({})),
         "progress_url": progress_url,
     });

@@ -24,7 +24,7 @@ pub async fn get(State(app): State<App>, caller: Caller, Query(query): Query) ->
         .await?
         .into_iter()
         .map(|(path, route)| {
-            let routespec = quote(&format!("{}/", path.trim_end_matches('/')), "@/~");
+            let routespec = routespec(&path, app.urls.domain().is_some());
             let model = json!({"routespec": routespec, "target": route.target, "data": route.data});
             (routespec, model)
         })
@@ -32,6 +32,15 @@ pub async fn get(State(app): State<App>, caller: Caller, Query(query): Query) ->
     let (total, window) = (routes.len() as u64, pagination.window);
     let page: Map<_, _> = routes.into_iter().skip(window.offset as usize).take(window.limit as usize).collect();
     Ok(Json(pagination.answer(&app, &caller.visitor, Value::Object(page), total)))
+}
+
+/// JupyterHub's name of a route: `/user/alice/`, or with subdomains `alice.hub.example.org/user/alice/`.
+fn routespec(path: &str, with_host: bool) -> String {
+    let routespec = quote(&format!("{}/", path.trim_end_matches('/')), "@/~");
+    match routespec.strip_prefix('/') {
+        Some(rest) if with_host && !rest.is_empty() => rest.to_owned(),
+        _ => routespec,
+    }
 }
 
 pub async fn post(State(app): State<App>, caller: Caller) -> Result<StatusCode> {

@@ -191,9 +191,8 @@ async fn resolve(app: &App, identity: &Identity, name: &str, wish: ServiceWish) 
     if !names::valid_service(name) {
         return Err("its name must not be empty, hold / or an escape, or have blanks at its ends".to_owned());
     }
-    let base_url = app.urls.base();
     let no_confirm = wish.client.no_confirm;
-    let client = services::client(name, base_url, !wish.url.is_empty(), wish.client)?;
+    let client = services::client(name, &app.urls, !wish.url.is_empty(), wish.client)?;
     let address = match services::address(&wish.url)? {
         Some(address) if !identity.is_admin() => Some(services::pin(address).await?),
         address => address,
@@ -203,7 +202,7 @@ async fn resolve(app: &App, identity: &Identity, name: &str, wish: ServiceWish) 
         admin: wish.admin,
         url: wish.url,
         address,
-        prefix: app.urls.service(name),
+        prefix: names::service_path(app.urls.base(), name),
         info: wish.info,
         display: wish.display.unwrap_or(true),
         client,

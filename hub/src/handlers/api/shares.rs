@@ -251,12 +251,11 @@ pub(super) fn check_may_grant(identity: &Identity, scopes: &[String], shared: &S
 
 /// What is told about a server to those who share it.
 pub(super) fn server_model(app: &App, owner: &str, server: &str) -> Value {
-    let url = app.urls.server(owner, server);
     json!({
         "user": {"name": owner},
         "name": server,
-        "full_url": app.urls.absolute(&url),
-        "url": url,
+        "full_url": app.urls.whole_server(owner, server),
+        "url": app.urls.server(owner, server),
         "ready": matches!(app.servers.status(owner, server), ServerStatus::Ready { .. }),
     })
 }

@@ -35,11 +35,13 @@ fn hub_config(hub: &ValidatedHub) -> HubConfig {
     HubConfig {
         base_url: hub.base_url.clone(),
         public_url: hub.public_url.clone(),
+        subdomain_host: hub.subdomain_host.clone(),
         bind: format!("0.0.0.0:{}", port::HUB),
         connect_url: hub_url(hub),
         https: hub.https,
         database_file: PathBuf::from(path::DATABASE_FILE),
         cookie_secret_file: PathBuf::from(path::COOKIE_DIR).join(secret_key::COOKIE_SECRET),
+        cookie_host_prefix: hub.cookie_host_prefix,
         proxy: ProxyConnection {
             api_url: format!("http://{}.{}:{}", child::proxy_api(&hub.name), hub.namespace, port::PROXY_API),
             token_file: PathBuf::from(path::PROXY_DIR).join(secret_key::PROXY_TOKEN),

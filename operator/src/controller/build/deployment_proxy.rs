@@ -94,6 +94,9 @@ fn arguments(hub: &ValidatedHub, is_own: bool) -> Vec<String> {
         format!("--default-target={hub_url}"),
         format!("--error-target={hub_url}{}hub/error", hub.base_url),
     ];
+    if hub.subdomain_host.is_some() {
+        arguments.push("--host-routing".to_owned());
+    }
     if is_own {
         arguments.push(format!("--auth-token-file={}/{}", path::PROXY_DIR, secret_key::PROXY_TOKEN));
         arguments.push(format!("--snapshot={}", path::PROXY_SNAPSHOT));
