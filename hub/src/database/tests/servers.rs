@@ -9,8 +9,15 @@ pub(super) const SERVER_TOKEN: &str = "feedfacefeedfacefeedfacefeedface";
 /// Starts a server whose token is [`SERVER_TOKEN`].
 pub(super) async fn start(database: &Database, user: &User, name: &str) -> ServerRow {
     let (token, user_options) = (secret(SERVER_TOKEN), json!({"image": "x"}));
-    let redirect_uri = "/user/alice/s1/oauth_callback";
-    let start = ServerStart { user, name, base_url: "/", user_options: &user_options, token: &token, redirect_uri };
+    let redirect_uri = hub_auth::names::server_callback("/", &user.name, name);
+    let start = ServerStart {
+        user,
+        name,
+        base_url: "/",
+        user_options: &user_options,
+        token: &token,
+        redirect_uri: &redirect_uri,
+    };
     database.start_server(start, now()).await.unwrap()
 }
 
