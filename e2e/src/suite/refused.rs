@@ -41,6 +41,23 @@ fn wrong() -> Vec<(&'static str, Value, &'static str)> {
             "spec.publicUrl must start with https://",
         ),
         ("a public address without a scheme", json!({"publicUrl": "hub.example.org/"}), "^https?://"),
+        (
+            "subdomains without TLS",
+            json!({"subdomainHost": "http://hub.example.org"}),
+            "spec.subdomainHost must start with https://",
+        ),
+        ("subdomains of a number", json!({"subdomainHost": "https://10.0.0.1"}), "^https?://"),
+        ("subdomains of a path", json!({"subdomainHost": "https://hub.example.org/"}), "^https?://"),
+        (
+            "subdomains of another host than the public one",
+            json!({"publicUrl": "https://hub.example.org/", "subdomainHost": "https://example.org"}),
+            "spec.publicUrl must be spec.subdomainHost followed by spec.baseUrl",
+        ),
+        (
+            "prefixed cookies without TLS",
+            json!({"https": {"type": "none", "allowInsecure": true}, "security": {"cookieHostPrefix": true}}),
+            "spec.security.cookieHostPrefix needs TLS",
+        ),
         ("a base URL without its slash", json!({"baseUrl": "/jupyter"}), "^/("),
         (
             "a login that lets nobody in",
@@ -304,10 +321,11 @@ fn large() -> Value {
     json!({
         "baseUrl": "/jupyter/",
         "publicUrl": "https://example.org/jupyter/",
+        "subdomainHost": "https://example.org",
         "https": {"type": "external"},
         "hub": placement,
         "proxy": placement,
-        "security": {"cookieSecret": {"secretRef": {"name": "own", "key": "cookie"}}},
+        "security": {"cookieSecret": {"secretRef": {"name": "own", "key": "cookie"}}, "cookieHostPrefix": true},
         "auth": {"token": {"users": users, "log": false}, "adminUsers": ["user-1"], "blockedUsers": ["eve"]},
         "services": services,
         "roles": roles,

@@ -37,9 +37,8 @@ fn label(name: &str, longest: usize) -> String {
 /// Whether a name can be a label as it is. `--` is left to the forms below, so that no name is another's form.
 fn is_label(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    !name.is_empty()
-        && name.bytes().all(plain)
-        && !name.bytes().all(|byte| byte.is_ascii_digit())
+    name.bytes().all(plain)
+        && name.bytes().any(|byte| !byte.is_ascii_digit())
         && !(name.starts_with('-') || name.ends_with('-') || name.contains("--"))
 }
 

@@ -75,6 +75,26 @@ mod tests {
         );
     }
 
+    /// What differs for a server with a host of its own and cookies that no other host can set.
+    #[test]
+    fn a_server_at_its_users_own_host_is_told_both_hosts() {
+        let name = ServerName { user: "zoë".to_owned(), server: "s1".to_owned() };
+        let urls = Urls::with_subdomains("/jupyter/", "https://hub.example.com:8443".parse().unwrap());
+        let plain = ServerSettings::new(urls, "http://jhub-hub.jupyter:8081");
+        let environment = environment(&ServerSettings { cookie_host_prefix: true, ..plain }, &name);
+        let server = "https://xn--zo-ija.hub.example.com:8443/jupyter/user/zo%C3%AB/s1/";
+        for (key, value) in [
+            ("HOST", "https://hub.example.com:8443"),
+            ("PUBLIC_URL", server),
+            ("PUBLIC_HUB_URL", "https://hub.example.com:8443/jupyter/hub/"),
+            ("OAUTH_CALLBACK_URL", &format!("{server}oauth_callback")),
+            ("SERVICE_PREFIX", "/jupyter/user/zo%C3%AB/s1/"),
+            ("COOKIE_HOST_PREFIX_ENABLED", "1"),
+        ] {
+            assert_eq!(environment[&format!("JUPYTERHUB_{key}")], value, "{key}");
+        }
+    }
+
     /// A base path, a public address, a name that must be escaped, and a named server.
     #[test]
     fn a_named_server_below_a_base_path_gets_exactly_this() {

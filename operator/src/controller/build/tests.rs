@@ -215,6 +215,38 @@ fn configurable_http_proxy_gets_its_own_command_and_its_token_from_the_environme
     assert_eq!(pod["volumes"], json!([{"name": "tmp", "emptyDir": {}}]));
 }
 
+/// Only then do routes begin with a host, for either proxy.
+#[test]
+fn with_subdomains_the_proxy_routes_by_host() {
+    for implementation in ["hub-proxy", "configurable-http-proxy"] {
+        let arguments = |subdomain_host: Value| {
+            let changes = json!({"proxy": {"implementation": implementation}, "subdomainHost": subdomain_host});
+            let deployment = whole(&built(&changes).deployments[1]);
+            deployment["spec"]["template"]["spec"]["containers"][0]["args"].as_array().cloned().unwrap()
+        };
+        assert!(arguments(json!("http://hub.example.org")).contains(&json!("--host-routing")));
+        assert!(!arguments(json!(null)).contains(&json!("--host-routing")));
+    }
+}
+
+#[test]
+fn the_hub_is_told_of_subdomains_and_of_the_prefix_of_cookies() {
+    let config = |changes: Value| -> hub_crds::config::HubConfig {
+        let settings = built(&changes).config_maps.remove(0);
+        serde_yaml::from_str(&settings.data.unwrap()["hub.yaml"]).unwrap()
+    };
+    let plain = config(json!({}));
+    assert_eq!((plain.subdomain_host, plain.public_url, plain.cookie_host_prefix), (None, None, false));
+    let config = config(json!({
+        "https": {"type": "external"},
+        "subdomainHost": "https://hub.example.org",
+        "security": {"cookieHostPrefix": true},
+    }));
+    assert_eq!(config.subdomain_host.as_deref(), Some("https://hub.example.org"));
+    assert_eq!(config.public_url.as_deref(), Some("https://hub.example.org/jupyter/"));
+    assert!(config.cookie_host_prefix);
+}
+
 #[test]
 fn the_settings_file_is_what_the_hub_reads() {
     let settings = built(&json!({})).config_maps.remove(0);

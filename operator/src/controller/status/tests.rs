@@ -118,6 +118,7 @@ fn the_address_is_the_best_that_the_cluster_tells() {
     let inside = json!({"proxy": {"service": {"type": "ClusterIP", "nodePorts": null}}});
     for (changes, balancer, expected) in [
         (&json!({"publicUrl": "https://x.org/jupyter/"}), json!(null), "https://x.org/jupyter/"),
+        (&json!({"subdomainHost": "https://x.org"}), json!(null), "https://x.org/jupyter/"),
         (&balanced, json!([{"ip": "192.0.2.7"}]), "http://192.0.2.7/jupyter/"),
         (&balanced, json!([{"ip": "2001:db8::7"}]), "http://[2001:db8::7]/jupyter/"),
         (&balanced, json!([{"hostname": "lb.example.org"}]), "http://lb.example.org/jupyter/"),
