@@ -9,7 +9,7 @@ pub(super) const SERVER_TOKEN: &str = "feedfacefeedfacefeedfacefeedface";
 /// Starts a server whose token is [`SERVER_TOKEN`].
 pub(super) async fn start(database: &Database, user: &User, name: &str) -> ServerRow {
     let (token, user_options) = (secret(SERVER_TOKEN), json!({"image": "x"}));
-    let redirect_uri = hub_auth::names::server_callback("/", &user.name, name);
+    let redirect_uri = hub_auth::names::server_path("/", &user.name, name) + "oauth_callback";
     let start = ServerStart {
         user,
         name,
