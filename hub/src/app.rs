@@ -1,5 +1,6 @@
 //! What every request has at hand, and the few rules that need more than one part of it.
 
+use axum::body::Bytes;
 use hub_auth::cookie::{HOST_PREFIX, Keys};
 use jiff::Timestamp;
 use std::{ops::Deref, sync::Arc};
@@ -36,6 +37,8 @@ pub struct Parts {
     pub activity: Activity,
     /// Who has tried share codes that don't exist.
     pub share_code_failures: FailureLimit,
+    /// The API's own description, in JSON.
+    pub openapi: Bytes,
     pub clock: fn() -> Timestamp,
     /// Ends open event streams when the hub stops.
     pub stopping: CancellationToken,

@@ -14,6 +14,7 @@ pub mod handlers;
 pub mod loggable;
 pub mod middleware;
 pub mod oauth;
+pub mod openapi;
 pub mod pages;
 pub mod proxy;
 pub mod rbac;

@@ -3,4 +3,5 @@
 pub mod headers;
 pub mod methods;
 pub mod own_host;
+pub mod paths;
 pub mod request_log;

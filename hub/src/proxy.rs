@@ -102,15 +102,20 @@ impl ProxyClient {
         Self { http, place: Arc::new(Mutex::new(place)) }
     }
 
-    /// Another proxy is in charge from now on, until the hub ends; what is `None` stays.
-    pub fn relocate(&self, api_url: Option<&str>, token: Option<ProxyToken>) {
-        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(api_url) = api_url {
-            place.api_url = api_url.trim_end_matches('/').to_owned();
-        }
-        if let Some(token) = token {
-            place.token = token;
-        }
+    /// A client of another proxy, or of the same one with another token; what is `None` is as here.
+    pub fn elsewhere(&self, api_url: Option<&str>, token: Option<ProxyToken>) -> Self {
+        let here = self.place();
+        let place = Place {
+            api_url: api_url.map_or(here.api_url, |url| url.trim_end_matches('/').to_owned()),
+            token: token.unwrap_or(here.token),
+        };
+        Self { http: self.http.clone(), place: Arc::new(Mutex::new(place)) }
+    }
+
+    /// The proxy of the other client is in charge from now on, until the hub ends.
+    pub fn relocate(&self, to: &Self) {
+        let place = to.place();
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
     }
 
     fn place(&self) -> Place {

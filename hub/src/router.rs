@@ -13,7 +13,7 @@ use crate::{
     app::App,
     error::{Failure, Result, shape_failures},
     handlers::{self, api},
-    middleware::{headers, methods, own_host, request_log},
+    middleware::{headers, methods, own_host, paths, request_log},
 };
 
 /// No form or model comes near this many bytes.
@@ -21,9 +21,7 @@ const LARGEST_BODY: usize = 1 << 20;
 
 /// Everything that the hub answers.
 pub fn router(app: &App) -> Router {
-    let table = Table { prefix: app.urls.hub(), router: Router::new() };
-    let table = assets(api_of_shares(api_of_groups(api_of_users(api(servers(pages(table)))))));
-    table
+    table(app.urls.hub())
         .router
         .route(app.urls.hub().trim_end_matches('/'), get(handlers::root::slash))
         .method_not_allowed_fallback(not_allowed)
@@ -31,20 +29,33 @@ pub fn router(app: &App) -> Router {
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(from_fn_with_state(app.clone(), own_host::lead_to))
         .layer(from_fn_with_state(app.clone(), methods::refuse_head))
+        .layer(from_fn(paths::refuse_undecodable))
         .layer(from_fn_with_state(app.clone(), shape_failures))
         .layer(from_fn_with_state(app.clone(), headers::add))
         .layer(from_fn(request_log::log))
         .with_state(app.clone())
 }
 
+/// The paths of all routes below the hub's own, with their parameters: `api/users/{name}`.
+pub fn paths() -> Vec<String> {
+    table("/").paths
+}
+
 /// Routes below the hub's own path.
 struct Table<'a> {
     prefix: &'a str,
+    paths: Vec<String>,
     router: Router<App>,
 }
 
+fn table(prefix: &str) -> Table<'_> {
+    let table = Table { prefix, paths: Vec::new(), router: Router::new() };
+    assets(api_of_shares(api_of_groups(api_of_users(api(servers(pages(table)))))))
+}
+
 impl Table<'_> {
-    fn at(self, path: &str, methods: MethodRouter<App>) -> Self {
+    fn at(mut self, path: &str, methods: MethodRouter<App>) -> Self {
+        self.paths.push(path.to_owned());
         Self { router: self.router.route(&format!("{}{path}", self.prefix), methods), ..self }
     }
 }
@@ -82,6 +93,7 @@ fn api(table: Table<'_>) -> Table<'_> {
     table
         .at("api", get(api::info::version))
         .at("api/", get(api::info::version))
+        .at("api/openapi.json", get(api::openapi::get))
         .at("api/info", get(api::info::get))
         .at("api/user", get(api::user::get))
         .at("api/proxy", get(api::proxy::get).post(api::proxy::post).patch(api::proxy::relocate))

@@ -12,6 +12,7 @@ use crate::{
     control,
     database::Database,
     failure_limit::FailureLimit,
+    openapi,
     rbac::{self, ServiceTokens},
     reread::Reread,
     router::router,
@@ -52,6 +53,7 @@ pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App>
     let cookie_secret = open_cookie_secret(&hub.cookie_secret_file)?;
     let service_tokens = ServiceTokens::open(&hub.rbac)?;
     let configured = rbac::configured(&hub.rbac, &allow, &service_tokens, &hub.urls)?;
+    let openapi = openapi::document(&hub.urls.at("api"))?.to_string().into();
     let app = App::new(Parts {
         urls: hub.urls,
         database: hub.database.with_scopes(rbac::definitions(&hub.rbac)?),
@@ -63,6 +65,7 @@ pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App>
         secure: hub.secure,
         activity: Activity::default(),
         share_code_failures: FailureLimit::new(SHARE_CODE_FAILURES, Duration::from_mins(1)),
+        openapi,
         clock: hub.clock,
         stopping,
     });

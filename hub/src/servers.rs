@@ -249,9 +249,14 @@ impl Servers {
         Ok(self.inner.spawner.delete_storage(&name, &row.map(|row| row.state).unwrap_or_default()).await?)
     }
 
-    /// Another proxy is in charge from now on, see [`ProxyClient::relocate`]. It gets its table at once.
+    /// Another proxy, or the same one with another token, is in charge from now on, and gets its table at once.
+    ///
+    /// # Errors
+    /// It can't be read: then the old one stays in charge. Or it can't be written.
     pub async fn relocate_proxy(&self, api_url: Option<&str>, token: Option<ProxyToken>) -> Result<(), CheckError> {
-        self.inner.proxy.relocate(api_url, token);
+        let other = self.inner.proxy.elsewhere(api_url, token);
+        other.routes().await?;
+        self.inner.proxy.relocate(&other);
         self.check_routes().await
     }
 

@@ -6,6 +6,7 @@ pub mod groups;
 pub mod info;
 pub mod models;
 pub mod oauth_token;
+pub mod openapi;
 pub mod progress;
 pub mod proxy;
 pub mod servers;

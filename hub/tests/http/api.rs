@@ -139,10 +139,29 @@ async fn a_server_is_started_seen_and_stopped() {
     assert_eq!(routes["/user/alice/"]["data"]["user"], "alice", "{routes}");
     assert_eq!(hub.api(Method::POST, "/proxy", ADMIN_TOKEN, None).await.status, StatusCode::OK);
 
+    let unclear = hub.api(Method::DELETE, "/users/alice/server", ALICE_TOKEN, Some(json!({"remove": "no"}))).await;
+    assert_eq!(unclear.json()["message"], "remove must be true or false");
     let stop = hub.api(Method::DELETE, "/users/alice/server", ALICE_TOKEN, None).await;
     assert!(matches!(stop.status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT), "{}", stop.status);
     hub.stop_server("alice", ALICE_TOKEN).await;
     assert_eq!(hub.get("/proxy", ADMIN_TOKEN).await.json().get("/user/alice/"), None);
+}
+
+#[tokio::test]
+async fn a_proxy_that_can_not_be_used_does_not_take_the_place_of_one_that_can() {
+    let hub = TestHub::new().await;
+    for body in [
+        json!({"api_url": "http://127.0.0.1:1"}),
+        json!({"api_url": "ftp://127.0.0.1"}),
+        json!({"auth_token": "wrong"}),
+        json!({"auth_token": "not\na header"}),
+    ] {
+        let refused = hub.api(Method::PATCH, "/proxy", ADMIN_TOKEN, Some(body.clone())).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{body}");
+        assert_eq!(hub.get("/proxy", ADMIN_TOKEN).await.status, StatusCode::OK, "after {body}");
+    }
+    let same = hub.api(Method::PATCH, "/proxy", ADMIN_TOKEN, Some(json!({"auth_token": "the-proxy-token"}))).await;
+    assert_eq!(same.status, StatusCode::OK, "{}", same.text);
 }
 
 #[tokio::test]
@@ -201,6 +220,7 @@ async fn tokens_are_made_listed_and_revoked_and_never_do_more_than_their_owner()
         (json!({"scopes": "self"}), StatusCode::BAD_REQUEST),
         (json!({"expires_in": "1"}), StatusCode::BAD_REQUEST),
         (json!({"expires_in": -1}), StatusCode::BAD_REQUEST),
+        (json!({"note": ["n"]}), StatusCode::BAD_REQUEST),
         (json!([1]), StatusCode::BAD_REQUEST),
     ] {
         assert_eq!(make(ALICE_TOKEN, body.clone()).await.status, status, "{body}");

@@ -9,6 +9,7 @@ mod groups;
 mod login;
 mod named_servers;
 mod oauth;
+mod openapi;
 mod pages;
 mod revocation;
 mod services;

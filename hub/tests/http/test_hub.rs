@@ -36,7 +36,10 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use url::Url;
 
-use crate::browser::{Answer, Browser};
+use crate::{
+    browser::{Answer, Browser},
+    openapi,
+};
 
 /// Each user's login token.
 pub(crate) const ALICE_TOKEN: &str = "a11ce00000000000000000000000000000000000000000a1";
@@ -192,8 +195,14 @@ impl TestHub {
         self.directory.path().join(name)
     }
 
+    /// Answers of the API must be as it describes them.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        Answer::read(self.router.clone().oneshot(request).await.unwrap()).await
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let answer = Answer::read(self.router.clone().oneshot(request).await.unwrap()).await;
+        if let Some(path) = path.strip_prefix(&self.app.urls.at("api")) {
+            openapi::check(&method, path, &answer);
+        }
+        answer
     }
 
     /// A browser without cookies.

@@ -276,7 +276,11 @@ pub async fn stop(State(app): State<App>, caller: Caller, path: Path<Vec<String>
     let name = Name::from(path);
     caller.require(&["delete:servers"], Some(Resource::server(&name.full())))?;
     let user = find(&app, &name.user).await?;
-    let remove = body.object("Body must be a JSON object")?.get("remove").is_some_and(|remove| remove == true);
+    let remove = match body.object("Body must be a JSON object")?.get("remove") {
+        None => false,
+        Some(Value::Bool(remove)) => *remove,
+        Some(_) => return Err(Failure::bad_request("remove must be true or false")),
+    };
     if name.server.is_empty() {
         if remove {
             return Err(Failure::bad_request("Cannot delete the default server"));

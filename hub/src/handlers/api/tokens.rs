@@ -89,7 +89,11 @@ impl TokenWish {
                 Failure::bad_request(format!("token expires_in must be null or integer, not {value}"))
             })?),
         };
-        let note = body.get("note").and_then(Value::as_str).filter(|note| !note.is_empty()).map(str::to_owned);
+        let note = match body.get("note") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(note)) => Some(note.clone()).filter(|note| !note.is_empty()),
+            Some(_) => return Err(Failure::bad_request("token note must be null or a string")),
+        };
         Ok(Self { note, expires_in, scopes: names(body, "scopes")?, roles: names(body, "roles")? })
     }
 }
