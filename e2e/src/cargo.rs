@@ -25,12 +25,18 @@ pub(crate) struct Build {
     pub(crate) release: bool,
     /// A Rust target other than this machine's.
     pub(crate) target: Option<String>,
+    /// Only these; none means all.
+    pub(crate) only: &'static [&'static str],
 }
 
-/// Builds every binary of the workspace, which resolves features as the tests do; gives their paths by name.
+/// Builds binaries of the workspace, which resolves features as the tests do; gives their paths by name.
 pub(crate) async fn build_binaries(places: &Places, build: &Build, log: &Log) -> Result<BTreeMap<String, PathBuf>> {
-    let mut cargo =
-        command(places).args(["build", "--workspace", "--bins", "--message-format", "json-render-diagnostics"]);
+    let mut cargo = command(places).args(["build", "--workspace", "--message-format", "json-render-diagnostics"]);
+    cargo = if build.only.is_empty() {
+        cargo.arg("--bins")
+    } else {
+        cargo.args(build.only.iter().flat_map(|name| ["--bin", name]))
+    };
     if build.release {
         cargo = cargo.arg("--release");
     }

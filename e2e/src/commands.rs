@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bench;
 mod down;
 mod generate;
 mod images;
@@ -29,6 +30,7 @@ Examples:
   cargo e2e up                    a cluster with a Hub on http://127.0.0.1:8080/; again after a change of code
   cargo e2e test                  every test, in a cluster of its own
   cargo e2e test --only login     only the tests with `login` in their names
+  cargo e2e bench hub             our hub beside JupyterHub: CPU time, latency, start-up, memory
   cargo e2e down                  deletes the clusters, and stops Docker if it was started here
 
 Environment:
@@ -44,8 +46,10 @@ pub struct Cli {
 enum Command {
     /// Makes or reuses a cluster and brings it a running Hub, built from this checkout
     Up(up::Up),
-    /// Runs the tests: lints, unit and integration tests, and the cluster tests
+    /// Runs the tests: lints, unit and integration tests, real clients, and the cluster tests
     Test(test::Test),
+    /// Measures a part beside what it stands in for, and writes a table to docs/
+    Bench(bench::Bench),
     /// Deletes what `up` and `test` made
     Down(down::Down),
     /// Builds the images; with `--push`, from release binaries and into a registry
@@ -71,6 +75,7 @@ impl Cli {
         match self.command {
             Command::Up(up) => up.run(&places).await,
             Command::Test(test) => test.run(&places).await,
+            Command::Bench(bench) => bench.run(&places).await,
             Command::Down(down) => down.run(&places).await,
             Command::Images(images) => images.run(&places).await,
             Command::Generate => generate::run(&places),

@@ -1,17 +1,21 @@
 //! `cargo e2e`: a Hub on a real cluster for people, and the tests that need one.
 //!
-//! [`commands`] is the command line, [`suite`] the table of cluster tests, [`cluster`] what a test is given.
+//! [`commands`] is the command line, [`suite`] the tables of tests, [`cluster`] and [`clients`] what a test is given.
 
+mod bench;
 mod cargo;
+pub mod clients;
 pub mod cluster;
 pub mod commands;
 mod daemon;
 mod diagnosis;
 mod digest;
 mod docker;
+mod environments;
 pub mod images;
 mod install;
 mod kind;
+mod local_hub;
 mod node_image;
 mod packages;
 mod places;

@@ -42,6 +42,9 @@ pub(crate) const BROWSER: &[Need] = &[
     need("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", "fonts-dejavu-core"),
 ];
 
+/// To pin what is measured to a core, and to count what it asks of the disk.
+pub(crate) const BENCHMARKS: &[Need] = &[need("taskset", "util-linux"), need("strace", "strace")];
+
 /// What is missing and may not be installed without being told to.
 #[derive(Debug)]
 pub(crate) struct Missing {

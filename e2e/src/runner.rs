@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use crate::{
     cargo,
+    clients::Clients,
     cluster::Cluster,
     commands, diagnosis, install,
     kind::Kind,
@@ -23,7 +24,7 @@ use crate::{
 
 /// The cluster that tests make for themselves.
 pub(crate) const CLUSTER: &str = "hub-e2e-test";
-/// Cluster tests that don't disturb each other run this many at a time.
+/// Tests that don't disturb each other run this many at a time.
 const TOGETHER: usize = 4;
 
 /// Which tests to run.
@@ -42,7 +43,9 @@ pub(crate) enum Where {
 const FORMAT: &str = "lint::format";
 const CLIPPY: &str = "lint::clippy";
 const UNIT: &str = "unit";
-const AREAS: [&str; 3] = ["lint", UNIT, "cluster"];
+const CLIENTS: &str = "clients";
+const CLUSTER_AREA: &str = "cluster";
+const AREAS: [&str; 4] = ["lint", UNIT, CLIENTS, CLUSTER_AREA];
 
 impl Selection {
     /// A pattern that names an area means that area alone; any other is looked for in every name.
@@ -52,15 +55,25 @@ impl Selection {
         })
     }
 
-    fn cluster_tests(&self) -> Vec<Test> {
-        let tests = suite::tests().into_iter().filter(|test| self.long || !test.long);
-        tests.filter(|test| self.has(&format!("cluster::{}", test.name))).collect()
+    fn client_tests(&self) -> Vec<Test<Clients>> {
+        self.of_area(CLIENTS, suite::clients::tests())
+    }
+
+    fn cluster_tests(&self) -> Vec<Test<Cluster>> {
+        self.of_area(CLUSTER_AREA, suite::tests())
+    }
+
+    fn of_area<G>(&self, area: &str, tests: Vec<Test<G>>) -> Vec<Test<G>> {
+        let tests = tests.into_iter().filter(|test| self.long || !test.long);
+        tests.filter(|test| self.has(&format!("{area}::{}", test.name))).collect()
     }
 
     /// Names of what is selected.
     pub(crate) fn names(&self) -> Vec<String> {
         let areas = [FORMAT, CLIPPY, UNIT].into_iter().filter(|name| self.has(name)).map(str::to_owned);
-        areas.chain(self.cluster_tests().iter().map(|test| format!("cluster::{}", test.name))).collect()
+        let clients = self.client_tests().into_iter().map(|test| format!("{CLIENTS}::{}", test.name));
+        let cluster = self.cluster_tests().into_iter().map(|test| format!("{CLUSTER_AREA}::{}", test.name));
+        areas.chain(clients).chain(cluster).collect()
     }
 }
 
@@ -103,16 +116,13 @@ pub(crate) async fn run(places: &Places, selection: &Selection, cluster: Where, 
             tally.add(work.await);
         }
     }
+    let tests = selection.client_tests();
+    if !tests.is_empty() {
+        tally.add(tally_of_area(CLIENTS, &tests, clients_area(places, &tests, yes).await));
+    }
     let tests = selection.cluster_tests();
     if !tests.is_empty() {
-        let names: Vec<_> = tests.iter().map(|test| test.name).collect();
-        match cluster_area(places, &tests, cluster, yes).await {
-            Ok(outcomes) => outcomes.into_iter().for_each(|outcome| tally.add(outcome)),
-            Err(error) => {
-                eprintln!("\nerror: no cluster test could run: {}", explained(&error));
-                tally.failed.extend(names.into_iter().map(str::to_owned));
-            }
-        }
+        tally.add(tally_of_area(CLUSTER_AREA, &tests, cluster_area(places, &tests, cluster, yes).await));
     }
     for name in &tally.failed {
         eprintln!("failed: {name}");
@@ -196,8 +206,30 @@ fn failures_in(words: &str) -> String {
     shown
 }
 
+/// Sums an area; if it did not come to tests at all, each of them failed.
+fn tally_of_area<G>(area: &str, tests: &[Test<G>], outcomes: Result<Vec<Outcome>>) -> Tally {
+    let mut tally = Tally::default();
+    match outcomes {
+        Ok(outcomes) => outcomes.into_iter().for_each(|outcome| tally.add(outcome.tally)),
+        Err(error) => {
+            eprintln!("\nerror: no {area} test could run: {}", explained(&error));
+            tally.failed.extend(tests.iter().map(|test| test.name.to_owned()));
+        }
+    }
+    tally
+}
+
+/// Runs the tests of real clients against hubs on this machine.
+async fn clients_area(places: &Places, tests: &[Test<Clients>], yes: bool) -> Result<Vec<Outcome>> {
+    let start = Instant::now();
+    let clients = Clients::prepare(places, yes).await?;
+    let outcomes = run_tests(&clients, tests).await;
+    eprintln!("clients tests: {}", seconds(start.elapsed()));
+    Ok(outcomes)
+}
+
 /// Makes the cluster, runs the tests in it, and deletes it unless something failed.
-async fn cluster_area(places: &Places, tests: &[Test], place: Where, yes: bool) -> Result<Vec<Tally>> {
+async fn cluster_area(places: &Places, tests: &[Test<Cluster>], place: Where, yes: bool) -> Result<Vec<Outcome>> {
     let start = Instant::now();
     let cluster = prepare(places, &place, yes).await?;
     eprintln!("cluster is ready for tests after {}", seconds(start.elapsed()));
@@ -220,7 +252,7 @@ async fn cluster_area(places: &Places, tests: &[Test], place: Where, yes: bool) 
     }
     write_long_table(places, tests, &outcomes)?;
     eprintln!("cluster tests: {}", seconds(start.elapsed()));
-    Ok(outcomes.into_iter().map(|outcome| outcome.tally).collect())
+    Ok(outcomes)
 }
 
 async fn prepare(places: &Places, place: &Where, yes: bool) -> Result<Cluster> {
@@ -246,7 +278,7 @@ async fn delete_own(places: &Places, yes: bool) -> Result<()> {
         .await
 }
 
-/// One cluster test's end.
+/// One test's end.
 struct Outcome {
     name: &'static str,
     time: Duration,
@@ -254,19 +286,19 @@ struct Outcome {
 }
 
 /// First those that can run together, then the others one by one.
-async fn run_tests(cluster: &Cluster, tests: &[Test]) -> Vec<Outcome> {
+async fn run_tests<G>(given: &G, tests: &[Test<G>]) -> Vec<Outcome> {
     let (alone, together): (Vec<_>, Vec<_>) = tests.iter().partition(|test| test.alone);
-    let together = stream::iter(together).map(|test| run_test(cluster, test)).buffer_unordered(TOGETHER);
+    let together = stream::iter(together).map(|test| run_test(given, test)).buffer_unordered(TOGETHER);
     let mut outcomes: Vec<_> = together.collect().await;
     for test in alone {
-        outcomes.push(run_test(cluster, test).await);
+        outcomes.push(run_test(given, test).await);
     }
     outcomes
 }
 
-async fn run_test(cluster: &Cluster, test: &Test) -> Outcome {
+async fn run_test<G>(given: &G, test: &Test<G>) -> Outcome {
     let start = Instant::now();
-    let result = match timeout(test.limit, AssertUnwindSafe((test.run)(cluster)).catch_unwind()).await {
+    let result = match timeout(test.limit, AssertUnwindSafe((test.run)(given)).catch_unwind()).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(anyhow!("it panicked; its words are above")),
         Err(_) => Err(anyhow!("it did not end within {} s", test.limit.as_secs())),
@@ -282,7 +314,7 @@ async fn run_test(cluster: &Cluster, test: &Test) -> Outcome {
 }
 
 /// The long tests' table, for readers of the documentation.
-fn write_long_table(places: &Places, tests: &[Test], outcomes: &[Outcome]) -> Result<()> {
+fn write_long_table(places: &Places, tests: &[Test<Cluster>], outcomes: &[Outcome]) -> Result<()> {
     let long: Vec<_> =
         outcomes.iter().filter(|outcome| tests.iter().any(|test| test.long && test.name == outcome.name)).collect();
     if long.is_empty() {
@@ -325,6 +357,8 @@ mod tests {
         assert_eq!(names("unit"), [UNIT]);
         assert!(names("cluster::smoke").len() > 1);
         assert_eq!(names("cluster").len(), names("cluster::").len());
+        assert_eq!(names("clients").len(), names("clients::").len());
+        assert!(names("clients").iter().all(|name| name.starts_with("clients::")));
         assert_eq!(names("helm_lint"), ["cluster::installed::charts_pass_helm_lint"]);
         assert!(names("no such test").is_empty());
     }

@@ -1,5 +1,5 @@
 //! The table of cluster tests. Each is an `async fn(&Cluster) -> anyhow::Result<()>` in a module below; an error or a panic
-//! fails it, [`skip`] skips it.
+//! fails it, [`skip`] skips it. Tests that need no cluster have a table of their own: [`clients`].
 
 use std::{fmt, time::Duration};
 
@@ -8,8 +8,25 @@ use futures::future::LocalBoxFuture;
 
 use crate::cluster::Cluster;
 
+/// `test!(module::function, SECONDS)`, with `alone` or `long` behind it.
+macro_rules! test {
+    ($path:path, $seconds:literal $(, $flag:ident)*) => {
+        Test {
+            $($flag: true,)*
+            ..Test {
+                name: stringify!($path),
+                limit: Duration::from_secs($seconds),
+                long: false,
+                alone: false,
+                run: |given| Box::pin($path(given)),
+            }
+        }
+    };
+}
+
 mod access;
 mod browser;
+pub mod clients;
 mod deletion;
 mod faults;
 mod hubs;
@@ -28,8 +45,8 @@ mod steady;
 mod upgrade;
 mod webdriver;
 
-/// One test of the table.
-pub struct Test {
+/// One test of a table. `G` is what it is given.
+pub struct Test<G> {
     /// `module::function`, as `--only` sees it.
     pub name: &'static str,
     pub limit: Duration,
@@ -37,27 +54,11 @@ pub struct Test {
     pub long: bool,
     /// It disturbs others (kills the operator, say): it runs when no other does.
     pub alone: bool,
-    pub run: fn(&Cluster) -> LocalBoxFuture<'_, Result<()>>,
-}
-
-/// `test!(module::function, SECONDS)`, with `alone` or `long` behind it.
-macro_rules! test {
-    ($path:path, $seconds:literal $(, $flag:ident)*) => {
-        Test {
-            $($flag: true,)*
-            ..Test {
-                name: stringify!($path),
-                limit: Duration::from_secs($seconds),
-                long: false,
-                alone: false,
-                run: |cluster| Box::pin($path(cluster)),
-            }
-        }
-    };
+    pub run: fn(&G) -> LocalBoxFuture<'_, Result<()>>,
 }
 
 /// Every cluster test, in the order in which they run.
-pub fn tests() -> Vec<Test> {
+pub fn tests() -> Vec<Test<Cluster>> {
     vec![
         test!(smoke::every_pod_is_ready_and_was_never_restarted, 30),
         test!(smoke::the_login_page_comes_through_the_proxy, 30),
@@ -113,7 +114,10 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let tests = super::tests();
-        assert_eq!(tests.iter().map(|test| test.name).collect::<BTreeSet<_>>().len(), tests.len());
+        let cluster: Vec<_> = super::tests().iter().map(|test| test.name).collect();
+        let clients: Vec<_> = super::clients::tests().iter().map(|test| test.name).collect();
+        for names in [cluster, clients] {
+            assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+        }
     }
 }

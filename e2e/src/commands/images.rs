@@ -32,7 +32,7 @@ impl Images {
         let docker = docker(places, self.yes).await?;
         match &self.push {
             Some(registry) => {
-                let build = Build { release: true, target: self.target.clone() };
+                let build = Build { release: true, target: self.target.clone(), ..Build::default() };
                 for image in images::push(places, &docker, &build, registry).await? {
                     println!("{image}");
                 }

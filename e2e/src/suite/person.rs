@@ -67,6 +67,14 @@ impl Answer {
         bail!("{} answered {}, expected {statuses:?}:\n{start}", self.path(), self.status);
     }
 
+    /// An error if an address on the way holds a secret, but for the first one, in which it was given.
+    pub(super) fn leaves_behind(&self, secret: &str) -> Result<()> {
+        for place in self.redirects.iter().skip(1).chain([&self.url]) {
+            ensure!(!place.as_str().contains(secret), "the token stays in the address {}", place.path());
+        }
+        Ok(())
+    }
+
     fn location(&self) -> Result<Option<Url>> {
         if !matches!(self.status, 301 | 302 | 303 | 307 | 308) {
             return Ok(None);
@@ -121,13 +129,14 @@ impl Person {
         self.send(self.navigation(Method::GET, url)).await
     }
 
-    /// Submits a form of a page that was visited; redirects are followed.
+    /// Submits a form of a page that was visited, with its hidden fields; redirects are followed.
     pub(super) async fn submit(&self, page: &Answer, fields: &BTreeMap<&str, &str>) -> Result<Answer> {
         let action = form::action(&page.body).context("the page has no form")?;
         let url = if action.is_empty() { page.url.clone() } else { page.url.join(&action)? };
-        let mut fields = fields.clone();
-        let xsrf = form::input(&page.body, "_xsrf").context("the form has no _xsrf field")?;
-        fields.insert("_xsrf", &xsrf);
+        let hidden = form::hidden(&page.body);
+        ensure!(hidden.iter().any(|(name, _)| name == "_xsrf"), "the form has no _xsrf field");
+        let hidden = hidden.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let fields: Vec<_> = hidden.chain(fields.iter().map(|(name, value)| (*name, *value))).collect();
         let origin = self.origin.origin().ascii_serialization();
         self.follow(self.send(self.navigation(Method::POST, url).header("Origin", origin).form(&fields)).await?).await
     }

@@ -24,6 +24,9 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 pub(super) const SHIFT: &str = "\u{E008}";
 pub(super) const ENTER: &str = "\u{E007}";
 
+/// One of a browser's tabs.
+pub(super) struct Tab(String);
+
 /// A headless Chromium with an empty profile, and the driver that it answers to.
 pub(super) struct Browser {
     driver: Child,
@@ -80,7 +83,11 @@ impl Browser {
             "--window-size=1280,900",
             &format!("--user-data-dir={}", self._profile.path().display()),
         ];
-        json!({"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": {"args": args}}}})
+        json!({"capabilities": {"alwaysMatch": {
+            "browserName": "chrome",
+            "goog:chromeOptions": {"args": args},
+            "goog:loggingPrefs": {"browser": "ALL"},
+        }}})
     }
 
     async fn close(mut self) -> Result<()> {
@@ -191,6 +198,36 @@ impl Browser {
             Value::Array(mut value) if !value.is_empty() => Ok(value.remove(0)),
             error => bail!("the page's script failed: {error}"),
         }
+    }
+
+    /// The cookies that the page's own path gets, as the browser keeps them: `name`, `path`, `httpOnly`, `secure`, `expiry`.
+    pub(super) async fn cookies(&self) -> Result<Vec<Value>> {
+        let cookies = self.command(Method::GET, "/cookie", None).await?;
+        cookies.as_array().cloned().context("cookies are a list")
+    }
+
+    /// What the browser's console said since it was asked last, with its `level`, `source` and `message`.
+    pub(super) async fn console(&self) -> Result<Vec<Value>> {
+        let entries = self.command(Method::POST, "/se/log", Some(json!({"type": "browser"}))).await?;
+        entries.as_array().cloned().context("a console is a list")
+    }
+
+    /// The tab that commands go to.
+    pub(super) async fn tab(&self) -> Result<Tab> {
+        let handle = self.command(Method::GET, "/window", None).await?;
+        handle.as_str().map(|handle| Tab(handle.to_owned())).context("a tab has a handle")
+    }
+
+    /// Opens another tab; commands go to it from now on.
+    pub(super) async fn open_tab(&self) -> Result<Tab> {
+        let window = self.command(Method::POST, "/window/new", Some(json!({"type": "tab"}))).await?;
+        let tab = Tab(window["handle"].as_str().context("a tab has a handle")?.to_owned());
+        self.switch_to(&tab).await?;
+        Ok(tab)
+    }
+
+    pub(super) async fn switch_to(&self, tab: &Tab) -> Result<()> {
+        self.command(Method::POST, "/window", Some(json!({"handle": tab.0}))).await.map(|_| ())
     }
 
     /// Keeps what is to be seen as `NAME.png`.

@@ -2,15 +2,20 @@
 
 /// Where the page's first POST form goes; empty for the page's own address.
 pub(super) fn action(page: &str) -> Option<String> {
-    let form = page.split("<form").skip(1).map(tag).find(|form| form.to_ascii_lowercase().contains("post"))?;
-    Some(attribute(form, "action").unwrap_or_default())
+    Some(attribute(tag(form(page)?), "action").unwrap_or_default())
 }
 
-/// The value of an input field.
-pub(super) fn input(page: &str, name: &str) -> Option<String> {
-    let field =
-        page.split("<input").skip(1).map(tag).find(|field| attribute(field, "name").as_deref() == Some(name))?;
-    attribute(field, "value")
+/// Names and values of that form's hidden fields, which it sends without anyone typing.
+pub(super) fn hidden(page: &str) -> Vec<(String, String)> {
+    let fields = form(page).unwrap_or_default().split("<input").skip(1).map(tag);
+    let hidden = fields.filter(|field| attribute(field, "type").as_deref() == Some("hidden"));
+    hidden.filter_map(|field| Some((attribute(field, "name")?, attribute(field, "value")?))).collect()
+}
+
+/// The page's first POST form, from its attributes to its end.
+fn form(page: &str) -> Option<&str> {
+    let form = page.split("<form").skip(1).find(|form| tag(form).to_ascii_lowercase().contains("post"))?;
+    form.split("</form").next()
 }
 
 /// Everything up to the tag's end.
@@ -45,14 +50,15 @@ mod tests {
 
     const PAGE: &str = r#"<form role="search"></form>
         <form action="/hub/login?next=%2Fa&amp;b=1" method="post"><input type="hidden"
-          name="_xsrf" value="MnwxOjA=" /><input data-name="x" name='user' value=''></form>"#;
+          name="_xsrf" value="MnwxOjA=" /><input data-name="x" name='user' type='hidden' value=''>
+        <input name="password" type="password" value=""></form>
+        <form method="post"><input type="hidden" name="other" value="1"></form>"#;
 
     #[test]
-    fn the_post_form_and_its_fields_are_found() {
+    fn the_post_form_and_its_hidden_fields_are_found() {
         assert_eq!(action(PAGE).unwrap(), "/hub/login?next=%2Fa&b=1");
-        assert_eq!(input(PAGE, "_xsrf").unwrap(), "MnwxOjA=");
-        assert_eq!(input(PAGE, "user").unwrap(), "");
-        assert!(input(PAGE, "x").is_none());
+        let fields = [("_xsrf".to_owned(), "MnwxOjA=".to_owned()), ("user".to_owned(), String::new())];
+        assert_eq!(hidden(PAGE), fields);
     }
 
     #[test]

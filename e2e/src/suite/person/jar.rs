@@ -7,13 +7,13 @@ use cookie::{Cookie, time::OffsetDateTime};
 #[derive(Debug, Default)]
 pub(in crate::suite) struct Jar {
     kept: Vec<Kept>,
+    received: Vec<Cookie<'static>>,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 struct Kept {
-    name: String,
-    /// As it was sent, with its quotes.
-    value: String,
+    /// As it was sent, its value with quotes.
+    cookie: Cookie<'static>,
     path: String,
 }
 
@@ -22,33 +22,39 @@ impl Jar {
     pub(super) fn store(&mut self, path: &str, set_cookie: &str) {
         let Ok(cookie) = Cookie::parse(set_cookie) else { return };
         let scope = cookie.path().filter(|path| path.starts_with('/')).unwrap_or_else(|| default_path(path));
-        self.kept.retain(|kept| kept.name != cookie.name() || kept.path != scope);
+        self.kept.retain(|kept| kept.cookie.name() != cookie.name() || kept.path != scope);
+        let cookie = cookie.clone().into_owned();
         if !is_over(&cookie) {
-            let (name, value) = (cookie.name().to_owned(), cookie.value().to_owned());
-            self.kept.push(Kept { name, value, path: scope.to_owned() });
+            self.kept.push(Kept { cookie: cookie.clone(), path: scope.to_owned() });
         }
+        self.received.push(cookie);
     }
 
     /// The `Cookie` field of a request for `path`: the closest paths come first.
     pub(super) fn header(&self, path: &str) -> Option<String> {
-        let sent: Vec<_> = self.sent(path).into_iter().map(|kept| format!("{}={}", kept.name, kept.value)).collect();
+        let sent: Vec<_> = self.sent(path).into_iter().map(|kept| kept.cookie.stripped().to_string()).collect();
         (!sent.is_empty()).then(|| sent.join("; "))
     }
 
     /// The value that a request for `path` would carry, without quotes.
     pub(in crate::suite) fn value(&self, name: &str, path: &str) -> Option<&str> {
-        self.sent(path).into_iter().find(|kept| kept.name == name).map(|kept| kept.value.trim_matches('"'))
+        self.sent(path).into_iter().find(|kept| kept.cookie.name() == name).map(|kept| kept.cookie.value_trimmed())
     }
 
     /// Name and path of each cookie.
     pub(in crate::suite) fn names(&self) -> Vec<(&str, &str)> {
-        self.kept.iter().map(|kept| (kept.name.as_str(), kept.path.as_str())).collect()
+        self.kept.iter().map(|kept| (kept.cookie.name(), kept.path.as_str())).collect()
+    }
+
+    /// Every cookie of a name that ever came, oldest first, those that cleared one too.
+    pub(in crate::suite) fn received(&self, name: &str) -> Vec<&Cookie<'static>> {
+        self.received.iter().filter(|cookie| cookie.name() == name).collect()
     }
 
     /// The cookies of one name, as `Set-Cookie` fields.
     pub(super) fn set_cookies(&self, name: &str) -> Vec<String> {
-        let kept = self.kept.iter().filter(|kept| kept.name == name);
-        kept.map(|kept| format!("{}={}; Path={}", kept.name, kept.value, kept.path)).collect()
+        let kept = self.kept.iter().filter(|kept| kept.cookie.name() == name);
+        kept.map(|kept| format!("{}; Path={}", kept.cookie.stripped(), kept.path)).collect()
     }
 
     fn sent(&self, path: &str) -> Vec<&Kept> {
@@ -112,6 +118,8 @@ mod tests {
         assert_eq!(jar.names(), [("a", "/hub/")]);
         jar.store("/", "a=; Max-Age=0; Path=/hub/");
         assert!(jar.header("/hub/").is_none());
+        let received: Vec<_> = jar.received("a").iter().map(|cookie| cookie.http_only()).collect();
+        assert_eq!(received, [Some(true), None, None, None]);
     }
 
     #[test]

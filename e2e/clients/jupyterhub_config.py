@@ -1,0 +1,17 @@
+"""JupyterHub beside our hub in a benchmark: its defaults, on ports and a database that the environment names."""
+
+import os
+
+c = get_config()  # noqa: F821
+
+c.JupyterHub.db_url = os.environ["BENCH_DATABASE"]
+c.JupyterHub.bind_url = os.environ["BENCH_PUBLIC_URL"]
+c.JupyterHub.hub_bind_url = os.environ["BENCH_HUB_URL"]
+c.JupyterHub.spawner_class = "simple"
+c.JupyterHub.authenticator_class = "dummy"
+c.Authenticator.allow_all = True
+c.Authenticator.admin_users = {"ada"}
+# Only the hub is measured, so its proxy is one that costs little, and is there before it.
+c.ConfigurableHTTPProxy.should_start = False
+c.ConfigurableHTTPProxy.api_url = os.environ["BENCH_PROXY_API_URL"]
+c.ConfigurableHTTPProxy.auth_token = os.environ["CONFIGPROXY_AUTH_TOKEN"]

@@ -1,0 +1,84 @@
+//! What a test of the clients is given: our hub as a program, and the real programs that talk to it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use tokio::process::Command;
+
+use crate::{
+    cargo::{self, Build},
+    environments::{self, Environment, Version},
+    local_hub::LocalHub,
+    packages,
+    places::Places,
+    progress::{explained, step},
+};
+
+/// Our hub, and the clients of two versions of JupyterHub.
+pub struct Clients {
+    hub: PathBuf,
+    v5: Environment,
+    v6: Environment,
+    places: Places,
+}
+
+impl Clients {
+    /// Makes what is not there yet.
+    pub(crate) async fn prepare(places: &Places, yes: bool) -> Result<Self> {
+        packages::ensure(places, yes, packages::BROWSER).await?;
+        let v5 = environments::ensure(places, Version::V5).await?;
+        let v6 = environments::ensure(places, Version::V6).await?;
+        let build = Build { only: &["hub"], ..Build::default() };
+        let work = async |log: &_| cargo::build_binaries(places, &build, log).await;
+        let mut binaries = step(places, "Build the hub", work).await?;
+        let hub = binaries.remove("hub").context("cargo built no binary hub")?;
+        Ok(Self { hub, v5, v6, places: places.clone() })
+    }
+
+    /// A version's programs.
+    pub(crate) fn environment(&self, version: Version) -> &Environment {
+        match version {
+            Version::V5 => &self.v5,
+            Version::V6 => &self.v6,
+        }
+    }
+
+    /// Where tests leave what people look at.
+    pub(crate) fn output(&self) -> Result<PathBuf> {
+        self.places.output()
+    }
+
+    /// Gives a test a hub of its own whose servers are of a version, and ends it, whatever the test says. A failed test
+    /// leaves the hub's log as `NAME-hub.log`.
+    pub(crate) async fn with_hub(
+        &self,
+        name: &str,
+        version: Version,
+        test: impl AsyncFnOnce(&LocalHub) -> Result<()>,
+    ) -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let bin = self.environment(version).bin();
+        let hub = LocalHub::start(Command::new(&self.hub), dir.path(), Some(&bin)).await?;
+        let tested = test(&hub).await;
+        if tested.is_ok() {
+            hub.stop().await?;
+            let left = processes_in(dir.path())?;
+            ensure!(left.is_empty(), "processes outlive the hub: {left:?}");
+            return Ok(());
+        }
+        fs::write(self.output()?.join(format!("{name}-hub.log")), hub.log())?;
+        let words = format!("the hub's last words:\n{}", hub.last_words());
+        let _ = hub.stop().await; // what failed first is what counts
+        tested.map_err(|error| anyhow!("{}\n{words}", explained(&error)))
+    }
+}
+
+/// What runs with its working directory in a directory.
+fn processes_in(dir: &Path) -> Result<Vec<PathBuf>> {
+    let processes = fs::read_dir("/proc")?.filter_map(|entry| Some(entry.ok()?.path()));
+    // Others' processes, and those that end meanwhile, don't tell.
+    Ok(processes.filter(|process| fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir))).collect())
+}

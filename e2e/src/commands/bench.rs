@@ -1,0 +1,63 @@
+//! `bench`: numbers, side by side with what ours stands in for.
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use crate::{
+    bench::{self, Extent},
+    places::Places,
+};
+
+/// Measures a part beside what it stands in for, in one run on this machine, and writes a table to docs/.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo e2e bench hub
+  cargo e2e bench hub --rounds 7
+  cargo e2e bench hub --long")]
+pub(crate) struct Bench {
+    #[command(subcommand)]
+    subject: Subject,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subject {
+    Hub(Hub),
+}
+
+/// `hub local` beside JupyterHub 6.1: CPU time and latency of requests, activity, start-up, memory.
+///
+/// Takes about four minutes on a machine on which nothing else runs, and is worth little on another; the first time, release
+/// binaries are compiled before. Writes docs/benchmarks-hub.md.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo e2e bench hub
+  cargo e2e bench hub --rounds 7       narrower spreads
+  cargo e2e bench hub --dev            the slower binaries of tests, which are compiled already
+  cargo e2e bench hub --long           start-up with 50,000 users, too")]
+struct Hub {
+    /// Rounds of each kind of request on each side; of each start half as many
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// Also start both with 50,000 users
+    #[arg(long)]
+    long: bool,
+    /// Measure the binaries that tests have, not release binaries
+    #[arg(long)]
+    dev: bool,
+    /// Install missing packages without asking
+    #[arg(long, short)]
+    yes: bool,
+}
+
+impl Bench {
+    pub(super) async fn run(&self, places: &Places) -> Result<()> {
+        match &self.subject {
+            Subject::Hub(hub) => {
+                let extent = Extent { rounds: hub.rounds.into(), long: hub.long };
+                bench::hub::run(places, extent, !hub.dev, hub.yes).await
+            }
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The table of tests that run real JupyterHub clients against `hub local`. Each is an
+//! `async fn(&Clients) -> anyhow::Result<()>` in a module below, and starts a hub of its own. No client is patched.
+
+use std::time::Duration;
+
+use super::Test;
+use crate::clients::Clients;
+
+mod api;
+mod chromium;
+mod idle_culler;
+mod singleuser;
+
+/// Every test of the clients, in the order in which they start.
+pub fn tests() -> Vec<Test<Clients>> {
+    vec![
+        test!(singleuser::jupyterhub_6_works_with_the_hub, 120),
+        test!(singleuser::jupyterhub_5_works_with_the_hub, 120),
+        test!(chromium::pages_and_cookies_satisfy_chromium, 120),
+        test!(chromium::a_logout_ends_every_tab, 120),
+        test!(idle_culler::an_idle_server_is_culled_and_an_active_one_stays, 120),
+    ]
+}
