@@ -112,10 +112,12 @@ trait FromRow: Sized {
     fn from_row(row: &SqliteRow) -> sqlx::Result<Self>;
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it stands in `and_then` behind a query")]
 fn one<T: FromRow>(row: Option<SqliteRow>) -> sqlx::Result<Option<T>> {
     row.as_ref().map(T::from_row).transpose()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it stands in `and_then` behind a query")]
 fn all<T: FromRow>(rows: Vec<SqliteRow>) -> sqlx::Result<Vec<T>> {
     rows.iter().map(T::from_row).collect()
 }

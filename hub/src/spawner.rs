@@ -90,14 +90,14 @@ pub enum SpawnError {
 
 /// The two places where servers run.
 pub enum Spawner {
-    Kubernetes(kubernetes::KubernetesSpawner),
+    Kubernetes(Box<kubernetes::KubernetesSpawner>),
     Local(local::LocalSpawner),
 }
 
 impl Spawner {
     /// Servers as pods of the cluster that this hub runs in, or that `KUBECONFIG` names.
     pub async fn kubernetes(config: KubernetesConfig) -> Result<Self, SpawnError> {
-        kubernetes::KubernetesSpawner::connect(config).await.map(Self::Kubernetes)
+        kubernetes::KubernetesSpawner::connect(config).await.map(|spawner| Self::Kubernetes(Box::new(spawner)))
     }
 
     /// Servers as processes on this machine.

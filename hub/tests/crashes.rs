@@ -1,5 +1,7 @@
 //! `kill -9` of the real program while it makes its database (fault row 38): the next start finds all of it or nothing.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{ConnectOptions, Row, sqlite::SqliteConnectOptions};
 use std::{

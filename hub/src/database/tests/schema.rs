@@ -70,7 +70,7 @@ async fn indexes(database: &Database, table: &str) -> Vec<String> {
 }
 
 /// Names of constraints: Alembic's migrations refer to them.
-fn constraints(sql: String) -> Vec<String> {
+fn constraints(sql: &str) -> Vec<String> {
     let mut names: Vec<_> =
         sql.split("CONSTRAINT ").skip(1).map(|rest| rest.split_whitespace().next().unwrap().to_owned()).collect();
     names.sort();

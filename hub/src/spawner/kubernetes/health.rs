@@ -102,11 +102,16 @@ mod tests {
     use serde_json::{Value, json};
 
     fn pod(status: Value) -> Pod {
-        serde_json::from_value(json!({"metadata": {"name": "jupyter-alice"}, "status": status})).unwrap()
+        let mut pod = json!({"metadata": {"name": "jupyter-alice"}});
+        pod["status"] = status;
+        serde_json::from_value(pod).unwrap()
     }
 
     fn container(state: Value) -> Value {
-        json!([{"name": "notebook", "image": "lab:1", "imageID": "", "ready": false, "restartCount": 0, "state": state}])
+        let mut status =
+            json!({"name": "notebook", "image": "lab:1", "imageID": "", "ready": false, "restartCount": 0});
+        status["state"] = state;
+        Value::Array(vec![status])
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Place {
         Some(Self { client, namespace })
     }
 
-    fn spawner(&self, hub: &str, singleuser: Value) -> KubernetesSpawner {
+    fn spawner(&self, hub: &str, singleuser: &Value) -> KubernetesSpawner {
         let image = env::var("HUB_TEST_IMAGE").unwrap_or_else(|_| "docker.io/library/debian:bookworm-slim".to_owned());
         let mut settings = json!({
             "image": image,
@@ -90,7 +90,7 @@ async fn within<T>(seconds: u64, what: &str, mut look: impl AsyncFnMut() -> Opti
 async fn a_server_lives_and_leaves_only_its_volume() {
     let Some(place) = Place::new("life").await else { return };
     let storage = json!({"storage": {"type": "dynamic", "capacity": "1Mi", "homeMountPath": "/home/jovyan"}});
-    let spawner = place.spawner("jhub", storage.clone());
+    let spawner = place.spawner("jhub", &storage);
     let (changed, mut changes) = mpsc::unbounded_channel();
     spawner.watch(changed);
     let (progress, mut lines) = mpsc::unbounded_channel();
@@ -101,7 +101,7 @@ async fn a_server_lives_and_leaves_only_its_volume() {
     assert!(lines.recv().await.unwrap().raw_event.is_some());
 
     let running = Health::Running { address: started.address.clone() };
-    let restarted = place.spawner("jhub", storage.clone());
+    let restarted = place.spawner("jhub", &storage);
     assert_eq!(restarted.poll(&name, &started.state).await.unwrap(), running);
     assert_eq!(
         restarted.poll(&server("nobody"), &Value::Null).await.unwrap(),
@@ -110,7 +110,8 @@ async fn a_server_lives_and_leaves_only_its_volume() {
     let pod = spawner.pods.get(&pod::pod_name(&name)).await.unwrap();
     let secret = spawner.secrets.get_metadata(&pod::secret_name(&name)).await.unwrap();
     let owners = secret.metadata.owner_references.unwrap();
-    assert_eq!(owners.iter().map(|owner| Some(owner.uid.clone())).collect::<Vec<_>>(), [pod.metadata.uid.clone()]);
+    let owners: Vec<_> = owners.iter().map(|owner| Some(owner.uid.as_str())).collect();
+    assert_eq!(owners, [pod.metadata.uid.as_deref()]);
 
     // A start over what runs replaces it.
     let again = restarted.start(&request("Alice@example.com"), &progress).await.unwrap();
@@ -131,7 +132,7 @@ async fn a_server_lives_and_leaves_only_its_volume() {
     let claim = pod::claim_name(&name, &Value::Null);
     assert!(spawner.claims.get_opt(&claim).await.unwrap().is_some(), "the policy is to retain it");
     let policy = json!({"storage": {"type": "dynamic", "deletePolicy": "DeleteWithUser"}});
-    place.spawner("jhub", policy).delete_storage(&name, &again.state).await.unwrap();
+    place.spawner("jhub", &policy).delete_storage(&name, &again.state).await.unwrap();
     let gone = async || spawner.claims.get_opt(&claim).await.unwrap().is_none().then_some(());
     within(20, "the end of the claim", gone).await;
     place.end().await;
@@ -141,7 +142,7 @@ async fn a_server_lives_and_leaves_only_its_volume() {
 #[tokio::test]
 async fn what_is_another_hubs_is_never_touched() {
     let Some(place) = Place::new("others").await else { return };
-    let (first, second) = (place.spawner("first", json!({})), place.spawner("second", json!({})));
+    let (first, second) = (place.spawner("first", &json!({})), place.spawner("second", &json!({})));
     let (progress, _lines) = mpsc::unbounded_channel();
     first.start(&request("alice"), &progress).await.unwrap();
     let before = first.pods.get("jupyter-alice").await.unwrap().metadata.uid;
@@ -156,7 +157,7 @@ async fn what_is_another_hubs_is_never_touched() {
     let claim = json!({"metadata": {"name": "claim-bob", "labels": {"jupyter.rs/hub": "first"}}, "spec": {
         "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}});
     first.claims.create(&PostParams::default(), &serde_json::from_value(claim).unwrap()).await.unwrap();
-    let with_storage = place.spawner("second", json!({"storage": {"type": "dynamic"}}));
+    let with_storage = place.spawner("second", &json!({"storage": {"type": "dynamic"}}));
     let error = with_storage.start(&request("bob"), &progress).await.unwrap_err().to_string();
     assert!(error.contains("claim-bob") && error.contains("another Hub"), "{error}");
     first.stop(&server("alice"), &Value::Null).await.unwrap();
@@ -167,7 +168,7 @@ async fn what_is_another_hubs_is_never_touched() {
 #[tokio::test]
 async fn a_pending_start_can_be_cancelled_and_names_its_trouble() {
     let Some(place) = Place::new("pending").await else { return };
-    let spawner = place.spawner("jhub", json!({"image": "registry.invalid/none:1", "startTimeout": 8}));
+    let spawner = place.spawner("jhub", &json!({"image": "registry.invalid/none:1", "startTimeout": 8}));
     let (progress, _lines) = mpsc::unbounded_channel();
     let cancelled = timeout(Duration::from_secs(2), spawner.start(&request("alice"), &progress)).await;
     assert!(cancelled.is_err());
@@ -180,7 +181,7 @@ async fn a_pending_start_can_be_cancelled_and_names_its_trouble() {
     assert!(last.contains("registry.invalid/none:1"), "{error}");
     spawner.stop(&server("alice"), &Value::Null).await.unwrap();
 
-    let huge = place.spawner("jhub", json!({"memory": {"guarantee": "1000Ti"}, "startTimeout": 8}));
+    let huge = place.spawner("jhub", &json!({"memory": {"guarantee": "1000Ti"}, "startTimeout": 8}));
     let error = huge.start(&request("bob"), &progress).await.unwrap_err().to_string();
     assert!(error.contains("Insufficient memory"), "{error}");
     huge.stop(&server("bob"), &Value::Null).await.unwrap();
@@ -195,7 +196,7 @@ async fn a_refusal_has_the_clusters_words() {
     let quotas = Api::<ResourceQuota>::namespaced(place.client.clone(), &place.namespace);
     quotas.create(&PostParams::default(), &quota.unwrap()).await.unwrap();
     let (progress, _lines) = mpsc::unbounded_channel();
-    let spawner = place.spawner("jhub", json!({}));
+    let spawner = place.spawner("jhub", &json!({}));
     within(20, "the quota", async || quotas.get("no-pods").await.unwrap().status?.used).await;
     let error = spawner.start(&request("alice"), &progress).await.unwrap_err().to_string();
     assert!(error.contains("exceeded quota: no-pods"), "{error}");

@@ -75,14 +75,14 @@ impl View {
         let before = lock(&self.pods).insert(pod.name_any(), pod.clone());
         let health = health::health(&pod);
         if before.is_none_or(|before| health::health(&before) != health) {
-            self.publish(&pod, health);
+            self.publish(&pod, &health);
         }
         self.tick(false);
     }
 
     fn remove(&self, name: &str) {
         if let Some(pod) = lock(&self.pods).remove(name) {
-            self.publish(&pod, Health::Stopped { reason: "its pod was deleted".to_owned() });
+            self.publish(&pod, &Health::Stopped { reason: "its pod was deleted".to_owned() });
         }
         self.tick(false);
     }
@@ -102,7 +102,7 @@ impl View {
         });
     }
 
-    fn publish(&self, pod: &Pod, health: Health) {
+    fn publish(&self, pod: &Pod, health: &Health) {
         let Some(name) = server_name(pod) else { return };
         lock(&self.subscribers)
             .retain(|subscriber| subscriber.send(Change { name: name.clone(), health: health.clone() }).is_ok());
