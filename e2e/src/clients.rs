@@ -14,6 +14,7 @@ use crate::{
     local_hub::LocalHub,
     packages,
     places::Places,
+    program::Program,
     progress::{explained, step},
 };
 
@@ -44,6 +45,11 @@ impl Clients {
             Version::V5 => &self.v5,
             Version::V6 => &self.v6,
         }
+    }
+
+    /// A Python program of our own in `clients/`, run with JupyterHub 6's libraries.
+    pub(crate) fn script(&self, name: &str) -> Program {
+        self.v6.program("python").arg(self.places.source("clients").join(name))
     }
 
     /// Where tests leave what people look at.

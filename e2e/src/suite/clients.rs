@@ -9,6 +9,8 @@ use crate::clients::Clients;
 mod api;
 mod chromium;
 mod idle_culler;
+mod oauth;
+mod services;
 mod singleuser;
 
 /// Every test of the clients, in the order in which they start.
@@ -18,6 +20,9 @@ pub fn tests() -> Vec<Test<Clients>> {
         test!(singleuser::jupyterhub_5_works_with_the_hub, 120),
         test!(chromium::pages_and_cookies_satisfy_chromium, 120),
         test!(chromium::a_logout_ends_every_tab, 120),
+        test!(services::a_hub_oauth_service_logs_people_in, 60),
+        test!(services::a_hub_auth_service_takes_tokens, 60),
+        test!(oauth::requests_oauthlib_gets_a_token_with_pkce, 60),
         test!(idle_culler::an_idle_server_is_culled_and_an_active_one_stays, 120),
     ]
 }

@@ -33,7 +33,12 @@ impl Api {
 
     /// Sends a request to a path below `/hub/api`; gives status and body, which is null if it is no JSON.
     pub(super) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
-        let url = format!("{}/hub/api{path}", self.base_url);
+        self.send_to(method, &format!("/hub/api{path}"), body).await
+    }
+
+    /// The same for any path.
+    pub(super) async fn send_to(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
+        let url = format!("{}{path}", self.base_url);
         let mut request = self.http.request(method, url).header(AUTHORIZATION, format!("token {}", self.token));
         if let Some(body) = body {
             request = request.json(body);
