@@ -6,7 +6,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretSlice};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, fmt};
 
 pub const DAY: i64 = 86_400;
@@ -56,6 +56,23 @@ impl Keys {
         hex::encode(&mac.finalize().into_bytes()[..16])
     }
 
+    /// What tells one secret from another without telling either: it can be guessed only by who has these keys, too.
+    pub fn seal(&self, secret: &[u8]) -> String {
+        self.seal_of(self.current, secret)
+    }
+
+    /// Whether the seal is of this secret, made with any of the keys.
+    pub fn is_seal_of(&self, seal: &str, secret: &[u8]) -> bool {
+        self.secrets.keys().any(|version| self.seal_of(*version, secret) == seal)
+    }
+
+    fn seal_of(&self, version: u32, secret: &[u8]) -> String {
+        let mut mac = self.mac(version).expect("only versions that are among the keys are asked for");
+        mac.update(b"seal of a secret: ");
+        mac.update(secret);
+        hex::encode(mac.finalize().into_bytes())
+    }
+
     fn mac(&self, version: u32) -> Option<Hmac<Sha256>> {
         let secret = self.secrets.get(&version)?;
         Some(Hmac::new_from_slice(secret.expose_secret()).expect("HMAC takes keys of any length"))
@@ -101,6 +118,13 @@ pub fn verify(keys: &Keys, name: &str, signed: &str, max_age: i64, now: i64) -> 
         return None;
     }
     STANDARD.decode(value).ok()
+}
+
+/// What tells a signed value from every other one, also of the same value and name. It opens nothing, so it may be
+/// stored. The text of a signature can be written in two ways, in upper and lower case: both are one.
+pub fn digest(signed: &str) -> String {
+    let signature = signed.rsplit('|').next().unwrap_or_default().to_ascii_lowercase();
+    hex::encode(Sha256::digest(signature))
 }
 
 /// Takes `<length>:<value>|` off the front.

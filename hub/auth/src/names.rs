@@ -7,8 +7,8 @@ use icu_properties::{
 };
 use percent_encoding::percent_decode_str;
 
-/// Columns of names hold this many characters.
-const MAX_LENGTH: usize = 255;
+/// The longest name of a user or a group, in characters: what columns of names hold.
+pub const MAX_LENGTH: usize = 255;
 
 /// A user name as logins use it: lower case (JupyterHub's default normalisation).
 pub fn normalize_user(name: &str) -> String {

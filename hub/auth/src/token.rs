@@ -60,6 +60,12 @@ pub fn verify_token(stored: &str, token: &str) -> bool {
     digest(token, rounds, salt).ct_eq(&expected).into()
 }
 
+/// Whether it takes a hash of many rounds to tell whose token this is: about a millisecond or more of computing.
+pub fn is_slow(stored: &str) -> bool {
+    let rounds = stored.split(':').nth(1).and_then(|rounds| rounds.parse::<u32>().ok());
+    rounds.is_some_and(|rounds| rounds > GENERATED_ROUNDS)
+}
+
 fn digest(token: &str, rounds: u32, salt: &str) -> Vec<u8> {
     let mut hash = Sha512::new_with_prefix(salt);
     for _ in 0..rounds {
@@ -135,6 +141,12 @@ mod tests {
         {
             assert!(!verify_token(stored, TOKEN), "{stored}");
         }
+    }
+
+    #[test]
+    fn many_rounds_are_told_from_one() {
+        assert!(!is_slow(STORED) && !is_slow("") && !is_slow("sha512:x:a:b"));
+        assert!(is_slow(&hash_token(TOKEN, 2, [7; 8])) && is_slow("sha512:1048576:a:b"));
     }
 
     #[test]

@@ -94,6 +94,8 @@ pub struct Request<'a> {
     pub fetch_mode: Option<&'a str>,
     /// `Sec-Fetch-Site`, if sent.
     pub fetch_site: Option<&'a str>,
+    /// An `Origin` was sent that is not the hub's own.
+    pub foreign_origin: bool,
 }
 
 /// Whether a request with cookies must carry the token. Requests with an `Authorization` header never must: a browser
@@ -101,7 +103,8 @@ pub struct Request<'a> {
 pub fn needs_check(request: Request<'_>) -> bool {
     let read_only = ["GET", "HEAD", "OPTIONS"].iter().any(|method| request.method.eq_ignore_ascii_case(method));
     match request.fetch_mode {
-        Some("websocket") => false,
+        _ if request.foreign_origin => true,
+        Some("websocket") => !read_only,
         None | Some("navigate") => !read_only,
         Some("no-cors") => !(read_only && request.fetch_site == Some("same-origin")),
         Some(_) => true,
@@ -212,10 +215,16 @@ mod tests {
             ("GET", Some("no-cors"), Some("cross-site"), true),
             ("POST", Some("no-cors"), Some("same-origin"), true),
             ("GET", Some("websocket"), Some("cross-site"), false),
+            ("POST", Some("websocket"), Some("same-origin"), true),
             ("DELETE", Some("cors"), Some("same-origin"), true),
         ];
         for (method, fetch_mode, fetch_site, expected) in cases {
-            assert_eq!(needs_check(Request { method, fetch_mode, fetch_site }), expected, "{method} {fetch_mode:?}");
+            let request = Request { method, fetch_mode, fetch_site, foreign_origin: false };
+            assert_eq!(needs_check(request), expected, "{method} {fetch_mode:?}");
+            assert!(
+                needs_check(Request { foreign_origin: true, ..request }),
+                "{method} {fetch_mode:?} of another origin"
+            );
         }
     }
 }

@@ -36,6 +36,25 @@ fn a_value_holds_for_its_name_and_its_time_only() {
 }
 
 #[test]
+fn a_digest_is_of_one_signed_value_however_it_is_written() {
+    let (at, signature) = GOLDEN.rsplit_once('|').unwrap();
+    let shouted = format!("{at}|{}", signature.to_ascii_uppercase());
+    assert!(verify(&keys(), LOGIN, &shouted, DAY, NOW).is_some(), "it is the same value");
+    assert_eq!(digest(&shouted), digest(GOLDEN));
+    assert_ne!(digest(&sign(&keys(), LOGIN, b"abc", NOW + 1)), digest(GOLDEN));
+    assert!(!digest(GOLDEN).contains(signature));
+}
+
+#[test]
+fn a_seal_is_of_one_secret_and_one_key_and_survives_a_rotation() {
+    let seal = keys().seal(b"open sesame");
+    assert!(keys().is_seal_of(&seal, b"open sesame") && !keys().is_seal_of(&seal, b"open sesamE"));
+    assert!(!Keys::new(0, b"another").is_seal_of(&seal, b"open sesame"));
+    let rotated = Keys::new(3, b"new").accept(0, &[b'k'; 32]);
+    assert!(rotated.is_seal_of(&seal, b"open sesame") && rotated.seal(b"open sesame") != seal);
+}
+
+#[test]
 fn a_secret_rotates_without_a_logout() {
     let rotated = Keys::new(3, b"new").accept(0, &[b'k'; 32]);
     assert!(verify(&rotated, LOGIN, GOLDEN, DAY, NOW).is_some());
