@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-use crate::{HttpsType, ServerLimits, SingleUser};
+use crate::{ClientRules, HttpsType, ServerLimits, SingleUser};
 
 mod rbac;
 
@@ -36,6 +36,8 @@ pub struct HubConfig {
     pub auth: AuthConfig,
     #[serde(default)]
     pub servers: ServerLimits,
+    #[serde(default)]
+    pub clients: ClientRules,
     /// Where commands such as `hub token` reach this hub: its directory is made for its owner only.
     pub control_socket: PathBuf,
     /// Services, roles, groups and custom scopes.

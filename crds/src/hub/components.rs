@@ -89,7 +89,26 @@ pub struct HubComponent {
     #[serde(flatten)]
     pub servers: ServerLimits,
     #[serde(flatten)]
+    pub clients: ClientRules,
+    #[serde(flatten)]
     pub pod: PodPlacement,
+}
+
+/// What the hub asks of programs that speak to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClientRules {
+    /// An OAuth client must prove with PKCE (S256) that it is the one that asked for a code. Single-user servers of
+    /// JupyterHub 5 and newer do so; services that don't are refused.
+    pub require_pkce: bool,
+    /// Metrics are for tokens with the scope `read:metrics`. Without it whoever reaches the hub can read them.
+    pub authenticate_prometheus: bool,
+}
+
+impl Default for ClientRules {
+    fn default() -> Self {
+        Self { require_pkce: false, authenticate_prometheus: true }
+    }
 }
 
 /// Which servers people may have, and how many at a time. 0 is no limit.

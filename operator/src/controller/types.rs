@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, marker::PhantomData, sync::Arc};
 
 use hub_crds::{
-    DatabaseVolume, HubSpec, ProxyImplementation, ProxyService, SecretKeyRef, ServerLimits, SingleUser,
+    ClientRules, DatabaseVolume, HubSpec, ProxyImplementation, ProxyService, SecretKeyRef, ServerLimits, SingleUser,
     config::{AuthConfig, RbacConfig},
     names::{label, label_value},
 };
@@ -69,6 +69,7 @@ pub struct ValidatedHub {
     pub auth: AuthConfig,
     pub server_limits: ServerLimits,
     pub rbac: RbacConfig,
+    pub client_rules: ClientRules,
     pub singleuser: SingleUser,
     pub user_namespace: String,
     pub network_policy: bool,

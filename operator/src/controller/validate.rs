@@ -118,6 +118,7 @@ pub fn validate(found: &Found, images: &Images) -> Result<ValidatedHub, Error> {
         auth,
         server_limits: spec.hub.servers.clone(),
         rbac,
+        client_rules: spec.hub.clients.clone(),
         singleuser: spec.singleuser.clone(),
         user_namespace: spec.singleuser.namespace.clone().unwrap_or_else(|| found.namespace.clone()),
         network_policy: spec.network_policy.enabled,

@@ -48,6 +48,7 @@ fn hub_config(hub: &ValidatedHub) -> HubConfig {
         },
         auth: hub.auth.clone(),
         servers: hub.server_limits.clone(),
+        clients: hub.client_rules.clone(),
         control_socket: PathBuf::from(path::CONTROL_SOCKET),
         rbac: hub.rbac.clone(),
         kubernetes: Some(KubernetesConfig {
