@@ -96,7 +96,7 @@ impl KubernetesSpawner {
             action: "see the user pods",
             source: anyhow::anyhow!("the API server has not listed them yet"),
         })?;
-        Ok(match self.view.get(&pod::pod_name(name)) {
+        Ok(match self.view.get(&pod::pod_name(name)).filter(|pod| is_of(&self.config, name, &**pod)) {
             Some(pod) => health::health(&pod),
             None => Health::Stopped { reason: "its pod is not there".to_owned() },
         })
@@ -104,9 +104,9 @@ impl KubernetesSpawner {
 
     pub(super) async fn stop(&self, name: &ServerName, _state: &Value) -> Result<(), SpawnError> {
         let stop = async {
-            match pods::remove(self, &pod::pod_name(name)).await {
+            match pods::remove(self, name, &pod::pod_name(name)).await {
                 // Another's pod of that name is no server of ours: there is nothing to stop.
-                Err(SpawnError::Refused(_)) | Ok(()) => secrets::remove(self, &pod::secret_name(name)).await,
+                Err(SpawnError::Refused(_)) | Ok(()) => secrets::remove(self, name, &pod::secret_name(name)).await,
                 Err(error) => Err(error),
             }
         };
@@ -155,6 +155,15 @@ fn selector(config: &KubernetesConfig) -> String {
 fn is_ours(config: &KubernetesConfig, object: &impl ResourceExt) -> bool {
     let labels = object.labels();
     labels.get(label::HUB) == Some(&config.hub.name) && labels.get(label::HUB_NAMESPACE) == Some(&config.hub.namespace)
+}
+
+/// Whether this Hub made an object for this server. Names of objects hold 32 bits of a hash, for which whoever chooses
+/// their own user name can find another one (CVE-2020-15110); annotations hold the names themselves.
+fn is_of(config: &KubernetesConfig, server: &ServerName, object: &impl ResourceExt) -> bool {
+    let annotation = |key| object.annotations().get(key).map(String::as_str).unwrap_or_default();
+    is_ours(config, object)
+        && annotation(label::USERNAME) == server.user
+        && annotation(label::SERVERNAME) == server.server
 }
 
 /// What the API server says to a person when it refuses an object, such as the words of a quota.

@@ -1,4 +1,4 @@
-//! Creating and deleting of pods: never another Hub's, never another pod than the one that was looked at.
+//! Creating and deleting of pods: never another Hub's or server's, never another pod than the one that was looked at.
 
 use hub_crds::{config::KubernetesConfig, names::label};
 use k8s_openapi::api::core::v1::Pod;
@@ -9,33 +9,33 @@ use kube::{
 use std::time::Duration;
 use tracing::info;
 
-use super::{KubernetesSpawner, is_ours, refusal, retry};
-use crate::spawner::SpawnError;
+use super::{KubernetesSpawner, is_of, is_ours, refusal, retry};
+use crate::spawner::{ServerName, SpawnError};
 
 /// How long a server has to save its work before it is killed.
 const GRACE_SECONDS: u32 = 10;
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 const LONGEST_LOOK: Duration = Duration::from_secs(2);
 
-/// Creates a pod. One of ours that has its name is what an earlier start left, and goes first.
-pub(super) async fn create(spawner: &KubernetesSpawner, pod: &Pod) -> Result<Pod, SpawnError> {
+/// Creates the pod of a server. One of the server's that has its name is what an earlier start left, and goes first.
+pub(super) async fn create(spawner: &KubernetesSpawner, server: &ServerName, pod: &Pod) -> Result<Pod, SpawnError> {
     let params = PostParams::default();
     loop {
         match retry::persist("create a user pod", || spawner.pods.create(&params, pod)).await {
             Ok(created) => return Ok(created),
             Err(error) if retry::has_code(&error, 409) => {
                 info!(pod = pod.name_any(), "replacing what an earlier start left");
-                remove(spawner, &pod.name_any()).await?;
+                remove(spawner, server, &pod.name_any()).await?;
             }
             Err(error) => return Err(refusal("the pod", error)),
         }
     }
 }
 
-/// Deletes a pod and returns when it is gone. `Refused`: the pod of that name is not this Hub's, and was not touched.
-pub(super) async fn remove(spawner: &KubernetesSpawner, name: &str) -> Result<(), SpawnError> {
+/// Deletes a pod and returns when it is gone. `Refused`: the pod of that name is not this server's, and was not touched.
+pub(super) async fn remove(spawner: &KubernetesSpawner, server: &ServerName, name: &str) -> Result<(), SpawnError> {
     let Some(pod) = get(spawner, name).await? else { return Ok(()) };
-    if !is_ours(&spawner.config, &pod) {
+    if !is_of(&spawner.config, server, &pod) {
         return Err(not_ours(&spawner.config, name, &pod));
     }
     let uid = pod.metadata.uid.clone();
@@ -63,6 +63,11 @@ async fn get(spawner: &KubernetesSpawner, name: &str) -> Result<Option<Pod>, Spa
 }
 
 fn not_ours(config: &KubernetesConfig, name: &str, pod: &Pod) -> SpawnError {
+    if is_ours(config, pod) {
+        return SpawnError::Refused(format!(
+            "pod {name} is another server's: ask an administrator to look at its user's name"
+        ));
+    }
     let labels = pod.labels();
     let whose = match (labels.get(label::HUB), labels.get(label::HUB_NAMESPACE)) {
         (Some(hub), Some(namespace)) => format!("belongs to the Hub {hub} in namespace {namespace}"),

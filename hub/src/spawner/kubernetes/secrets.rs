@@ -8,22 +8,26 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{KubernetesSpawner, is_ours, refusal, retry};
-use crate::spawner::SpawnError;
+use super::{KubernetesSpawner, is_of, refusal, retry};
+use crate::spawner::{ServerName, SpawnError};
 
-/// Creates the Secret. One of ours that an earlier start left goes first.
-pub(super) async fn create(spawner: &KubernetesSpawner, secret: &Secret) -> Result<(), SpawnError> {
+/// Creates the Secret. One of this server's that an earlier start left goes first.
+pub(super) async fn create(
+    spawner: &KubernetesSpawner,
+    server: &ServerName,
+    secret: &Secret,
+) -> Result<(), SpawnError> {
     let params = PostParams::default();
     let create = || retry::persist("create a server's Secret", || spawner.secrets.create(&params, secret));
     match create().await {
         Ok(_) => return Ok(()),
-        Err(error) if retry::has_code(&error, 409) => remove(spawner, &secret.name_any()).await?,
+        Err(error) if retry::has_code(&error, 409) => remove(spawner, server, &secret.name_any()).await?,
         Err(error) => return Err(refusal("the Secret with the server's token", error)),
     }
     match create().await {
         Ok(_) => Ok(()),
         Err(error) if retry::has_code(&error, 409) => Err(SpawnError::Refused(format!(
-            "Secret {} in namespace {} was not made by this Hub and is left alone: delete it, or give this Hub's user pods a \
+            "Secret {} in namespace {} was not made by this Hub for this server and is left alone: delete it, or give this Hub's user pods a \
              namespace of their own with spec.singleuser.namespace",
             secret.name_any(),
             spawner.config.namespace
@@ -41,9 +45,9 @@ pub(super) async fn give_to_pod(spawner: &KubernetesSpawner, secret: &Secret, po
     patched.await.map(|_| ()).map_err(|error| refusal("to give the Secret to its pod", error))
 }
 
-/// Deletes a Secret that no pod came to own, if it is this Hub's.
-pub(super) async fn remove(spawner: &KubernetesSpawner, name: &str) -> Result<(), SpawnError> {
-    let Some(found) = metadata(spawner, name).await?.filter(|found| is_ours(&spawner.config, found)) else {
+/// Deletes a Secret that no pod came to own, if it is this server's.
+pub(super) async fn remove(spawner: &KubernetesSpawner, server: &ServerName, name: &str) -> Result<(), SpawnError> {
+    let Some(found) = metadata(spawner, name).await?.filter(|found| is_of(&spawner.config, server, found)) else {
         return Ok(());
     };
     let uid = found.metadata.uid;

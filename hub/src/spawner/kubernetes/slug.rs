@@ -91,7 +91,8 @@ fn safe_part(name: &str, max: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashMap;
+    use rand::{RngExt, SeedableRng, rngs::StdRng};
+    use std::collections::{HashMap, HashSet};
 
     /// What kubespawner 7.1.0 itself answers to these pairs of user and server.
     #[test]
@@ -182,6 +183,64 @@ mod tests {
                 if let Some(other) = seen.insert(name.clone(), (user.clone(), server)) {
                     panic!("{other:?} and {:?} are both {name}", (user, server));
                 }
+            }
+        }
+    }
+
+    /// Names as an attacker makes them up: short ones that look alike, and long ones with one beginning.
+    fn tricky_name(random: &mut StdRng) -> String {
+        const PIECES: [&str; 22] = [
+            "a",
+            "A",
+            "b",
+            "1",
+            "0",
+            "-",
+            "--",
+            "---",
+            ".",
+            "..",
+            "_",
+            "@",
+            " ",
+            "%2f",
+            "\u{e9}",
+            "e\u{301}",
+            "\u{1f600}",
+            "\u{212a}",
+            "k",
+            "\u{202e}",
+            "x",
+            "x-",
+        ];
+        let start =
+            ["", "", ".hidden", "-x", "a-b", &"a".repeat(46), &"a".repeat(280)][random.random_range(0..7)].to_owned();
+        let pieces = random.random_range(1..8);
+        (0..pieces).fold(start, |name, _| name + PIECES[random.random_range(0..PIECES.len())])
+    }
+
+    /// Attack row 49: no two of 30,000 servers, which are 450 million pairs, share a name. A hash of 32 bits can be
+    /// equalled by whoever tries for it; such a server is refused, as its objects' annotations are another's.
+    #[test]
+    fn random_tricky_names_never_meet() {
+        let mut random = StdRng::seed_from_u64(0x5eed);
+        let mut servers = HashSet::new();
+        while servers.len() < 30_000 {
+            let server = if random.random_ratio(1, 2) { String::new() } else { tricky_name(&mut random) };
+            servers.insert((tricky_name(&mut random), server));
+        }
+        let mut names = HashMap::new();
+        for (user, server) in &servers {
+            let name = user_server(user, server);
+            assert!(name.len() <= NAME_MAX && name.starts_with(|c: char| c.is_ascii_lowercase()), "{name}");
+            assert!(name.ends_with(|c: char| c.is_ascii_alphanumeric()), "{name}");
+            assert!(
+                name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'),
+                "{name}"
+            );
+            assert!(label_value(user).len() <= LABEL_MAX);
+            if let Some(other) = names.insert(name, (user, server)) {
+                panic!("{other:?} and {:?} are both {}", (user, server), user_server(user, server));
             }
         }
     }

@@ -39,8 +39,8 @@ pub(super) async fn run(
         claims::ensure(spawner, &request.name, claim).await?;
         claim_name = claim.metadata.name.as_deref();
     }
-    secrets::create(spawner, &objects.secret).await?;
-    let created = pods::create(spawner, &objects.pod).await?;
+    secrets::create(spawner, &request.name, &objects.secret).await?;
+    let created = pods::create(spawner, &request.name, &objects.pod).await?;
     secrets::give_to_pod(spawner, &objects.secret, &created).await?;
     let (pod_name, uid) = (created.name_any(), created.metadata.uid.as_deref().unwrap_or_default());
     let address = tokio::select! {

@@ -1,6 +1,6 @@
 //! Whole objects, as they go to the API server.
 
-use super::*;
+use super::{super::is_of, *};
 use hub_crds::config::HubIdentity;
 use secrecy::SecretString;
 use serde_json::json;
@@ -309,4 +309,23 @@ fn names_once_used_are_used_again() {
             "dns_name": "jupyter-alice.jupyter.svc.cluster.local", "kubespawner_version": "7.1.0",
         }),
     );
+}
+
+/// Attack row 49, CVE-2020-15110: whoever finds a user name whose pod would be called like another's gets nothing of it.
+#[test]
+fn objects_are_a_servers_own_by_the_names_in_their_annotations() {
+    let config = config(json!({}));
+    let objects = build(&config, &request("alice", "lab")).unwrap();
+    let of = |user: &str, server: &str| {
+        let name = ServerName { user: user.to_owned(), server: server.to_owned() };
+        (is_of(&config, &name, &objects.pod), is_of(&config, &name, &objects.secret))
+    };
+    assert_eq!(of("alice", "lab"), (true, true));
+    for (user, server) in [("bob", "lab"), ("alice", ""), ("alice-lab", ""), ("", "")] {
+        assert_eq!(of(user, server), (false, false), "{user} {server}");
+    }
+    let other =
+        KubernetesConfig { hub: HubIdentity { name: "other".to_owned(), ..config.hub.clone() }, ..config.clone() };
+    let name = ServerName { user: "alice".to_owned(), server: "lab".to_owned() };
+    assert!(!is_of(&other, &name, &objects.pod));
 }
