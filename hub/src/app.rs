@@ -2,6 +2,7 @@
 
 use axum::body::Bytes;
 use hub_auth::cookie::{HOST_PREFIX, Keys};
+use hub_crds::ClientRules;
 use jiff::Timestamp;
 use std::{ops::Deref, sync::Arc};
 use tokio_util::sync::CancellationToken;
@@ -11,10 +12,11 @@ use crate::{
     authenticator::{Authenticator, allow::AllowList},
     database::{ApiToken, Database, DatabaseError, Principal, User},
     failure_limit::FailureLimit,
+    metrics::Durations,
     rbac::ServiceTokens,
     reread::{Reread, RereadError},
     servers::Servers,
-    session::{Identity, Via},
+    session::{Identity, LoginTimes, Via},
     urls::Urls,
 };
 
@@ -33,8 +35,13 @@ pub struct Parts {
     pub service_tokens: ServiceTokens,
     /// People use a connection that TLS protects, or the settings say that they know it doesn't.
     pub secure: bool,
+    pub clients: ClientRules,
     /// What is not written yet of who was active.
     pub activity: Activity,
+    /// How long answers took.
+    pub request_durations: Durations,
+    /// When the newest logins were signed.
+    pub login_times: LoginTimes,
     /// Who has tried share codes that don't exist.
     pub share_code_failures: FailureLimit,
     /// The API's own description, in JSON.

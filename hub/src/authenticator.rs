@@ -62,6 +62,16 @@ impl Authenticator {
         }
     }
 
+    /// What people log in with, as digests, and whose it is: `None` for everybody's. One that was never read is left out.
+    pub fn digests(&self) -> Vec<(Option<&str>, [u8; 32])> {
+        match self {
+            Self::Token(tokens) => {
+                tokens.users().filter_map(|user| Some((Some(user.name.as_str()), user.digest()?))).collect()
+            }
+            Self::Dummy(dummy) => dummy.digest().into_iter().map(|digest| (None, digest)).collect(),
+        }
+    }
+
     /// Whether the login form asks for a token rather than for a name and password.
     pub fn is_token(&self) -> bool {
         matches!(self, Self::Token(_))

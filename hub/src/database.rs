@@ -14,6 +14,7 @@ mod column;
 mod configured;
 mod details;
 mod groups;
+mod hashing;
 mod identity;
 mod memo;
 mod oauth;
@@ -45,7 +46,7 @@ pub use share_codes::ShareCode;
 pub use shares::{Share, ShareWith, SharedBy};
 pub use tokens::{ApiToken, NewToken, Revoked, RevokedCounts, TokenOwner};
 pub use user_list::{UserPage, UserQuery, UserSort, Visible};
-pub use users::User;
+pub use users::{User, UserCounts};
 
 /// Connections to the database. Clones share them.
 #[derive(Clone, Debug)]
@@ -88,6 +89,8 @@ pub enum DatabaseError {
     Lock { path: PathBuf, source: std::io::Error },
     #[error("failed to open database {}", .path.display())]
     Open { path: PathBuf, source: sqlx::Error },
+    #[error("failed to hash a secret")]
+    Hash { source: tokio::task::JoinError },
     #[error("failed to {action} in the database")]
     Sql { action: &'static str, source: sqlx::Error },
 }

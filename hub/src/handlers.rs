@@ -9,6 +9,7 @@ pub mod health;
 pub mod home;
 pub mod login;
 pub mod logout;
+pub mod metrics;
 pub mod not_running;
 pub mod proxy_error;
 pub mod root;

@@ -55,8 +55,9 @@ pub fn client_id(query: &Fields) -> Result<&str, AuthorizeError> {
 }
 
 impl AuthorizeRequest {
-    /// Reads a request of a known client, whose codes go to the address `registered` only.
-    pub fn parse(query: &Fields, registered: &str) -> Result<Self, AuthorizeError> {
+    /// Reads a request of a known client, whose codes go to the address `registered` only. With `require_pkce` it must
+    /// have a challenge that nobody who sees it can answer.
+    pub fn parse(query: &Fields, registered: &str, require_pkce: bool) -> Result<Self, AuthorizeError> {
         let given = |name| query.get(name).filter(|value| !value.is_empty());
         let redirect_uri = match given("redirect_uri") {
             None if registered.is_empty() => return Err(AuthorizeError::Page("Missing redirect URI.")),
@@ -73,9 +74,12 @@ impl AuthorizeRequest {
         }
         if let Some(challenge) = given("code_challenge") {
             let method = pkce::Method::parse(given("code_challenge_method").unwrap_or("plain"));
+            let method = method.filter(|method| !require_pkce || *method == pkce::Method::S256);
             let method =
                 method.ok_or_else(|| request.refuse("invalid_request", Some("Transform algorithm not supported.")))?;
             request.challenge = Some((challenge.to_owned(), method));
+        } else if require_pkce {
+            return Err(request.refuse("invalid_request", Some("Code challenge required.")));
         }
         Ok(request)
     }
@@ -110,7 +114,7 @@ mod tests {
     use super::*;
 
     fn parse(query: &str) -> Result<AuthorizeRequest, AuthorizeError> {
-        AuthorizeRequest::parse(&Fields::parse(query.as_bytes()), "/user/alice/oauth_callback")
+        AuthorizeRequest::parse(&Fields::parse(query.as_bytes()), "/user/alice/oauth_callback", false)
     }
 
     fn redirected(query: &str) -> String {

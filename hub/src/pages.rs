@@ -163,11 +163,15 @@ pub struct AcceptSharePage {
     pub next: Option<String>,
 }
 
+/// What the person may not have asked for themselves.
 #[derive(Template)]
-#[template(path = "logout.html")]
-pub struct LogoutPage {
+#[template(path = "ask.html")]
+pub struct AskPage {
     pub frame: Frame,
-    pub logout_url: String,
+    pub question: &'static str,
+    pub consequence: &'static str,
+    pub confirm: &'static str,
+    pub confirm_url: String,
 }
 
 #[derive(Template)]

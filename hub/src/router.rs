@@ -32,7 +32,7 @@ pub fn router(app: &App) -> Router {
         .layer(from_fn(paths::refuse_undecodable))
         .layer(from_fn_with_state(app.clone(), shape_failures))
         .layer(from_fn_with_state(app.clone(), headers::add))
-        .layer(from_fn(request_log::log))
+        .layer(from_fn_with_state(app.clone(), request_log::log))
         .with_state(app.clone())
 }
 
@@ -159,6 +159,8 @@ fn api_of_shares(mut table: Table<'_>) -> Table<'_> {
 fn assets(table: Table<'_>) -> Table<'_> {
     table
         .at("health", get(handlers::health::get))
+        .at("metrics", get(handlers::metrics::get))
+        .at("api/metrics", get(handlers::metrics::get))
         .at("logo", get(handlers::assets::logo))
         .at("static/{*name}", get(handlers::assets::get))
 }

@@ -12,15 +12,20 @@ use crate::{
     control,
     database::Database,
     failure_limit::FailureLimit,
+    metrics::Durations,
     openapi,
     rbac::{self, ServiceTokens},
     reread::Reread,
     router::router,
     servers::Servers,
+    session::LoginTimes,
     upkeep,
     urls::Urls,
 };
-use hub_crds::config::{AuthConfig, RbacConfig};
+use hub_crds::{
+    ClientRules,
+    config::{AuthConfig, RbacConfig},
+};
 
 /// How long open requests may take once the hub was told to stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -40,6 +45,7 @@ pub struct Hub {
     pub cookie_secret_file: std::path::PathBuf,
     /// People use a connection that TLS protects, or the settings say that they know it doesn't.
     pub secure: bool,
+    pub clients: ClientRules,
     pub clock: fn() -> Timestamp,
 }
 
@@ -63,13 +69,17 @@ pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App>
         cookie_secret,
         service_tokens,
         secure: hub.secure,
+        clients: hub.clients,
         activity: Activity::default(),
+        request_durations: Durations::of_requests(),
+        login_times: LoginTimes::default(),
         share_code_failures: FailureLimit::new(SHARE_CODE_FAILURES, Duration::from_mins(1)),
         openapi,
         clock: hub.clock,
         stopping,
     });
     upkeep::end_sessions_after_reset(&app).await?;
+    upkeep::end_sessions_after_change(&app).await?;
     app.admit_named().await?;
     app.database.configure(&configured, app.now()).await?;
     Ok(app)

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     database::{Database, DatabaseError, User},
+    metrics::Durations,
     proxy::{ProxyClient, ProxyError, ProxyToken, Route, table::path_of_prefix},
     spawner::{ServerName, Spawner},
     urls::Urls,
@@ -93,6 +94,7 @@ struct Inner {
     http: reqwest::Client,
     /// Servers that were active since this hub started. One that is not here is stopped.
     table: Mutex<HashMap<ServerName, Entry>>,
+    start_durations: Durations,
 }
 
 /// One server.
@@ -155,7 +157,8 @@ impl Entry {
 impl Servers {
     pub fn new(database: Database, spawner: Spawner, proxy: ProxyClient, settings: ServerSettings) -> Self {
         let table = Mutex::default();
-        Self { inner: Arc::new(Inner { database, spawner, proxy, settings, http: readiness::client(), table }) }
+        let (http, start_durations) = (readiness::client(), Durations::of_starts());
+        Self { inner: Arc::new(Inner { database, spawner, proxy, settings, http, table, start_durations }) }
     }
 
     /// Takes up the servers that were active when the last hub ended, and returns at once: each is looked for in the
@@ -286,6 +289,11 @@ impl Servers {
         if let Some(entry) = self.inner.entry(&name) {
             entry.stopped(Duration::MAX).await;
         }
+    }
+
+    /// How long starts took.
+    pub fn start_durations(&self) -> &Durations {
+        &self.inner.start_durations
     }
 
     /// Class of the spawner, for `GET /hub/api/info`.

@@ -12,7 +12,7 @@ use hub_auth::{
     xsrf,
 };
 use jiff::Timestamp;
-use std::net::Ipv4Addr;
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use crate::{
     app::App,
@@ -27,7 +27,7 @@ mod activity;
 mod browser;
 mod caller;
 
-pub use browser::{end_login, forwarded_https, session_cookie, start_login};
+pub use browser::{LoginTimes, end_login, end_logins, forwarded_https, session_cookie, start_login};
 pub use caller::{Caller, UncheckedCaller};
 
 /// Someone known, with the rights that hold at this moment.
@@ -93,6 +93,8 @@ pub struct Visitor {
     pub method: Method,
     pub uri: Uri,
     pub headers: HeaderMap,
+    /// A page of another origin made the request, by its own account.
+    foreign_origin: bool,
     /// The random cookie that an anonymous form binds to; made for this request if the browser has none.
     anonymous: String,
     xsrf: xsrf::Token,
@@ -139,6 +141,7 @@ impl FromRequestParts<App> for Visitor {
             method: parts.method.clone(),
             uri: parts.uri.clone(),
             headers: parts.headers.clone(),
+            foreign_origin: is_of_foreign_origin(app, &parts.headers),
             anonymous,
             xsrf,
             now,
@@ -227,10 +230,17 @@ impl Visitor {
         host == "localhost" || host == "[::1]" || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
     }
 
-    /// Whether a page of another origin led here: what changes something asks first then (attack row 40). Browsers say
-    /// so; whoever says nothing is no browser, or an old one.
-    pub fn is_from_elsewhere(&self) -> bool {
-        self.header("sec-fetch-site").is_some_and(|site| matches!(site, "cross-site" | "same-site"))
+    /// Whether the person meant to come here: no page of another origin led here, and neither an image nor a script
+    /// asks. What changes something asks first otherwise (attack row 40). Browsers say so; whoever says nothing is no
+    /// browser, or an old one.
+    pub fn is_deliberate(&self) -> bool {
+        let site = self.header("sec-fetch-site");
+        self.is_navigation() && site.is_none_or(|site| matches!(site, "none" | "same-origin"))
+    }
+
+    /// Every session id that the browser sent. One that a sibling domain added must not hide the hub's own.
+    pub fn session_ids(&self) -> BTreeSet<String> {
+        cookie::values(&cookie_header(&self.headers), cookie::SESSION_ID).filter(|id| is_random(id)).collect()
     }
 
     pub fn is_navigation(&self) -> bool {
@@ -243,6 +253,7 @@ impl Visitor {
             method: self.method.as_str(),
             fetch_mode: self.header("sec-fetch-mode"),
             fetch_site: self.header("sec-fetch-site"),
+            foreign_origin: self.foreign_origin,
         };
         let by_header = matches!(&self.identity, Some(Identity { via: Via::Token(_) | Via::LoginToken, .. }));
         if by_header || !xsrf::needs_check(request) {
@@ -281,6 +292,18 @@ impl FromRequestParts<App> for LoggedIn {
     }
 }
 
+/// Only the host of an origin counts: whoever ends TLS may not have said so. `Origin: null` has none. A user's own host
+/// is another origin than the hub's.
+fn is_of_foreign_origin(app: &App, headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return false };
+    let theirs = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    let ours = match app.urls.public() {
+        Some(public) => Some(public.authority()),
+        None => headers.get(header::HOST).and_then(|host| host.to_str().ok()),
+    };
+    !theirs.zip(ours).is_some_and(|(theirs, ours)| theirs.eq_ignore_ascii_case(ours))
+}
+
 /// Path and query as they came.
 pub fn path_and_query(uri: &Uri) -> String {
     uri.path_and_query().map_or_else(|| uri.path().to_owned(), ToString::to_string)
@@ -303,21 +326,29 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     (kind.eq_ignore_ascii_case("token") || kind.eq_ignore_ascii_case("bearer")).then(|| token.trim())
 }
 
+/// A sibling domain can add a login cookie of its own beside the person's. Rubbish is passed over; but of two people's
+/// logins nobody can say which one the person means, and neither counts.
 async fn by_cookie(app: &App, cookies: &str) -> Result<Option<Identity>> {
-    let Some(signed) = cookie::value(cookies, &app.cookie_name(cookie::LOGIN)) else { return Ok(None) };
-    let Some(user) = user_of_login(app, &signed).await? else { return Ok(None) };
-    Ok(Some(app.identity_of_user(user, Via::Cookie).await?))
-}
-
-/// Whom a login cookie of this value belongs to.
-pub async fn user_of_login(app: &App, signed: &str) -> Result<Option<User>> {
-    let max_age = browser::LOGIN_DAYS * cookie::DAY;
-    let name = app.cookie_name(cookie::LOGIN);
-    let id = cookie::verify(&*app.cookie_keys()?, &name, signed, max_age, app.now().as_second());
-    match id.and_then(|id| String::from_utf8(id).ok()) {
-        Some(id) => Ok(app.database.user_by_cookie_id(&id).await?),
+    let mut found: Option<User> = None;
+    for signed in cookie::values(cookies, &app.cookie_name(cookie::LOGIN)) {
+        let Some(user) = user_of_login(app, &signed).await? else { continue };
+        if found.as_ref().is_some_and(|other| other.id != user.id) {
+            tracing::warn!("ignored the login cookies of two users in one request");
+            return Ok(None);
+        }
+        found = Some(user);
+    }
+    match found {
+        Some(user) => Ok(Some(app.identity_of_user(user, Via::Cookie).await?)),
         None => Ok(None),
     }
+}
+
+/// Whom a login cookie of this value belongs to: somebody who was not logged out since, and may still come in.
+pub async fn user_of_login(app: &App, signed: &str) -> Result<Option<User>> {
+    let Some(id) = browser::verify_login(app, signed)? else { return Ok(None) };
+    let user = app.database.user_by_login(&id, &cookie::digest(signed)).await?;
+    Ok(user.filter(|user| app.allow.admits(&user.name)))
 }
 
 async fn by_token(app: &App, token: &str) -> Result<Option<Identity>> {

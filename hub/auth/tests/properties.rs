@@ -3,7 +3,10 @@
 
 use hub_auth::{
     names::full_server_name,
-    scopes::{self, Groups, Owner, Resource, Scopes, Target, share, tree},
+    scopes::{
+        self, Definitions, Groups, Owner, Resource, Scopes, Target, share,
+        tree::{self, CustomScope},
+    },
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::sync::LazyLock;
@@ -14,6 +17,14 @@ const USERS: [&str; 3] = ["a", "a-b", "b"];
 const SERVERS: [&str; 3] = ["", "s", "a"];
 const GROUPS: [&str; 2] = ["g", "a"];
 const SERVICES: [&str; 2] = ["a", "x"];
+
+/// The scopes that every hub has, and one of an administrator's own that includes others.
+static DEFINITIONS: LazyLock<Definitions> = LazyLock::new(|| {
+    let declared = [("custom:a:all", vec!["custom:a:read".to_owned()]), ("custom:a:read", Vec::new())];
+    let declared =
+        declared.map(|(name, includes)| (name.to_owned(), CustomScope { description: String::new(), includes }));
+    Definitions::with_custom(declared).expect("they are declared rightly")
+});
 
 struct World(StdRng);
 
@@ -32,7 +43,7 @@ impl World {
 
     fn scope_name(&mut self) -> &'static str {
         match self.0.random_range(0..12) {
-            0 => "custom:a:read",
+            0 => self.one(&["custom:a:read", "custom:a:all", "custom:not-declared"]),
             1 => tree::SELF,
             _ => self.one(tree::ALL).name,
         }
@@ -80,7 +91,7 @@ impl World {
     /// What somebody holds: by roles, and by what is shared with them.
     fn held(&mut self, owner: Owner<'_>) -> Scopes {
         let shared = share::rebind(&self.raws(), self.one(&USERS), self.one(&SERVERS));
-        scopes::expand(&self.raws(), Some(owner), None).union(&scopes::expand(&shared, Some(owner), None))
+        DEFINITIONS.expand(&self.raws(), Some(owner), None).union(&DEFINITIONS.expand(&shared, Some(owner), None))
     }
 }
 
@@ -135,7 +146,7 @@ fn a_token_never_does_more_than_its_owner_does_at_that_moment() {
             raw.push(tree::INHERIT.to_owned());
         }
         let held = world.held(owner);
-        let token = scopes::of_token(&raw, owner, &held, target, &groups);
+        let token = DEFINITIONS.of_token(&raw, owner, &held, target, &groups);
         assert_eq!(more_than(&token, &held, &groups), None, "{raw:?} of {owner:?} with {held:?}");
         useful += u32::from(!token.is_empty());
     }
@@ -152,17 +163,17 @@ fn an_oauth_grant_never_does_more_than_the_person_or_the_client_may() {
         let wanted = world.raws();
         let client = [world.raws(), wanted.iter().take(2).cloned().collect()].concat();
         // What of the wish the client may ask for, and of that what the person has, as the consent page does it.
-        let asked = scopes::resolve(&wanted, &client, Some(owner), target, &groups).granted;
-        let granted = scopes::resolve(&asked, &held.list(), Some(owner), target, &groups).granted;
-        let of_client = scopes::expand(&client, Some(owner), target);
-        let expanded = scopes::expand(&granted, Some(owner), target);
+        let asked = DEFINITIONS.resolve(&wanted, &client, Some(owner), target, &groups).granted;
+        let granted = DEFINITIONS.resolve(&asked, &held.list(), Some(owner), target, &groups).granted;
+        let of_client = DEFINITIONS.expand(&client, Some(owner), target);
+        let expanded = DEFINITIONS.expand(&granted, Some(owner), target);
         assert_eq!(more_than(&expanded, &held, &groups), None, "{granted:?} of {held:?}");
         assert_eq!(more_than(&expanded, &of_client, &groups), None, "{granted:?} of {client:?}");
         useful += u32::from(!expanded.is_empty());
 
         // Rights change between the grant and the use of its token.
         let later = world.held(owner);
-        let token = scopes::of_token(&granted, owner, &later, target, &groups);
+        let token = DEFINITIONS.of_token(&granted, owner, &later, target, &groups);
         assert_eq!(more_than(&token, &later, &groups), None, "{granted:?} of {later:?}");
     }
     assert!(useful > CASES / 20, "most cases said nothing: {useful}");
@@ -176,14 +187,14 @@ fn a_share_never_gives_more_than_the_giver_holds_for_that_server() {
     for _ in 0..CASES {
         let (giver, groups, target) = (world.owner(), world.groups(), world.target());
         let owner_scopes = world.held(giver);
-        let held = scopes::of_token(&world.raws(), giver, &owner_scopes, target, &groups).union(&owner_scopes);
+        let held = DEFINITIONS.of_token(&world.raws(), giver, &owner_scopes, target, &groups).union(&owner_scopes);
         let (user, server) = (world.one(&USERS), world.one(&SERVERS));
         let full_name = full_server_name(user, server);
         let names: Vec<_> = (0..4).map(|_| world.scope_name()).collect();
         let may = |name: &&str| held.allow(name, Some(Resource::server(&full_name)), &groups);
         let given: Vec<_> = names.into_iter().filter(may).collect();
         let shared = share::bind(&given, user, server).expect("names have no filter");
-        let shared = scopes::expand(&shared, Some(Owner::User("holder")), None);
+        let shared = DEFINITIONS.expand(&shared, Some(Owner::User("holder")), None);
         assert_eq!(more_than(&shared, &held, &groups), None, "{given:?} of {held:?}");
         for scope in shared.list() {
             assert!(scope.ends_with(&format!("!server={full_name}")), "{scope}");
@@ -200,10 +211,10 @@ fn more_raw_scopes_never_do_less_and_expanding_twice_does_no_more() {
         let (owner, target, groups) = (world.owner(), world.target(), world.groups());
         let fewer = world.raws();
         let more = [fewer.clone(), world.raws()].concat();
-        let expanded = scopes::expand(&fewer, Some(owner), target);
-        let of_more = scopes::expand(&more, Some(owner), target);
+        let expanded = DEFINITIONS.expand(&fewer, Some(owner), target);
+        let of_more = DEFINITIONS.expand(&more, Some(owner), target);
         assert_eq!(more_than(&expanded, &of_more, &groups), None, "{fewer:?} in {more:?}");
-        assert_eq!(scopes::expand(&expanded.list(), Some(owner), target), expanded, "{fewer:?}");
+        assert_eq!(DEFINITIONS.expand(&expanded.list(), Some(owner), target), expanded, "{fewer:?}");
         assert_eq!(Scopes::parse(expanded.list()), expanded);
         assert_eq!(expanded.clone().union(&of_more), of_more, "{fewer:?} in {more:?}");
     }

@@ -61,6 +61,11 @@ impl LoginTokens {
 }
 
 impl TokenUser {
+    /// Tells the token from another one.
+    pub fn digest(&self) -> Option<[u8; 32]> {
+        self.file.get().ok().map(|digest| *digest)
+    }
+
     /// The token itself, for the start's log line (S9).
     pub fn read_token(&self) -> Option<String> {
         self.file.get().ok()?;

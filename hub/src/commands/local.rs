@@ -2,7 +2,10 @@
 
 use anyhow::Context;
 use hub_auth::names;
-use hub_crds::config::{AuthConfig, AuthenticatorConfig, RbacConfig, TokenLogin};
+use hub_crds::{
+    ClientRules,
+    config::{AuthConfig, AuthenticatorConfig, RbacConfig, TokenLogin},
+};
 use hub_proxy::{Bind, ErrorPages, Proxy, ProxyConfig, Token};
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -94,6 +97,7 @@ impl Local {
             rbac,
             cookie_secret_file,
             secure: false,
+            clients: ClientRules::default(),
             clock: Timestamp::now,
         };
         let app = build(hub, stopping.clone()).await?;

@@ -107,6 +107,7 @@ async fn hub(config: HubConfig, urls: Urls) -> anyhow::Result<Hub> {
         rbac: config.rbac,
         cookie_secret_file: config.cookie_secret_file,
         secure: config.https != HttpsType::None,
+        clients: config.clients,
         clock: Timestamp::now,
     })
 }

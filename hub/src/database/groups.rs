@@ -1,6 +1,6 @@
 //! Groups: who is in them, and the properties that they carry. Each change is made whole or not at all.
 
-use super::{Database, DatabaseError, FromRow, Page, Result, Window, column, failed, failed_or_taken, one};
+use super::{Database, DatabaseError, FromRow, Page, Result, Window, column, failed, failed_or_taken, identity, one};
 use serde_json::{Map, Value};
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
@@ -155,6 +155,14 @@ impl Database {
     pub async fn roles_of_group(&self, group_id: i64) -> Result<Vec<String>> {
         let query = "SELECT r.name FROM roles r JOIN group_role_map m ON m.role_id = r.id WHERE m.group_id = $1 ORDER BY r.name";
         self.names(query, group_id, "list a group's roles").await
+    }
+
+    /// Raw scopes of the roles that a group has.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn scopes_of_group(&self, group_id: i64) -> Result<Vec<String>> {
+        self.role_scopes(identity::ROLES_OF_GROUP, group_id).await
     }
 
     pub(super) async fn names(&self, query: &'static str, id: i64, action: &'static str) -> Result<Vec<String>> {

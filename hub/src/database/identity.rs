@@ -54,6 +54,8 @@ const ROLES_OF_USER: &str = "SELECT r.scopes FROM roles r JOIN user_role_map m O
     UNION ALL
     SELECT r.scopes FROM roles r JOIN group_role_map m ON m.role_id = r.id
         JOIN user_group_map g ON g.group_id = m.group_id WHERE g.user_id = $1";
+pub(super) const ROLES_OF_GROUP: &str =
+    "SELECT r.scopes FROM roles r JOIN group_role_map m ON m.role_id = r.id WHERE m.group_id = $1";
 const ROLES_OF_SERVICE: &str =
     "SELECT r.scopes FROM roles r JOIN service_role_map m ON m.role_id = r.id WHERE m.service_id = $1";
 const SHARED_WITH_USER: &str =
@@ -88,7 +90,7 @@ impl Database {
         Ok(self.definitions().expand(&raw, Some(Owner::Service(&service.name)), None))
     }
 
-    async fn role_scopes(&self, query: &'static str, id: i64) -> Result<Vec<String>> {
+    pub(super) async fn role_scopes(&self, query: &'static str, id: i64) -> Result<Vec<String>> {
         const ACTION: &str = "read roles";
         let rows = sqlx::query(query).bind(id).fetch_all(&self.pool).await.map_err(failed(ACTION))?;
         let lists = rows.iter().map(|row| column::get_list(row, "scopes")).collect::<sqlx::Result<Vec<_>>>();

@@ -33,7 +33,8 @@ pub(super) enum Key {
     /// An OAuth client, by its identifier.
     Client(String),
     UserName(String),
-    UserCookie(String),
+    /// A user by the id in a login cookie and the cookie's digest.
+    Login(String, String),
     /// Scopes of a user, by id.
     UserScopes(i64),
     /// Roles, groups and servers of a user, by id.

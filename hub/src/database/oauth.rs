@@ -1,6 +1,6 @@
 //! Clients of the hub's OAuth provider, and the codes that they exchange for tokens. Secrets and codes are stored as hashes.
 
-use super::{Database, FromRow, Key, NewToken, Result, TokenOwner, column, failed, one, tokens};
+use super::{Database, FromRow, Key, NewToken, Result, TokenOwner, column, failed, hashing, one, tokens};
 use hub_auth::{pkce, token};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -47,9 +47,12 @@ impl OAuthClient {
         !self.secret.is_empty()
     }
 
-    /// Whether this is the client's secret. A client without one has none that passes. It takes about a millisecond.
-    pub fn verify_secret(&self, secret: &str) -> bool {
-        token::verify_token(&self.secret, secret)
+    /// Whether this is the client's secret. A client without one has none that passes.
+    ///
+    /// # Errors
+    /// If the hub is ending.
+    pub async fn verify_secret(&self, secret: &str) -> Result<bool> {
+        hashing::verify(&self.secret, secret).await
     }
 }
 
@@ -162,8 +165,9 @@ impl Database {
     /// If the database cannot be written.
     pub async fn save_oauth_client(&self, client: NewClient<'_>) -> Result<()> {
         const ACTION: &str = "store an OAuth client";
+        let secret = hashing::hash(client.secret.expose_secret()).await?;
         let mut connection = self.pool.acquire().await.map_err(failed(ACTION))?;
-        save_client(&mut connection, client).await.map_err(failed(ACTION))
+        save_client(&mut connection, client, &secret).await.map_err(failed(ACTION))
     }
 
     /// Removes a client, and all tokens and codes that it got.
@@ -302,6 +306,7 @@ async fn end_replayed<E>(connection: &mut SqliteConnection, hashed: &str) -> sql
 }
 
 /// As [`save_client`], but leaves a client alone that is as it should be: hashing its secret is the slow part of a start.
+/// It hashes where it is called, for services only: at the hub's start, and when the settings change.
 pub(super) async fn ensure_client(connection: &mut SqliteConnection, client: NewClient<'_>) -> sqlx::Result<()> {
     let query = "SELECT secret FROM oauth_clients WHERE identifier = $1 AND description = $2 AND redirect_uri = $3
                  AND allowed_scopes = $4";
@@ -316,17 +321,23 @@ pub(super) async fn ensure_client(connection: &mut SqliteConnection, client: New
     let secret = client.secret.expose_secret();
     match stored {
         Some(hashed) if hashed.is_empty() && secret.is_empty() || token::verify_token(&hashed, secret) => Ok(()),
-        _ => save_client(connection, client).await,
+        _ => {
+            let hashed = match secret {
+                "" => String::new(),
+                secret => token::hash_token(secret, token::CONFIGURED_ROUNDS, rand::random()),
+            };
+            save_client(connection, client, &hashed).await
+        }
     }
 }
 
-/// Adds or changes a client; also within another room's transaction.
-pub(super) async fn save_client(connection: &mut SqliteConnection, client: NewClient<'_>) -> sqlx::Result<()> {
-    let secret = client.secret.expose_secret();
-    let hashed = match secret {
-        "" => String::new(),
-        secret => token::hash_token(secret, token::CONFIGURED_ROUNDS, rand::random()),
-    };
+/// Adds or changes a client whose secret was hashed; also within another room's transaction, which must not wait for the
+/// hash.
+pub(super) async fn save_client(
+    connection: &mut SqliteConnection,
+    client: NewClient<'_>,
+    hashed: &str,
+) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO oauth_clients (identifier, description, secret, redirect_uri, allowed_scopes)
          VALUES ($1, $2, $3, $4, $5)

@@ -20,3 +20,8 @@ CREATE TABLE IF NOT EXISTS hub_refused_share_codes (
     user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     PRIMARY KEY (share_code_id, user_id)
 );
+-- Login cookies that were logged out before they expired, by digest: they log nobody in again.
+CREATE TABLE IF NOT EXISTS hub_ended_logins (
+    login VARCHAR(64) NOT NULL PRIMARY KEY,
+    expires_at INTEGER NOT NULL
+);

@@ -2,15 +2,15 @@
 //! `servers` with its address.
 
 use super::{
-    Database, FromRow, NewClient, NewToken, Result, TokenOwner, User, all, column, configured, failed, oauth, one,
-    tokens,
+    Database, FromRow, NewClient, NewToken, Result, TokenOwner, User, all, column, configured, failed, hashing, oauth,
+    one, tokens,
 };
 use hub_auth::{
     names,
     scopes::{self, Target, roles},
 };
 use jiff::Timestamp;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use sqlx::{Row, Sqlite, SqliteConnection, Transaction, sqlite::SqliteRow};
 use url::Url;
@@ -202,10 +202,11 @@ impl Database {
     /// If the database cannot be written.
     pub async fn start_server(&self, start: ServerStart<'_>, now: Timestamp) -> Result<ServerRow> {
         const ACTION: &str = "note the start of a server";
+        let secret = hashing::hash(start.token.expose_secret()).await?;
         let mut tx = self.write(ACTION).await?;
         let id = ensure_row(&mut tx, start.user.id, start.name).await.map_err(failed(ACTION))?;
         remove_traces(&mut tx, id).await.map_err(failed(ACTION))?;
-        save_start(&mut tx, id, start, now).await.map_err(failed(ACTION))?;
+        save_start(&mut tx, id, start, &secret, now).await.map_err(failed(ACTION))?;
         let row = read(&mut tx, id).await.map_err(failed(ACTION))?;
         tx.commit().await.map_err(failed(ACTION))?;
         Ok(row)
@@ -300,6 +301,7 @@ async fn save_start(
     connection: &mut SqliteConnection,
     id: i64,
     start: ServerStart<'_>,
+    secret: &str,
     now: Timestamp,
 ) -> sqlx::Result<()> {
     let ServerStart { user, name, base_url, .. } = start;
@@ -314,7 +316,7 @@ async fn save_start(
         description: &note,
         allowed_scopes: &[scopes::access(target)],
     };
-    oauth::save_client(connection, client).await?;
+    oauth::save_client(connection, client, secret).await?;
 
     // The role `server`, with this server's name: the token isn't the client's, so `!server` would mean nothing.
     let filter = format!("={}", names::full_server_name(&user.name, name));

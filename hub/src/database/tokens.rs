@@ -1,6 +1,8 @@
 //! Tokens of users and services. Only their hashes are stored (S32).
 
-use super::{Database, FromRow, Key, Result, Subject, all, column, failed, failed_or_taken, one, schema::OWN_CLIENT};
+use super::{
+    Database, FromRow, Key, Result, Subject, all, column, failed, failed_or_taken, hashing, one, schema::OWN_CLIENT,
+};
 use hub_auth::token;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -161,7 +163,7 @@ impl Database {
         let rows = sqlx::query(query).bind(token::prefix(text)).fetch_all(&self.pool).await;
         for row in rows.map_err(failed(ACTION))? {
             let hashed: String = row.try_get("hashed").map_err(failed(ACTION))?;
-            if token::verify_token(&hashed, text) {
+            if hashing::verify(&hashed, text).await? {
                 return ApiToken::from_row(&row).map(Some).map_err(failed(ACTION));
             }
         }
@@ -276,6 +278,24 @@ impl Database {
         Ok(done.rows_affected())
     }
 
+    /// Ends every login of a user and what came of them: login cookies, and the tokens and codes of browser sessions.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn end_sessions_of(&self, user_id: i64) -> Result<()> {
+        const ACTION: &str = "end a user's sessions";
+        self.rotate_cookie_id(user_id).await?;
+        let mut tx = self.write(ACTION).await?;
+        // Codes first: one that is exchanged later would make a token again.
+        for statement in [
+            "DELETE FROM oauth_codes WHERE user_id = $1",
+            "DELETE FROM api_tokens WHERE user_id = $1 AND session_id IS NOT NULL",
+        ] {
+            sqlx::query(statement).bind(user_id).execute(&mut *tx).await.map_err(failed(ACTION))?;
+        }
+        tx.commit().await.map_err(failed(ACTION))
+    }
+
     /// Ends tokens, and all codes that could become some (S34). Those of a server's own are among them: it has to be
     /// started anew.
     ///
@@ -317,9 +337,11 @@ impl Database {
         const ACTION: &str = "delete what has expired";
         let tokens = sqlx::query("DELETE FROM api_tokens WHERE expires_at <= $1").bind(column::time(now));
         tokens.execute(&self.pool).await.map_err(failed(ACTION))?;
-        for statement in
-            ["DELETE FROM oauth_codes WHERE expires_at <= $1", "DELETE FROM hub_used_codes WHERE expires_at <= $1"]
-        {
+        for statement in [
+            "DELETE FROM oauth_codes WHERE expires_at <= $1",
+            "DELETE FROM hub_used_codes WHERE expires_at <= $1",
+            "DELETE FROM hub_ended_logins WHERE expires_at <= $1",
+        ] {
             sqlx::query(statement).bind(now.as_second()).execute(&self.pool).await.map_err(failed(ACTION))?;
         }
         for statement in ["DELETE FROM shares WHERE expires_at <= $1", "DELETE FROM share_codes WHERE expires_at <= $1"]

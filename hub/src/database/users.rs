@@ -20,6 +20,14 @@ pub struct User {
     pub user_info: Value,
 }
 
+/// How many users there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserCounts {
+    pub total: u64,
+    /// Since each of the times that were asked for.
+    pub active: [u64; 3],
+}
+
 pub(super) const COLUMNS: &str = "u.id, u.name, u.admin, u.created, u.last_activity, u.cookie_id, u.user_info";
 
 impl FromRow for User {
@@ -71,16 +79,32 @@ impl Database {
         self.memo.remember(Key::UserName(name.to_owned()), about, read).await
     }
 
-    /// The user whose login cookie holds this id.
+    /// The user whose login cookie holds this id, unless the one of this digest was logged out.
     ///
     /// # Errors
     /// If the database cannot be read.
-    pub async fn user_by_cookie_id(&self, cookie_id: &str) -> Result<Option<User>> {
+    pub async fn user_by_login(&self, cookie_id: &str, digest: &str) -> Result<Option<User>> {
         let read = async {
-            let row = sqlx::query(user_where!("u.cookie_id = $1")).bind(cookie_id).fetch_optional(&self.pool).await;
+            let query =
+                user_where!("u.cookie_id = $1 AND NOT EXISTS (SELECT 1 FROM hub_ended_logins e WHERE e.login = $2)");
+            let row = sqlx::query(query).bind(cookie_id).bind(digest).fetch_optional(&self.pool).await;
             row.and_then(one).map_err(failed("find a user by cookie"))
         };
-        self.memo.remember(Key::UserCookie(cookie_id.to_owned()), about, read).await
+        self.memo.remember(Key::Login(cookie_id.to_owned(), digest.to_owned()), about, read).await
+    }
+
+    /// From now on the login cookie of this digest logs nobody in. It is remembered until it would have expired.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn end_login(&self, digest: &str, expires_at: Timestamp) -> Result<()> {
+        sqlx::query("INSERT INTO hub_ended_logins (login, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            .bind(digest)
+            .bind(expires_at.as_second())
+            .execute(&self.pool)
+            .await
+            .map(drop)
+            .map_err(failed("end a login"))
     }
 
     /// Adds a user, with the roles that every user has.
@@ -109,6 +133,22 @@ impl Database {
             Err(taken @ super::DatabaseError::Taken { .. }) => self.user_by_name(name).await?.ok_or(taken),
             created => created,
         }
+    }
+
+    /// How many users there are, and how many were active since each of three times.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn count_users(&self, since: [Timestamp; 3]) -> Result<UserCounts> {
+        const ACTION: &str = "count users";
+        let query = "SELECT count(*), count(CASE WHEN last_activity >= $1 THEN 1 END),
+                            count(CASE WHEN last_activity >= $2 THEN 1 END),
+                            count(CASE WHEN last_activity >= $3 THEN 1 END) FROM users";
+        let [first, second, third] = since.map(column::time);
+        let query = sqlx::query(query).bind(first).bind(second).bind(third);
+        let row = query.fetch_one(&self.pool).await.map_err(failed(ACTION))?;
+        let number = |column: usize| row.try_get::<i64, _>(column).map(i64::unsigned_abs).map_err(failed(ACTION));
+        Ok(UserCounts { total: number(0)?, active: [number(1)?, number(2)?, number(3)?] })
     }
 
     /// Makes a user an administrator or no longer one, and gives or takes the role that goes with it.

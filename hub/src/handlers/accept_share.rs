@@ -42,7 +42,7 @@ pub async fn get(State(app): State<App>, person: LoggedIn, Query(query): Query) 
         owner: code.owner,
         server: code.server,
     };
-    Ok(without_referrer(person.visitor.with_form_cookies(&app, html(StatusCode::OK, &page))))
+    Ok(person.visitor.with_form_cookies(&app, html(StatusCode::OK, &page)))
 }
 
 /// The person agrees.
@@ -71,7 +71,10 @@ pub async fn post(
         "accepted a share"
     );
     let next = [&fields, &query].into_iter().find_map(|given| wanted(&app, &person.visitor, given, &share.owner));
-    Ok(without_referrer(found(&next.unwrap_or_else(|| app.urls.server(&share.owner, &share.server)))))
+    let mut response = found(&next.unwrap_or_else(|| app.urls.server(&share.owner, &share.server)));
+    // The page with the form had the code in its address, which the shared server must not learn.
+    response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    Ok(response)
 }
 
 /// A token may have less than its owner's rights, and must not widen them.
@@ -105,10 +108,4 @@ async fn look_up(app: &App, person: &LoggedIn, text: &str) -> Result<Option<Shar
 
 fn shared_scope(scope: &str) -> SharedScope {
     SharedScope { name: share::name(scope).to_owned(), description: share::description(scope).to_owned() }
-}
-
-/// The address holds the code, which the shared server must not learn from a `Referer`.
-fn without_referrer(mut response: Response) -> Response {
-    response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    response
 }

@@ -78,7 +78,7 @@ async fn ask(app: &App, person: &LoggedIn, query: &Fields) -> Result<Result<Aske
     let Some(client) = app.database.oauth_client(id).await?.filter(is_usable) else {
         return Ok(Err(AuthorizeError::Page("Invalid client_id parameter value.")));
     };
-    let request = match AuthorizeRequest::parse(query, &client.redirect_uri) {
+    let request = match AuthorizeRequest::parse(query, &client.redirect_uri, app.clients.require_pkce) {
         Ok(request) => request,
         Err(error) => return Ok(Err(error)),
     };

@@ -5,11 +5,7 @@
 //! GET ?token= -> authenticator -> allow list -> cookies -> the same address without the token
 //! ```
 
-use axum::{
-    extract::State,
-    http::{HeaderValue, StatusCode, header},
-    response::Response,
-};
+use axum::{extract::State, http::StatusCode, response::Response};
 use secrecy::SecretString;
 use url::form_urlencoded;
 
@@ -20,13 +16,16 @@ use crate::{
     error::{Result, found},
     form::{Fields, Form, Query},
     loggable::loggable,
-    pages::{LoginPage, html},
-    session::{Visitor, start_login},
+    pages::{AskPage, LoginPage, html},
+    session::{Visitor, path_and_query, start_login},
 };
 
 pub async fn get(State(app): State<App>, visitor: Visitor, Query(query): Query) -> Result<Response> {
     if let Some(token) = query.get("token") {
-        return by_token(&app, &visitor, &query, token).await;
+        return match visitor.is_deliberate() {
+            true => by_token(&app, &visitor, &query, token).await,
+            false => Ok(ask(&app, &visitor)),
+        };
     }
     if let Some(user) = visitor.user() {
         return Ok(found(&root::after_login(&app, &visitor, user)));
@@ -55,6 +54,18 @@ pub async fn post(State(app): State<App>, visitor: Visitor, Form(fields): Form) 
     log_in(&app, &visitor, &name).await
 }
 
+/// Somebody else's page must not log a person in, as whom it likes (attack row 28).
+fn ask(app: &App, visitor: &Visitor) -> Response {
+    let page = AskPage {
+        frame: visitor.frame(app),
+        question: "Log in?",
+        consequence: "Its address holds a login token. Do so only if you know whose it is: what you do then is done in that name.",
+        confirm: "Log in",
+        confirm_url: path_and_query(&visitor.uri),
+    };
+    html(StatusCode::OK, &page)
+}
+
 /// The token in the address (S6). It must not stay there: neither in the browser's history nor in a `Referer`.
 async fn by_token(app: &App, visitor: &Visitor, query: &Fields, token: &str) -> Result<Response> {
     let Some(name) = app.authenticator.token_user(token).filter(|name| app.allow.admits(name)) else {
@@ -62,7 +73,6 @@ async fn by_token(app: &App, visitor: &Visitor, query: &Fields, token: &str) -> 
         return Ok(form(app, visitor, StatusCode::FORBIDDEN, String::new(), Some("Invalid token")));
     };
     let mut response = found(&without_token(app, query));
-    response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     let user = app.admit(&name).await?;
     start_login(app, visitor, &user, &mut response).await?;
     tracing::info!(user.name = name, "logged in by token in the address");

@@ -22,7 +22,7 @@ use crate::{
     form::{Fields, Form},
     pages::{NotRunningPage, html},
     servers::ServerStatus,
-    session::{LoggedIn, Visitor, path_and_query},
+    session::{Identity, LoggedIn, Visitor, path_and_query},
 };
 
 /// How often a browser is sent back to a server that is ready, in case the proxy is late.
@@ -66,7 +66,12 @@ pub async fn other(
     }
     visitor.check_xsrf(&fields)?;
     let (name, rest) = path.split_once('/').unwrap_or((&path, ""));
-    let server = server_of(&app, name, rest).await?;
+    // Which named servers somebody has is told only to who may use them all.
+    let may = |identity: &Identity| identity.may("access:servers", Resource::user(name));
+    let server = match visitor.identity.as_ref().is_some_and(may) {
+        true => server_of(&app, name, rest).await?,
+        false => String::new(),
+    };
     Ok(refuse_api(&app, &visitor, name, &server))
 }
 

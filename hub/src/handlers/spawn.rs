@@ -66,7 +66,7 @@ pub async fn get(
             Ok(found(&next.unwrap_or_else(|| app.urls.server(&owner.name, &wanted.server))))
         }
         ServerStatus::Pending(_) => Ok(found(&pending_url(&app, &owner, &wanted, &query))),
-        ServerStatus::Stopped { .. } if person.visitor.is_from_elsewhere() => {
+        ServerStatus::Stopped { .. } if !person.visitor.is_deliberate() => {
             Ok(ask(&app, &person, &owner, &wanted, &query, None))
         }
         ServerStatus::Stopped { .. } => start(&app, &person, &owner, &wanted, &query, options(&query)).await,

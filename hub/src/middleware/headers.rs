@@ -8,7 +8,11 @@ use axum::{
     response::Response,
 };
 
-use crate::app::{App, JUPYTERHUB_VERSION};
+use crate::{
+    app::{App, JUPYTERHUB_VERSION},
+    redaction::holds_secret,
+    session::path_and_query,
+};
 
 const VERSION: HeaderName = HeaderName::from_static("x-jupyterhub-version");
 
@@ -20,6 +24,7 @@ const API: &str = "default-src 'none'";
 
 pub async fn add(State(app): State<App>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
+    let is_secret = holds_secret(&path_and_query(request.uri()));
     let hub = app.urls.hub();
     let mut response = next.run(request).await;
     let rest = path.strip_prefix(hub).unwrap_or_default();
@@ -38,6 +43,9 @@ pub async fn add(State(app): State<App>, request: Request, next: Next) -> Respon
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Neither a server that the answer leads to nor anybody else learns a token or a code from the address.
+    let referrer = if is_secret { "no-referrer" } else { "same-origin" };
+    headers.entry(header::REFERRER_POLICY).or_insert(HeaderValue::from_static(referrer));
     response
 }
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::Value;
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 use url::Url;
@@ -18,11 +18,14 @@ use crate::{
 
 /// Starts a server that was made pending, to whichever end.
 pub(super) async fn start(inner: Arc<Inner>, user: User, name: ServerName, entry: Entry, user_options: Option<Value>) {
+    let begun = Instant::now();
     entry.log.push(ProgressEvent::step(0, "Server requested"));
     let outcome = tokio::select! {
         () = entry.cancel.cancelled() => Err(LaunchError::Cancelled),
         outcome = bring_up(&inner, &user, &name, &entry, user_options) => outcome,
     };
+    let status = if outcome.is_ok() { "success" } else { "failure" };
+    inner.start_durations.record(&[status, ""], begun.elapsed());
     settle(&inner, &name, &entry, outcome).await;
 }
 

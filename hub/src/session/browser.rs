@@ -5,27 +5,51 @@ use hub_auth::{
     cookie::{self, SetCookie},
     xsrf,
 };
+use jiff::SignedDuration;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
 
-use super::{Visitor, add_cookie};
+use super::{Visitor, add_cookie, cookie_header};
 use crate::{app::App, database::User, error::Result};
 
 /// How long a login is believed, by the time in its signature.
-pub(super) const LOGIN_DAYS: i64 = 14;
+const LOGIN_DAYS: i64 = 14;
 /// How long a browser keeps it.
 const BROWSER_DAYS: i64 = 30;
 /// A cookie of hubs before version 2, cleared like theirs.
 const LEGACY_SERVICES: &str = "jupyterhub-services";
 
+/// When each user's newest login was signed, of the last second or so.
+#[derive(Debug, Default)]
+pub struct LoginTimes(Mutex<HashMap<i64, i64>>);
+
+impl LoginTimes {
+    /// A second in which no other login of the user is signed: two cookies of one second would be equal, and the logout
+    /// in one browser would end the login in the other.
+    fn next(&self, user_id: i64, now: i64) -> i64 {
+        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        times.retain(|_, last| *last >= now);
+        let time = times.get(&user_id).map_or(now, |last| last + 1);
+        times.insert(user_id, time);
+        time
+    }
+}
+
 /// Sets the login cookie (S58, S61) and a new session id (S70, S72): one that the browser brought along may be known to
-/// someone else. The tokens of that one belong to the new one from now on, so that a logout ends them, too (S71).
+/// someone else. The tokens of that one belong to the new one from now on, so that a logout ends them, too (S71). The
+/// login that the browser had ends.
 pub async fn start_login(app: &App, visitor: &Visitor, user: &User, response: &mut Response) -> Result<()> {
     let session_id = app.random_id();
-    if let Some(before) = &visitor.session_id {
-        app.database.continue_session(user.id, before, &session_id).await?;
+    for before in visitor.session_ids() {
+        app.database.continue_session(user.id, &before, &session_id).await?;
     }
+    end_logins(app, visitor).await?;
     let now = visitor.now().as_second();
     let (name, secure) = (app.cookie_name(cookie::LOGIN), visitor.is_secure(app));
-    let signed = cookie::sign(&*app.cookie_keys()?, &name, user.cookie_id.as_bytes(), now);
+    let time = app.login_times.next(user.id, now);
+    let signed = cookie::sign(&*app.cookie_keys()?, &name, user.cookie_id.as_bytes(), time);
     let login = SetCookie::new(name, signed, app.urls.hub()).expires(now + BROWSER_DAYS * cookie::DAY);
     add_cookie(response, &login.http_only().secure(secure));
     if app.urls.domain().is_some() {
@@ -39,6 +63,25 @@ pub async fn start_login(app: &App, visitor: &Visitor, user: &User, response: &m
 /// The cookie that the hub and all servers share, whichever host they have, so that a logout ends them all (S70 to S72).
 pub fn session_cookie(app: &App, id: &str, secure: bool) -> SetCookie {
     SetCookie::new(cookie::SESSION_ID, id, app.urls.base()).domain(app.urls.domain()).http_only().secure(secure)
+}
+
+/// The `users.cookie_id` in a login cookie that this hub signed and that is not too old.
+pub(super) fn verify_login(app: &App, signed: &str) -> Result<Option<String>> {
+    let max_age = LOGIN_DAYS * cookie::DAY;
+    let name = app.cookie_name(cookie::LOGIN);
+    let id = cookie::verify(&*app.cookie_keys()?, &name, signed, max_age, app.now().as_second());
+    Ok(id.and_then(|id| String::from_utf8(id).ok()))
+}
+
+/// Makes the login cookies that the browser sent void, so that a copy of one is of no use either (attack row 37).
+pub async fn end_logins(app: &App, visitor: &Visitor) -> Result<()> {
+    let expires_at = visitor.now() + SignedDuration::from_hours(24 * (LOGIN_DAYS + 1));
+    for signed in cookie::values(&cookie_header(&visitor.headers), &app.cookie_name(cookie::LOGIN)) {
+        if verify_login(app, &signed)?.is_some() {
+            app.database.end_login(&cookie::digest(&signed), expires_at).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes every cookie of ours away. Those of servers go with their tokens.
@@ -61,4 +104,18 @@ pub fn end_login(app: &App, visitor: &Visitor, response: &mut Response) {
 pub fn forwarded_https(headers: &HeaderMap) -> bool {
     let forwarded = headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok());
     forwarded.and_then(|list| list.split(',').next()).is_some_and(|proto| matches!(proto.trim(), "https" | "wss"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_logins_of_a_user_are_signed_in_one_second_and_nothing_old_is_kept() {
+        let times = LoginTimes::default();
+        assert_eq!([100, 100, 101, 104].map(|now| times.next(1, now)), [100, 101, 102, 104]);
+        assert_eq!(times.next(2, 104), 104);
+        assert_eq!(times.next(3, 106), 106);
+        assert_eq!(times.0.lock().unwrap().len(), 1);
+    }
 }

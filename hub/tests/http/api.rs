@@ -23,6 +23,7 @@ async fn the_version_is_for_anyone_and_the_rest_is_not() {
     assert_eq!(answer.json(), json!({"status": 405, "message": null}));
 }
 
+/// Attack row 47.
 #[tokio::test]
 async fn scopes_are_checked_and_what_is_filtered_away_does_not_exist() {
     let hub = TestHub::new().await;
@@ -198,6 +199,7 @@ async fn a_server_reports_activity_which_never_moves_backwards() {
     assert_eq!(hub.api(Method::POST, "/users/alice/server", token, None).await.status, StatusCode::FORBIDDEN);
 }
 
+/// Attack row 45: as upstream, scopes that the owner lacks are a bad request.
 #[tokio::test]
 async fn tokens_are_made_listed_and_revoked_and_never_do_more_than_their_owner() {
     let hub = TestHub::new().await;
@@ -241,6 +243,7 @@ async fn tokens_are_made_listed_and_revoked_and_never_do_more_than_their_owner()
     assert_eq!(hub.get("/user", token).await.status, StatusCode::FORBIDDEN);
 }
 
+/// Attack row 39.
 #[tokio::test]
 async fn a_cookie_posts_json_with_the_forms_token_only() {
     let hub = TestHub::new().await;

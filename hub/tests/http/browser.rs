@@ -86,6 +86,13 @@ impl<'a> Browser<'a> {
         self.put(Cookie { name: name.into(), value: value.into(), path: path.into(), host, for_subdomains });
     }
 
+    /// A cookie of a name that the browser has already, set by a page of a sibling host for a longer path: it comes first.
+    pub(crate) fn plant_cookie(&mut self, name: &str, value: &str, path: &str) {
+        let (host, for_subdomains) = (self.host().to_owned(), false);
+        self.cookies
+            .insert(0, Cookie { name: name.into(), value: value.into(), path: path.into(), host, for_subdomains });
+    }
+
     fn put(&mut self, cookie: Cookie) {
         self.cookies.retain(|other| !other.is_same(&cookie));
         self.cookies.push(cookie);

@@ -31,6 +31,7 @@ async fn wrong_tokens_unknown_users_and_other_peoples_tokens_get_one_answer() {
     assert!(texts.windows(2).all(|pair| pair[0] == pair[1]), "{texts:#?}");
 }
 
+/// Attack rows 28 and 39: nobody is logged in by another site's form.
 #[tokio::test]
 async fn the_login_form_works_without_a_script_and_refuses_a_foreign_one() {
     let hub = TestHub::new().await;
@@ -124,6 +125,7 @@ async fn a_session_id_that_was_there_before_the_login_does_not_survive_it() {
     assert_ne!(browser.cookie("jupyterhub-session-id").unwrap(), planted);
 }
 
+/// CVE-2019-10255, CVE-2026-33709.
 #[tokio::test]
 async fn next_leads_to_paths_of_this_hub_only() {
     let hub = TestHub::new().await;
@@ -152,6 +154,7 @@ async fn without_a_cookie_every_page_leads_to_the_login() {
     }
 }
 
+/// Attack row 44.
 #[tokio::test]
 async fn a_token_in_the_address_sets_cookies_and_leaves_the_address_s6() {
     let hub = TestHub::new().await;
@@ -211,6 +214,7 @@ async fn a_reset_of_the_cookie_secret_ends_every_login_s60() {
     assert!(browser.get("/hub/home").await.location().starts_with("/hub/login"));
 }
 
+/// Attack row 38.
 #[tokio::test]
 async fn a_changed_cookie_is_no_login_s59() {
     let hub = TestHub::new().await;

@@ -114,6 +114,7 @@ async fn logout_in_one_browser_leaves_the_other_logged_in() {
     assert_eq!(browsers[1].get("/hub/home").await.status, StatusCode::OK);
 }
 
+/// Attack row 27.
 #[tokio::test]
 async fn a_code_works_once_only() {
     let hub = TestHub::new().await;
@@ -124,6 +125,7 @@ async fn a_code_works_once_only() {
     assert_eq!((again.status, again.json()["error"].as_str()), (StatusCode::BAD_REQUEST, Some("invalid_grant")));
 }
 
+/// Attack rows 27 and 30.
 #[tokio::test]
 async fn a_code_is_only_for_who_asked_for_it() {
     let hub = TestHub::new().await;
@@ -151,6 +153,7 @@ async fn a_code_is_only_for_who_asked_for_it() {
     }
 }
 
+/// Attack row 27.
 #[tokio::test]
 async fn a_code_of_one_server_is_of_no_use_to_another() {
     let hub = TestHub::new().await;
@@ -273,7 +276,7 @@ async fn an_anonymous_visitor_logs_in_first_and_comes_back() {
     assert_eq!(answer.json()["token_id"], serde_json::Value::Null);
 }
 
-/// CVE-2021-41247's kind of mistake: whoever logs in twice in one browser logs out of all of it.
+/// CVE-2021-41247's kind of mistake, attack row 37: whoever logs in twice in one browser logs out of all of it.
 #[tokio::test]
 async fn a_second_login_takes_the_tokens_of_the_first_along_to_the_logout_s71() {
     let hub = TestHub::new().await;

@@ -56,6 +56,7 @@ async fn the_progress_stream_is_followed_with_the_cookie_and_the_forms_token() {
     assert!(events.text.contains("\"ready\":true"), "{}", events.text);
 }
 
+/// Attack row 40.
 #[tokio::test]
 async fn another_site_cannot_start_a_server_by_a_link() {
     let hub = TestHub::new().await;
@@ -100,6 +101,7 @@ async fn a_server_that_does_not_run_is_424_to_programs_and_a_page_to_people() {
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
 }
 
+/// Attack row 47.
 #[tokio::test]
 async fn a_second_user_cannot_see_the_first_ones_server() {
     let hub = TestHub::new().await;

@@ -17,7 +17,7 @@ use hub::{
     urls::Urls,
 };
 use hub_crds::{
-    ServerLimits,
+    ClientRules, ServerLimits,
     config::{AuthConfig, AuthenticatorConfig, RbacConfig, TokenLogin},
 };
 use jiff::Timestamp;
@@ -89,6 +89,7 @@ pub(crate) struct Settings {
     pub(crate) blocked: &'static [&'static str],
     pub(crate) secure: bool,
     pub(crate) limits: ServerLimits,
+    pub(crate) clients: ClientRules,
     pub(crate) clock: fn() -> Timestamp,
     /// What users' servers run, in Python.
     pub(crate) server: &'static str,
@@ -108,6 +109,7 @@ impl Default for Settings {
             blocked: &[],
             secure: true,
             limits: ServerLimits::default(),
+            clients: ClientRules::default(),
             clock: Timestamp::now,
             server: SERVER,
             rbac: RbacConfig::default(),
@@ -180,6 +182,7 @@ impl TestHub {
             rbac: settings.rbac,
             cookie_secret_file: at("cookie-secret"),
             secure: settings.secure,
+            clients: settings.clients,
             clock: settings.clock,
         };
         let app = build(hub, stopping.clone()).await.unwrap();
@@ -189,6 +192,24 @@ impl TestHub {
         let serving = axum::serve(listener, router.clone()).with_graceful_shutdown(stopping.clone().cancelled_owned());
         tokio::spawn(serving.into_future());
         Self { router, app, directory, proxy_url, stopping }
+    }
+
+    /// The hub as it is after a restart with other settings of who may come in, on the same database and with the same
+    /// secrets.
+    pub(crate) async fn restart(&mut self, settings: Settings) {
+        let hub = Hub {
+            urls: self.app.urls.clone(),
+            database: self.app.database.clone(),
+            servers: self.app.servers.clone(),
+            auth: auth(&settings, &self.directory),
+            rbac: settings.rbac,
+            cookie_secret_file: self.path("cookie-secret"),
+            secure: settings.secure,
+            clients: settings.clients,
+            clock: settings.clock,
+        };
+        self.app = build(hub, self.stopping.clone()).await.unwrap();
+        self.router = router(&self.app);
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -301,7 +322,9 @@ fn auth(settings: &Settings, directory: &TempDir) -> AuthConfig {
             let tokens = directory.path().join("tokens");
             fs::create_dir_all(&tokens).unwrap();
             for (name, token) in [("alice", ALICE_TOKEN), ("bob", BOB_TOKEN), ("root", ADMIN_TOKEN)] {
-                fs::write(tokens.join(name), token).unwrap();
+                if !tokens.join(name).exists() {
+                    fs::write(tokens.join(name), token).unwrap();
+                }
             }
             let user = |name: &str| TokenLogin { name: name.into(), admin: name == "root" };
             AuthenticatorConfig::Token {

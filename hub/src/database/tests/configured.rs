@@ -66,7 +66,7 @@ async fn a_service_is_stored_as_jupyterhub_stores_it() {
     assert_eq!(client.redirect_uri, "/services/grades/oauth_callback");
     assert_eq!(client.allowed_scopes, ["access:services!service=grades", "self"]);
     assert_eq!(client.target, Some(ClientTarget::Service("grades".into())));
-    assert!(client.verify_secret(TOKEN) && client.has_secret() && !client.no_confirm);
+    assert!(client.verify_secret(TOKEN).await.unwrap() && client.has_secret() && !client.no_confirm);
 
     let token = database.find_token(TOKEN, now()).await.unwrap().unwrap();
     assert_eq!((token.owner, token.note.as_deref()), (TokenOwner::Service(row.id), Some("from config")));
@@ -99,7 +99,7 @@ async fn another_token_takes_the_place_of_the_one_before() {
     for (next, last) in [("the-second-token", TOKEN), ("the-third-token", "the-second-token")] {
         database.replace_service_token("grades", &secret(next), now()).await.unwrap();
         assert!(known(next).await && !known(last).await);
-        assert!(database.oauth_client("service-grades").await.unwrap().unwrap().verify_secret(next));
+        assert!(database.oauth_client("service-grades").await.unwrap().unwrap().verify_secret(next).await.unwrap());
     }
     database.configure(&grades(), now()).await.unwrap();
     assert!(known(TOKEN).await && !known("the-third-token").await);

@@ -44,7 +44,7 @@ async fn other_programs_may_use_the_file_at_the_same_time() {
     let path = directory.path().join("hub.sqlite");
     let database = Database::open(&path).await.unwrap();
     run(&path, "INSERT INTO users (name, admin, cookie_id) VALUES ('bob', TRUE, 'c')").await;
-    let bob = database.user_by_cookie_id("c").await.unwrap().unwrap();
+    let bob = database.user_by_login("c", "").await.unwrap().unwrap();
     assert_eq!((bob.name.as_str(), bob.admin, bob.created), ("bob", true, None));
 }
 

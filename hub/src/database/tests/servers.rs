@@ -33,7 +33,7 @@ async fn a_start_stores_all_that_the_server_needs() {
     assert_eq!(client.allowed_scopes, ["access:servers!server=alice/s1"]);
     let target = ClientTarget::Server { user_id: alice.id, user: "alice".into(), server: "s1".into() };
     assert_eq!(client.target, Some(target));
-    assert!(client.is_server_of(&alice) && client.verify_secret(SERVER_TOKEN));
+    assert!(client.is_server_of(&alice) && client.verify_secret(SERVER_TOKEN).await.unwrap());
 
     let token = database.find_token(SERVER_TOKEN, now()).await.unwrap().unwrap();
     assert_eq!(token.note.as_deref(), Some("Server at /user/alice/s1/"));

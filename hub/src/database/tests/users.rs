@@ -11,11 +11,11 @@ async fn a_user_is_found_by_name_id_and_cookie() {
     let found = [
         database.user(alice.id).await.unwrap(),
         database.user_by_name("alice").await.unwrap(),
-        database.user_by_cookie_id(&alice.cookie_id).await.unwrap(),
+        database.user_by_login(&alice.cookie_id, "").await.unwrap(),
     ];
     assert!(found.iter().all(|user| user.as_ref() == Some(&alice)));
     assert_eq!(database.user_by_name("Alice").await.unwrap(), None);
-    assert_eq!(database.user_by_cookie_id("").await.unwrap(), None);
+    assert_eq!(database.user_by_login("", "").await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -51,8 +51,8 @@ async fn a_rotated_cookie_id_ends_the_old_one() {
     let (database, alice) = with_alice().await;
     let new = database.rotate_cookie_id(alice.id).await.unwrap();
     assert_ne!(new, alice.cookie_id);
-    assert_eq!(database.user_by_cookie_id(&alice.cookie_id).await.unwrap(), None);
-    assert_eq!(database.user_by_cookie_id(&new).await.unwrap().unwrap().id, alice.id);
+    assert_eq!(database.user_by_login(&alice.cookie_id, "").await.unwrap(), None);
+    assert_eq!(database.user_by_login(&new, "").await.unwrap().unwrap().id, alice.id);
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ async fn read_servers(app: &App, user: &User, servers: &Value) -> Result<Vec<(i6
 fn read_time(value: &Value, now: Timestamp) -> Result<Timestamp> {
     let text = value.as_str().unwrap_or_default();
     let naive = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|time| time.timestamp());
-    let time = text.parse::<Timestamp>().ok().or_else(naive);
+    let time = text.parse::<Timestamp>().ok().or_else(naive).filter(|time| *time >= Timestamp::UNIX_EPOCH);
     let time = time.ok_or_else(|| Failure::bad_request(format!("Not a valid timestamp: {value}")))?;
     if time.duration_since(now) > MOST_AHEAD {
         let message = format!("Rejecting activity from more than an hour in the future: {time:.6}");
@@ -85,7 +85,8 @@ mod tests {
         assert_eq!(read("2026-11-23T11:59:00.250000Z").as_deref(), Some("2026-11-23T11:59:00.25Z"));
         assert_eq!(read("2026-11-23T13:30:00+02:00").as_deref(), Some("2026-11-23T11:30:00Z"));
         assert_eq!(read("2026-11-23T11:00:00").as_deref(), Some("2026-11-23T11:00:00Z"));
-        for bad in ["2026-11-23T13:00:00Z", "yesterday", ""] {
+        // A year before the first has no text that the database could be read from again.
+        for bad in ["2026-11-23T13:00:00Z", "yesterday", "", "-009999-01-01T00:00:00Z", "1969-12-31T23:59:59Z"] {
             assert_eq!(read(bad), None, "{bad}");
         }
     }

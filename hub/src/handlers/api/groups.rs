@@ -8,7 +8,7 @@ use axum::{
 };
 use hub_auth::{
     names::{normalize_user, valid_group},
-    scopes::{Entity, Resource},
+    scopes::{self, Entity, Resource},
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -109,9 +109,28 @@ pub async fn add_members(
     let identity = caller.require(&["groups"], Some(Resource::group(&name)))?;
     let group = find(&app, &name).await?;
     let members = read_members(body, "Must specify users to add")?;
+    check_may_join(&app, identity, &group, &members).await?;
     app.database.add_members(group.id, &members).await.map_err(refused)?;
     tracing::info!(group.name = name, users = members.len(), "added users to a group");
     Ok(Json(model(&app, identity, &group).await?))
+}
+
+/// Whoever may say who is in a group must not become more by it: nobody joins a group with roles that do more than they
+/// may already. Others they may add; that is what the scope is for.
+async fn check_may_join(app: &App, identity: &Identity, group: &Group, members: &[String]) -> Result<()> {
+    if !identity.user().is_some_and(|user| members.contains(&user.name)) {
+        return Ok(());
+    }
+    let raw = app.database.scopes_of_group(group.id).await?;
+    let gained = app.database.definitions().expand(&raw, Some(identity.principal.owner()), None);
+    let gained = scopes::excess(&gained, &identity.scopes, &identity.groups);
+    match gained.first() {
+        None => Ok(()),
+        Some(scope) => {
+            let message = format!("You can't join group {}: its roles hold {scope}, which you don't have", group.name);
+            Err(Failure::forbidden(message))
+        }
+    }
 }
 
 pub async fn remove_members(

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use hub_auth::{pkce, token::new_oauth_token};
@@ -16,6 +16,7 @@ use crate::{
     database::{OAuthClient, OAuthCode, Redeemed},
     error::Result,
     form::{Fields, Form},
+    loggable::loggable,
     oauth::TOKEN_LIFETIME,
 };
 
@@ -26,11 +27,19 @@ struct Refusal {
     description: Option<&'static str>,
 }
 
-pub async fn post(State(app): State<App>, Form(fields): Form) -> Result<Response> {
-    match exchange(&app, &fields).await? {
+pub async fn post(State(app): State<App>, headers: HeaderMap, Form(fields): Form) -> Result<Response> {
+    let outcome = match authenticates_twice(&headers, &fields) {
+        true => Err(bad("invalid_request", Some("More than one way of authentication."))),
+        false => exchange(&app, &fields).await?,
+    };
+    match outcome {
         Ok(token) => Ok(answer(StatusCode::OK, &token)),
         Err(refusal) => {
-            tracing::warn!(error = refusal.error, client.id = fields.text("client_id"), "refused an OAuth token");
+            tracing::warn!(
+                error = refusal.error,
+                client.id = loggable(fields.text("client_id")),
+                "refused an OAuth token"
+            );
             Ok(refuse(&refusal))
         }
     }
@@ -67,10 +76,18 @@ async fn exchange(app: &App, fields: &Fields) -> Result<std::result::Result<Valu
     Ok(Err(error))
 }
 
+/// A client uses one way of authentication (RFC 6749 section 2.3). `Authorization: token ..`, which servers send with
+/// everything, is none of them.
+fn authenticates_twice(headers: &HeaderMap, fields: &Fields) -> bool {
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = authorization.split(' ').next().unwrap_or_default();
+    kind.eq_ignore_ascii_case("basic") && fields.get("client_secret").is_some()
+}
+
 /// By the secret in the form; a client without one never.
 async fn authenticate(app: &App, fields: &Fields) -> Result<Option<OAuthClient>> {
-    let client = app.database.oauth_client(fields.text("client_id")).await?;
-    Ok(client.filter(|client| client.verify_secret(fields.text("client_secret"))))
+    let Some(client) = app.database.oauth_client(fields.text("client_id")).await? else { return Ok(None) };
+    Ok(client.verify_secret(fields.text("client_secret")).await?.then_some(client))
 }
 
 /// Pure: the client is the one that asked (RFC 7636 section 4.6), and at the same address.

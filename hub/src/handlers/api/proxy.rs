@@ -12,6 +12,7 @@ use crate::{
     error::{Failure, Result},
     form::Query,
     proxy::ProxyToken,
+    redaction::redacted,
     session::Caller,
 };
 
@@ -65,7 +66,11 @@ pub async fn relocate(State(app): State<App>, caller: Caller, body: JsonBody) ->
     if api_url.is_some_and(|url| !is_http(url)) {
         return Err(Failure::bad_request("api_url must be an http address, such as http://127.0.0.1:8001"));
     }
-    tracing::warn!(asker.name = identity.name(), proxy.api_url = api_url, "the proxy is at another place");
+    tracing::warn!(
+        asker.name = identity.name(),
+        proxy.api_url = api_url.map(redacted),
+        "the proxy is at another place"
+    );
     let token = token.map(|token| ProxyToken::Value(token.to_owned().into()));
     app.servers.relocate_proxy(api_url, token).await.map_err(|error| Failure::bad_request(error.to_string()))?;
     Ok(StatusCode::OK)

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use hub_auth::{
-    names::{normalize_user, valid_user},
+    names::{MAX_LENGTH, normalize_user, valid_user},
     scopes::{Entity, Resource},
 };
 use serde_json::{Map, Value};
@@ -66,9 +66,14 @@ fn read_query(query: &Fields, identity: &Identity, window: Window) -> Result<(Us
     let visible = names(Entity::User)
         .zip(names(Entity::Group))
         .map(|(users, groups)| Visible { users: owned(users), groups: owned(groups) });
+    let name_filter = query.get("name_filter").filter(|text| !text.is_empty());
+    if name_filter.is_some_and(|text| text.chars().count() > MAX_LENGTH || text.chars().any(char::is_control)) {
+        let message = format!("name_filter must be a part of a name: at most {MAX_LENGTH} characters, none of control");
+        return Err(Failure::bad_request(message));
+    }
     let query = UserQuery {
         active,
-        name_filter: query.get("name_filter").filter(|text| !text.is_empty()).map(str::to_owned),
+        name_filter: name_filter.map(str::to_owned),
         sort,
         descending: given.starts_with('-'),
         offset: window.offset,
@@ -90,8 +95,14 @@ pub async fn create_many(State(app): State<App>, caller: Caller, body: JsonBody)
     let invalid: Vec<_> = names.iter().filter(|name| !valid_user(name)).map(String::as_str).collect();
     match invalid.as_slice() {
         [] => {}
-        [one] => return Err(Failure::bad_request(format!("Invalid username: {one}"))),
-        several => return Err(Failure::bad_request(format!("Invalid usernames: {}", several.join(", ")))),
+        [one] => return Err(Failure::bad_request(format!("Invalid username: {}", loggable(one)))),
+        several => {
+            let several: Vec<_> = several.iter().map(|name| loggable(name)).collect();
+            return Err(Failure::bad_request(format!("Invalid usernames: {}", several.join(", "))));
+        }
+    }
+    for name in &names {
+        check_may_name(&app, identity, name)?;
     }
     let mut created = Vec::new();
     for name in &names {
@@ -114,6 +125,15 @@ fn wants_admin(body: &Map<String, Value>, identity: &Identity) -> Result<bool> {
         Some(Value::Bool(true)) if identity.is_admin() => Ok(true),
         Some(Value::Bool(true)) => Err(Failure::forbidden("Only admins can grant admin permissions")),
         Some(_) => Err(Failure::bad_request("user.admin must be a boolean")),
+    }
+}
+
+/// Whoever has the name of an administrator of the settings is one from the next login on, so only an administrator
+/// gives that name (CVE-2024-41942).
+fn check_may_name(app: &App, identity: &Identity, name: &str) -> Result<()> {
+    match app.allow.is_admin(name) && !identity.is_admin() {
+        true => Err(Failure::forbidden("Only admins can grant admin permissions")),
+        false => Ok(()),
     }
 }
 
@@ -144,6 +164,7 @@ pub async fn create(
     if !valid_user(&name) {
         return Err(Failure::bad_request(format!("Failed to create user: {name}")));
     }
+    check_may_name(&app, identity, &name)?;
     let user = match app.database.create_user(&name, admin, app.now()).await {
         Err(DatabaseError::Taken { .. }) => return Err(exists()),
         other => other?,
@@ -172,6 +193,9 @@ pub async fn change(
         }
     }
     if let Some(new_name) = &new_name {
+        // A scope for some users doesn't reach others, who may come to be called so.
+        caller.require(&["admin:users"], Some(Resource::user(new_name)))?;
+        check_may_name(&app, identity, new_name)?;
         rename(&app, &user, new_name).await?;
     }
     if let Some(admin) = change.admin.filter(|admin| *admin != user.admin) {
@@ -254,6 +278,9 @@ pub async fn delete(State(app): State<App>, caller: Caller, Path(name): Path<Str
     let user = find(&app, &name).await?;
     if identity.user().is_some_and(|own| own.id == user.id) {
         return Err(Failure::bad_request("Cannot delete yourself!"));
+    }
+    if user.admin && !identity.is_admin() {
+        return Err(Failure::forbidden("Only admins can delete other admins"));
     }
     for row in app.database.servers_of(user.id).await? {
         let stopping = app.servers.status(&name, &row.name) == ServerStatus::Pending(Pending::Stop);
