@@ -49,7 +49,12 @@ impl Clients {
 
     /// A Python program of our own in `clients/`, run with JupyterHub 6's libraries.
     pub(crate) fn script(&self, name: &str) -> Program {
-        self.v6.program("python").arg(self.places.source("clients").join(name))
+        self.v6.program("python").arg(self.file(name))
+    }
+
+    /// A file of `clients/`.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.places.source("clients").join(name)
     }
 
     /// Where tests leave what people look at.
