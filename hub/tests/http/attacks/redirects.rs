@@ -113,7 +113,10 @@ async fn cve_2026_33709_no_path_and_no_host_leads_off_the_hub() {
             assert_stays(answer.location(), &path.to_string());
         }
     }
-    alice.headers[0] = ("host", "evil.example".into());
+    // The same login, by a client that names another host.
+    let login = alice.cookie("jupyterhub-hub-login").unwrap().to_owned();
+    alice.go_to("evil.example");
+    alice.set_cookie("jupyterhub-hub-login", &login, "/hub/");
     for path in ["/hub/", "/hub/login?next=http%3A%2F%2Fevil.example%2F", "/hub/spawn", "/hub/user/alice/api/status"] {
         let answer = alice.get(path).await;
         if answer.status.is_redirection() {
