@@ -76,6 +76,7 @@ pub fn tests() -> Vec<Test<Cluster>> {
         test!(access::without_a_cookie_every_page_leads_to_login, 300),
         test!(access::a_second_user_cannot_open_the_first_ones_server, 300),
         test!(access::logout_ends_the_access_to_hub_and_server, 300),
+        test!(access::an_administrator_revokes_tokens_in_the_hubs_pod_s34, 60),
         test!(report::the_report_is_written, 120, alone),
         test!(steady::a_deleted_or_edited_child_is_back_within_two_seconds, 120, alone),
         test!(steady::at_rest_the_operator_writes_and_lists_nothing, 90, alone),

@@ -1,10 +1,11 @@
 //! Who may not: strangers, other users, and those who logged out.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use hub_crds::names::child;
 use reqwest::Method;
 
 use super::{people, person::Person};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, HUB, NAMESPACE};
 
 /// Whatever is asked for, whoever has no cookie gets to see the login page.
 pub(super) async fn without_a_cookie_every_page_leads_to_login(cluster: &Cluster) -> Result<()> {
@@ -94,4 +95,26 @@ pub(super) async fn logout_ends_the_access_to_hub_and_server(cluster: &Cluster) 
     let renewed = ada.jar().value("jupyterhub-session-id", "/").map(str::to_owned);
     ensure!(renewed != session, "the session id survives logout and login");
     Ok(())
+}
+
+/// `hub token revoke` in the hub's pod, where there is no shell (S34): what was revoked is counted, and opens nothing.
+pub(super) async fn an_administrator_revokes_tokens_in_the_hubs_pod_s34(cluster: &Cluster) -> Result<()> {
+    let grace = people::grace(cluster).await?;
+    grace.log_in_with_url(&grace.token).await?;
+    grace.visit("/hub/home").await?.expect(&[200])?;
+    let made = grace.fetch(Method::POST, "/hub/api/users/grace/tokens", None).await?.expect(&[201])?.json()?;
+    let token = made["token"].as_str().context("a new token has its text")?;
+    ensure!(token_works(cluster, token).await?, "a new token is refused");
+    let hub = format!("deployment/{}", child::hub(HUB));
+    let revoke = ["--namespace", NAMESPACE, "exec", &hub, "--", "hub", "token", "revoke", "--user", "grace"];
+    let words = cluster.kubectl(&revoke).await?;
+    ensure!(words.starts_with("revoked ") && !words.starts_with("revoked 0"), "the command says: {words}");
+    ensure!(!token_works(cluster, token).await?, "a revoked token works");
+    ensure!(grace.is_logged_in().await?, "a revocation of tokens is no logout");
+    Ok(())
+}
+
+async fn token_works(cluster: &Cluster, token: &str) -> Result<bool> {
+    let request = reqwest::Client::builder().no_proxy().build()?.get(format!("{}/hub/api/user", cluster.base_url));
+    Ok(request.header("Authorization", format!("token {token}")).send().await?.status().is_success())
 }
