@@ -99,7 +99,7 @@ pub struct HubComponent {
 #[serde(rename_all = "camelCase", default)]
 pub struct ClientRules {
     /// An OAuth client must prove with PKCE (S256) that it is the one that asked for a code. Single-user servers of
-    /// JupyterHub 5 and newer do so; services that don't are refused.
+    /// JupyterHub 6 do so, older ones and services that don't are refused.
     pub require_pkce: bool,
     /// Metrics are for tokens with the scope `read:metrics`. Without it whoever reaches the hub can read them.
     pub authenticate_prometheus: bool,

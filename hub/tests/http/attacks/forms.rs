@@ -33,6 +33,7 @@ async fn state(hub: &TestHub) -> Vec<Value> {
         "/users/bob/tokens",
         "/shares/alice",
         "/share-codes/alice",
+        "/services",
         "/proxy",
     ] {
         let mut seen = hub.get(path, ADMIN_TOKEN).await.json();
@@ -71,6 +72,9 @@ fn changes() -> Vec<(Method, &'static str, Value)> {
         (Method::DELETE, "/users/alice/tokens/a1", json!({})),
         (Method::DELETE, "/users/alice/tokens", json!({})),
         (Method::DELETE, "/tokens", json!({})),
+        (Method::POST, "/services/new", json!({})),
+        (Method::DELETE, "/services/new", json!({})),
+        (Method::DELETE, "/services/new/tokens", json!({})),
         (Method::POST, "/groups", json!({"groups": ["new"]})),
         (Method::POST, "/groups/new", json!({})),
         (Method::DELETE, "/groups/g", json!({})),

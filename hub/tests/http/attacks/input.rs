@@ -12,7 +12,7 @@ use super::log::Log;
 use crate::test_hub::{ADMIN_TOKEN, ALICE_TOKEN, Settings, TestHub};
 
 /// Every request of the API that has a body, but those that end the hub or move its proxy.
-const ROUTES: [(Method, &str); 31] = [
+const ROUTES: [(Method, &str); 33] = [
     (Method::POST, "/users"),
     (Method::POST, "/users/new"),
     (Method::PATCH, "/users/alice"),
@@ -30,6 +30,8 @@ const ROUTES: [(Method, &str); 31] = [
     (Method::POST, "/users/alice/tokens"),
     (Method::DELETE, "/users/alice/tokens"),
     (Method::DELETE, "/tokens"),
+    (Method::POST, "/services/new"),
+    (Method::DELETE, "/services/nothing"),
     (Method::DELETE, "/services/nothing/tokens"),
     (Method::POST, "/groups"),
     (Method::POST, "/groups/new"),
@@ -136,7 +138,7 @@ async fn a_body_of_a_hundred_megabytes_is_refused_everywhere_attack_row_50() {
 /// Each field that any route knows, with each kind of value that it isn't.
 fn odd_bodies() -> Vec<Value> {
     // Names come last: alice has another one then.
-    const FIELDS: [&str; 20] = [
+    const FIELDS: [&str; 23] = [
         "admin",
         "usernames",
         "groups",
@@ -156,6 +158,9 @@ fn odd_bodies() -> Vec<Value> {
         "auth_state",
         "auth_token",
         "proxy",
+        "url",
+        "oauth_redirect_uri",
+        "info",
         "name",
     ];
     let values = [
