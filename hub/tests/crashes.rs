@@ -5,23 +5,32 @@
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{ConnectOptions, Row, sqlite::SqliteConnectOptions};
 use std::{
+    io::{BufRead, BufReader},
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
-/// Starts `hub local` on a directory and kills it after so long.
-fn start_and_kill(directory: &Path, after: Duration) {
-    let mut process = Command::new(env!("CARGO_BIN_EXE_hub"))
+/// Starts `hub local` on a directory.
+fn start(directory: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_hub"))
         .args(["local", "--port", "0", "--user", "alice", "--data-dir"])
         .arg(directory)
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap();
-    std::thread::sleep(after);
+        .unwrap()
+}
+
+fn kill(mut process: Child) {
     kill_process(Pid::from_child(&process), Signal::KILL).unwrap();
     process.wait().unwrap();
+}
+
+/// Until it has printed its address: it serves.
+fn wait_until_it_serves(process: &mut Child) {
+    let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    assert!(lines.map(Result::unwrap).any(|line| line.contains("http://")), "it ended before it served");
 }
 
 async fn facts(directory: &Path) -> (String, i64, i64) {
@@ -40,9 +49,13 @@ async fn a_hub_killed_while_it_makes_its_database_starts_again() {
         let directory = place.path().join(round.to_string());
         // From before the file is there until after the hub serves.
         for step in 0..3 {
-            start_and_kill(&directory, Duration::from_millis(round * 6 + step * 3));
+            let process = start(&directory);
+            std::thread::sleep(Duration::from_millis(round * 6 + step * 3));
+            kill(process);
         }
-        start_and_kill(&directory, Duration::from_millis(1500));
+        let mut last = start(&directory);
+        wait_until_it_serves(&mut last);
+        kill(last);
         assert_eq!(facts(&directory).await, ("ok".to_owned(), 4, 1), "round {round}");
     }
 }

@@ -54,13 +54,26 @@ impl Files {
     }
 }
 
+/// Made whole or not at all: a hub that is killed meanwhile must not leave an empty secret that the next one can't use.
 fn make_secret(path: &Path, value: impl FnOnce() -> String) -> anyhow::Result<()> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    match file {
-        Ok(mut file) => writeln!(file, "{}", value()).with_context(|| format!("failed to write {}", path.display())),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error).with_context(|| format!("failed to make {}", path.display())),
+    if path.exists() {
+        return Ok(());
     }
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    let written = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        writeln!(file, "{}", value())?;
+        file.sync_all()
+    };
+    written().with_context(|| format!("failed to write {}", new.display()))?;
+    match fs::hard_link(&new, path) {
+        // Another hub was first.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        made => made.with_context(|| format!("failed to make {}", path.display()))?,
+    }
+    fs::remove_file(&new).with_context(|| format!("failed to remove {}", new.display()))
 }
 
 fn refuse_readable(path: &Path, refusal: &str) -> anyhow::Result<()> {
