@@ -59,7 +59,8 @@ fn shown(value: f64) -> String {
     match value.abs() {
         size if size >= 99.95 => format!("{value:.0}"),
         size if size >= 9.995 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
+        size if size >= 0.0995 => format!("{value:.2}"),
+        _ => format!("{value:.4}"),
     }
 }
 
@@ -90,6 +91,6 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        assert_eq!([1234.5, 99.96, 12.345, 0.123].map(shown), ["1234", "100", "12.3", "0.12"]);
+        assert_eq!([1234.5, 99.96, 12.345, 0.123, 0.00298].map(shown), ["1234", "100", "12.3", "0.12", "0.0030"]);
     }
 }
