@@ -1,8 +1,8 @@
 //! The database: JupyterHub's own schema in SQLite, so that either hub can run on the file. What is ours beyond it lives
 //! in tables named `hub_*`, which JupyterHub never reads.
 //!
-//! Operations are methods of [`Database`], in one file for each group of tables. Nothing is cached: other programs may
-//! write to the file at any time. The SQL keeps to what PostgreSQL understands as well. Secrets are hashed in here, so that
+//! Operations are methods of [`Database`], in one file for each group of tables. Other programs may write to the file at
+//! any time, so what was read is kept for as long as nobody commits, and no longer ([`memo`]). The SQL keeps to what PostgreSQL understands as well. Secrets are hashed in here, so that
 //! no caller can store one in the clear (S32).
 
 use hub_auth::scopes::Definitions;
