@@ -24,3 +24,16 @@ mod pagination;
 
 pub use body::JsonBody;
 pub use pagination::Pagination;
+
+use axum::{
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+/// What a request is told whose body is JSON but not an object.
+const NOT_AN_OBJECT: &str = "Invalid JSON data: it must be an object";
+
+/// 204 without a body.
+fn no_content() -> Response {
+    (StatusCode::NO_CONTENT, [(header::CONTENT_TYPE, "text/plain")]).into_response()
+}

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::{Path, State},
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use hub_auth::{
@@ -13,7 +13,7 @@ use hub_auth::{
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
-use super::{JsonBody, Pagination};
+use super::{JsonBody, NOT_AN_OBJECT, Pagination, no_content};
 use crate::{
     app::App,
     database::{Group, GroupError},
@@ -106,8 +106,7 @@ pub async fn add_members(
     Path(name): Path<String>,
     body: JsonBody,
 ) -> Result<Json<Value>> {
-    let identity = caller.require(&["groups"], Some(Resource::group(&name)))?;
-    let group = find(&app, &name).await?;
+    let (identity, group) = changeable(&app, &caller, &name).await?;
     let members = read_members(body, "Must specify users to add")?;
     check_may_join(&app, identity, &group, &members).await?;
     app.database.add_members(group.id, &members).await.map_err(refused)?;
@@ -139,8 +138,7 @@ pub async fn remove_members(
     Path(name): Path<String>,
     body: JsonBody,
 ) -> Result<Json<Value>> {
-    let identity = caller.require(&["groups"], Some(Resource::group(&name)))?;
-    let group = find(&app, &name).await?;
+    let (identity, group) = changeable(&app, &caller, &name).await?;
     let members = read_members(body, "Must specify users to delete")?;
     app.database.remove_members(group.id, &members).await.map_err(refused)?;
     tracing::info!(group.name = name, users = members.len(), "removed users from a group");
@@ -153,8 +151,7 @@ pub async fn set_properties(
     Path(name): Path<String>,
     body: JsonBody,
 ) -> Result<Json<Value>> {
-    let identity = caller.require(&["groups"], Some(Resource::group(&name)))?;
-    let group = find(&app, &name).await?;
+    let (identity, group) = changeable(&app, &caller, &name).await?;
     let properties = body.0.filter(Value::is_object);
     let properties = properties.ok_or_else(|| Failure::bad_request("Must specify properties"))?;
     app.database.set_group_properties(group.id, &properties).await?;
@@ -162,15 +159,16 @@ pub async fn set_properties(
     Ok(Json(model(&app, identity, &Group { properties, ..group }).await?))
 }
 
+/// The caller if it may say who is in a group and what its properties are, and the group.
+async fn changeable<'a>(app: &App, caller: &'a Caller, name: &str) -> Result<(&'a Identity, Group)> {
+    let identity = caller.require(&["groups"], Some(Resource::group(name)))?;
+    Ok((identity, find(app, name).await?))
+}
+
 /// The group of that name, or 404.
 pub(super) async fn find(app: &App, name: &str) -> Result<Group> {
     let not_found = || Failure::new(StatusCode::NOT_FOUND, format!("No such group: {name}"));
     app.database.group(name).await?.ok_or_else(not_found)
-}
-
-/// 204 without a body.
-pub(super) fn no_content() -> Response {
-    (StatusCode::NO_CONTENT, [(header::CONTENT_TYPE, "text/plain")]).into_response()
 }
 
 fn refused(error: GroupError) -> Failure {
@@ -181,8 +179,6 @@ fn refused(error: GroupError) -> Failure {
     };
     Failure::new(status, error.to_string())
 }
-
-const NOT_AN_OBJECT: &str = "Invalid JSON data: it must be an object";
 
 /// The users of a group's model, as they are called; `None` if it names none. Name and roles may be there, but the path
 /// names the group, and only the settings give roles.

@@ -9,7 +9,6 @@ use axum::{
 };
 use hub_auth::{
     next_url::with_query,
-    scopes::Resource,
     token::{new_share_code, parse_share_code_id, share_code_id},
 };
 use jiff::SignedDuration;
@@ -17,11 +16,10 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
 use super::{
-    JsonBody, Pagination,
-    groups::no_content,
-    models,
-    shares::{SharedServer, check_may_grant, read_body, read_scopes, server_model},
-    users::find,
+    JsonBody, Pagination, models, no_content,
+    shares::{
+        SharedServer, check_may_grant, read_body, read_scopes, readable_of_server, readable_of_user, server_model,
+    },
 };
 use crate::{
     app::App,
@@ -43,8 +41,7 @@ pub async fn list(
     Path(owner): Path<String>,
     Query(query): Query,
 ) -> Result<Json<Value>> {
-    caller.require(&["read:shares"], Some(Resource::user(&owner)))?;
-    let by = SharedBy::Owner(find(&app, &owner).await?.id);
+    let by = readable_of_user(&app, &caller, &owner).await?;
     let pagination = Pagination::read(&caller.visitor, &query)?;
     page(&app, &caller, pagination, by).await
 }
@@ -56,9 +53,7 @@ pub async fn get(
     path: Path<Vec<String>>,
     Query(query): Query,
 ) -> Result<Json<Value>> {
-    let shared = SharedServer::from(path);
-    shared.require(&caller, "read:shares")?;
-    let by = SharedBy::Server(shared.get(&app).await?.id);
+    let by = readable_of_server(&app, &caller, path).await?;
     let pagination = Pagination::read(&caller.visitor, &query)?;
     page(&app, &caller, pagination, by).await
 }

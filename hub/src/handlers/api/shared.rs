@@ -11,8 +11,7 @@ use hub_auth::scopes::Resource;
 use serde_json::Value;
 
 use super::{
-    Pagination,
-    groups::{self, no_content},
+    Pagination, groups, no_content,
     shares::{SharedServer, model},
 };
 use crate::{

@@ -12,7 +12,7 @@ use hub_auth::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{JsonBody, Pagination, groups::no_content, models, users::find};
+use super::{JsonBody, Pagination, models, no_content, users::find};
 use crate::{
     app::App,
     database::{ServerRow, Share, ShareWith, SharedBy},
@@ -80,8 +80,7 @@ pub async fn list(
     Path(owner): Path<String>,
     Query(query): Query,
 ) -> Result<Json<Value>> {
-    caller.require(&["read:shares"], Some(Resource::user(&owner)))?;
-    let by = SharedBy::Owner(find(&app, &owner).await?.id);
+    let by = readable_of_user(&app, &caller, &owner).await?;
     let pagination = Pagination::read(&caller.visitor, &query)?;
     page(&app, &caller, pagination, by).await
 }
@@ -93,11 +92,22 @@ pub async fn get(
     path: Path<Vec<String>>,
     Query(query): Query,
 ) -> Result<Json<Value>> {
-    let shared = SharedServer::from(path);
-    shared.require(&caller, "read:shares")?;
-    let by = SharedBy::Server(shared.get(&app).await?.id);
+    let by = readable_of_server(&app, &caller, path).await?;
     let pagination = Pagination::read(&caller.visitor, &query)?;
     page(&app, &caller, pagination, by).await
+}
+
+/// A user's servers, for a caller who may read what is shared of them all.
+pub(super) async fn readable_of_user(app: &App, caller: &Caller, owner: &str) -> Result<SharedBy> {
+    caller.require(&["read:shares"], Some(Resource::user(owner)))?;
+    Ok(SharedBy::Owner(find(app, owner).await?.id))
+}
+
+/// One server, for a caller who may read what is shared of it.
+pub(super) async fn readable_of_server(app: &App, caller: &Caller, path: Path<Vec<String>>) -> Result<SharedBy> {
+    let shared = SharedServer::from(path);
+    shared.require(caller, "read:shares")?;
+    Ok(SharedBy::Server(shared.get(app).await?.id))
 }
 
 async fn page(app: &App, caller: &Caller, pagination: Pagination, by: SharedBy) -> Result<Json<Value>> {

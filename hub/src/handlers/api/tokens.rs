@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::{Path, State},
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use hub_auth::{
@@ -14,7 +14,7 @@ use jiff::SignedDuration;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
-use super::{JsonBody, models};
+use super::{JsonBody, models, no_content};
 use crate::{
     app::App,
     authenticator::Credentials,
@@ -190,7 +190,7 @@ pub async fn delete(
     let token = find_token(&app, &user, &id).await?;
     app.database.delete_token(&token).await?;
     tracing::info!(user.name = name, token.id = id, "revoked a token");
-    Ok((StatusCode::NO_CONTENT, [(header::CONTENT_TYPE, "text/plain")]).into_response())
+    Ok(no_content())
 }
 
 /// `DELETE /hub/api/tokens`: revokes everybody's tokens (S34), the one that this is asked with among them.

@@ -13,7 +13,7 @@ use hub_auth::{
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 
-use super::{JsonBody, Pagination, models, user::include_stopped};
+use super::{JsonBody, NOT_AN_OBJECT, Pagination, models, user::include_stopped};
 use crate::{
     app::App,
     database::{DatabaseError, User, UserQuery, UserSort, Visible, Window},
@@ -157,7 +157,7 @@ pub async fn create(
 ) -> Result<Response> {
     let identity = caller.require(&["admin:users"], Some(Resource::user(&name)))?;
     let exists = || Failure::new(StatusCode::CONFLICT, format!("User {name} already exists"));
-    let admin = wants_admin(&body.object("Invalid JSON data: it must be an object")?, identity)?;
+    let admin = wants_admin(&body.object(NOT_AN_OBJECT)?, identity)?;
     if app.database.user_by_name(&name).await?.is_some() {
         return Err(exists());
     }
@@ -182,7 +182,7 @@ pub async fn change(
 ) -> Result<Json<Map<String, Value>>> {
     let identity = caller.require(&["admin:users"], Some(Resource::user(&name)))?;
     let user = find(&app, &name).await?;
-    let change = UserChange::read(&body.object("Invalid JSON data: it must be an object")?)?;
+    let change = UserChange::read(&body.object(NOT_AN_OBJECT)?)?;
     let new_name = change.new_name(&app, &user).await?;
     if !identity.is_admin() {
         if user.admin {
