@@ -272,7 +272,7 @@ impl Cli {
         let pod_uid = std::env::var("POD_UID").unwrap_or_default();
         Ok(ProxyConfig {
             public: self.socket.map_or_else(|| Bind::Tcp(all(self.ip), self.port), Bind::Unix),
-            api: self.api_socket.map_or_else(|| Bind::Tcp(all(self.api_ip), api_port), Bind::Unix),
+            api: Some(self.api_socket.map_or_else(|| Bind::Tcp(all(self.api_ip), api_port), Bind::Unix)),
             metrics,
             token,
             default_target: self.default_target.filter(|target| !target.is_empty()),
@@ -352,7 +352,7 @@ mod tests {
     fn defaults_are_the_originals() {
         let config = config(&[]).unwrap();
         assert_eq!(config.public, Bind::Tcp(String::new(), 8000));
-        assert_eq!(config.api, Bind::Tcp("localhost".to_owned(), 8001));
+        assert_eq!(config.api, Some(Bind::Tcp("localhost".to_owned(), 8001)));
         assert_eq!((config.metrics, config.keep_alive_timeout), (None, Duration::from_secs(5)));
         assert!(config.x_forward && config.prepend_path && config.include_prefix);
     }
@@ -379,7 +379,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(config.public, Bind::Tcp(String::new(), 80));
-        assert_eq!(config.api, Bind::Tcp("0.0.0.0".to_owned(), 81));
+        assert_eq!(config.api, Some(Bind::Tcp("0.0.0.0".to_owned(), 81)));
         assert!(!config.x_forward && !config.include_prefix);
         let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(config.custom_headers, [header("k1", "v1"), header("k2", "v2:x")]);

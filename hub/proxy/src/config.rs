@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::gate::GateConfig;
 use crate::headers::Rewrite;
+use crate::tls::TlsFiles;
 
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,10 +61,15 @@ pub struct Snapshot {
 #[derive(Debug, Clone)]
 pub struct ProxyConfig {
     pub public: Bind,
-    pub api: Bind,
+    /// Clients speak TLS with this certificate.
+    pub tls: Option<TlsFiles>,
+    /// The REST API; without it routes are added by [`crate::Proxy::routes`] only.
+    pub api: Option<Bind>,
     /// `/metrics`; none by default.
     pub metrics: Option<Bind>,
     pub token: Token,
+    /// Who judges requests before they are forwarded. Health is not answered then: every path is the target's.
+    pub gate: Option<GateConfig>,
     /// Where requests go that no other route takes.
     pub default_target: Option<String>,
     pub error_pages: ErrorPages,
@@ -105,9 +112,11 @@ impl Default for ProxyConfig {
     fn default() -> Self {
         Self {
             public: Bind::Tcp("127.0.0.1".to_owned(), 0),
-            api: Bind::Tcp("127.0.0.1".to_owned(), 0),
+            tls: None,
+            api: Some(Bind::Tcp("127.0.0.1".to_owned(), 0)),
             metrics: None,
             token: Token::None,
+            gate: None,
             default_target: None,
             error_pages: ErrorPages::BuiltIn,
             host_routing: false,

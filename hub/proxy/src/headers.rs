@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use bytes::{BufMut, BytesMut};
 use httparse::Header;
 
+use crate::gate::Passage;
 use crate::http1::body::Body;
 use crate::http1::field::{self, Name};
 use crate::http1::request::{RequestFacts, RequestHead};
@@ -31,12 +32,16 @@ pub(crate) struct Rewrite {
 /// Where one request comes from and goes to.
 pub(crate) struct Hop<'a> {
     pub(crate) peer: Option<IpAddr>,
+    /// Whether the client's connection is encrypted.
+    pub(crate) is_secure: bool,
     pub(crate) target: &'a Target,
     /// The host that the client asked for, if it named one.
     pub(crate) host: Option<&'a [u8]>,
     /// Path and query without the target's own.
     pub(crate) path: &'a str,
     pub(crate) query: &'a str,
+    /// What a gate changes.
+    pub(crate) passage: &'a Passage,
 }
 
 /// Writes the request head for the backend.
@@ -55,8 +60,8 @@ pub(crate) fn write_request(
     put(out, &[own_host.unwrap_or(hop.target.host.as_bytes()), b"\r\n"]);
     let mut forwarded = Forwarded::default();
     for header in head.fields {
-        let is_replaced = rewrite.custom_headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(header.name));
-        if is_replaced || (facts.nominates && is_nominated(head.fields, header.name)) {
+        if is_replaced(header.name, hop.passage, rewrite) || (facts.nominates && is_nominated(head.fields, header.name))
+        {
             continue;
         }
         match field::classify(header.name) {
@@ -74,10 +79,17 @@ pub(crate) fn write_request(
     if rewrite.x_forward {
         forwarded.write(out, facts, hop);
     }
-    for (name, value) in &rewrite.custom_headers {
+    let custom = rewrite.custom_headers.iter().map(|(name, value)| (name.as_str(), value));
+    let passage = hop.passage.fields.iter().filter_map(|(name, value)| Some((*name, value.as_ref()?)));
+    for (name, value) in custom.chain(passage) {
         put(out, &[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
     }
     out.put_slice(b"\r\n");
+}
+
+fn is_replaced(name: &str, passage: &Passage, rewrite: &Rewrite) -> bool {
+    rewrite.custom_headers.iter().any(|(custom, _)| custom.eq_ignore_ascii_case(name))
+        || passage.fields.iter().any(|(field, _)| field.eq_ignore_ascii_case(name))
 }
 
 fn passes_to_backend(name: Name) -> bool {
@@ -150,9 +162,15 @@ impl Forwarded<'_> {
         }
         put_appended(out, b"X-Forwarded-Port: ", &self.port);
         let port = hop.host.and_then(|host| field::split_port(host).1).filter(|port| !port.is_empty());
-        put(out, &[port.unwrap_or(b"80"), b"\r\n"]);
+        let default_port: &[u8] = if hop.is_secure { b"443" } else { b"80" };
+        put(out, &[port.unwrap_or(default_port), b"\r\n"]);
         put_appended(out, b"X-Forwarded-Proto: ", &self.proto);
-        out.put_slice(if facts.websocket { b"ws\r\n" } else { b"http\r\n" });
+        out.put_slice(match (facts.websocket, hop.is_secure) {
+            (true, true) => b"wss\r\n",
+            (true, false) => b"ws\r\n",
+            (false, true) => b"https\r\n",
+            (false, false) => b"http\r\n",
+        });
         if let (false, false, Some(host)) = (self.has_host, facts.websocket, hop.host) {
             put(out, &[b"X-Forwarded-Host: ", host, b"\r\n"]);
         }

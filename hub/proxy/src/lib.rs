@@ -3,7 +3,7 @@
 //! ```text
 //! client -> listener -> serve -> (route table) -> forward -> transfer -> target
 //!                         |                          `-> upgrade (WebSocket tunnel)
-//!                         `-> error_page, health
+//!                         `-> error_page, health, gate (of a program that embeds the proxy)
 //! hub    -> api -> route table -> snapshot
 //! ```
 //!
@@ -26,6 +26,7 @@ mod client;
 mod config;
 mod error_page;
 mod forward;
+mod gate;
 mod headers;
 mod http1;
 mod listener;
@@ -42,13 +43,16 @@ mod stream;
 mod table;
 mod target;
 mod timer;
+mod tls;
 mod token;
 mod transfer;
 mod upgrade;
 
 pub use config::{Bind, ErrorPages, ProxyConfig, Snapshot, Token};
+pub use gate::{Arrival, Gate, GateConfig, Passage, Verdict};
 pub use listener::BoundAddr;
 pub use proxy::{BindError, Proxy, bind};
 pub use table::{RouteError, RoutePathErrorText, RouteTable};
 pub use target::TargetError;
+pub use tls::{TlsError, TlsFiles};
 pub use token::TokenError;

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use rustls::ServerConfig;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Api};
 use crate::config::{Bind, ErrorPages, ProxyConfig, Snapshot};
 use crate::error_page::ErrorPageSource;
+use crate::gate::{GateConfig, Gated};
 use crate::listener::{BoundAddr, Listener};
 use crate::metrics::Metrics;
 use crate::serve::serve;
@@ -18,6 +20,7 @@ use crate::shared::{Limits, Shared};
 use crate::snapshot::{self, SnapshotError};
 use crate::table::{RouteError, RouteTable};
 use crate::target::{Target, TargetError};
+use crate::tls::{self, TlsError};
 use crate::token::{TokenError, TokenGuard};
 
 /// How often idle connections to backends are looked through.
@@ -34,6 +37,10 @@ pub enum BindError {
     DefaultTarget(#[from] RouteError),
     #[error("bad --error-target: {0}")]
     ErrorTarget(#[from] TargetError),
+    #[error("bad target of the gate's pages: {0}")]
+    Pages(RouteError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// A proxy whose servers listen; [`Proxy::run`] serves them.
@@ -42,9 +49,10 @@ pub struct Proxy {
     shared: Arc<Shared>,
     token: Arc<TokenGuard>,
     public: Listener,
-    api: Listener,
+    tls: Option<Arc<ServerConfig>>,
+    api: Option<Listener>,
     metrics: Option<Listener>,
-    addresses: (BoundAddr, BoundAddr, Option<BoundAddr>),
+    addresses: (BoundAddr, Option<BoundAddr>, Option<BoundAddr>),
     snapshot: Option<Snapshot>,
     grace_period: Duration,
     started: Instant,
@@ -76,18 +84,18 @@ pub async fn bind(config: ProxyConfig) -> Result<Proxy, BindError> {
         upstream: config.proxy_timeout,
     };
     let metrics = Metrics::new(config.metrics.is_some());
-    let shared = Shared::new(routes, config.rewrite(), limits, error_pages, metrics, config.access_log);
+    let gate = config.gate.as_ref().map(|gate| gated(gate, &routes)).transpose()?;
+    let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
+    let shared = Shared::new(routes, config.rewrite(), limits, error_pages, metrics, config.access_log, gate);
 
     let (public, public_addr) = listen(&config.public).await?;
-    let (api, api_addr) = listen(&config.api).await?;
-    let (metrics, metrics_addr) = match &config.metrics {
-        Some(bind) => listen(bind).await.map(|(listener, address)| (Some(listener), Some(address)))?,
-        None => (None, None),
-    };
+    let (api, api_addr) = listen_if_asked(config.api.as_ref()).await?;
+    let (metrics, metrics_addr) = listen_if_asked(config.metrics.as_ref()).await?;
     Ok(Proxy {
         shared: Arc::new(shared),
         token,
         public,
+        tls,
         api,
         metrics,
         addresses: (public_addr, api_addr, metrics_addr),
@@ -102,6 +110,18 @@ async fn listen(bind: &Bind) -> Result<(Listener, BoundAddr), BindError> {
     let listener = Listener::bind(bind).await.map_err(failed)?;
     let address = listener.addr().map_err(failed)?;
     Ok((listener, address))
+}
+
+async fn listen_if_asked(bind: Option<&Bind>) -> Result<(Option<Listener>, Option<BoundAddr>), BindError> {
+    match bind {
+        Some(bind) => listen(bind).await.map(|(listener, address)| (Some(listener), Some(address))),
+        None => Ok((None, None)),
+    }
+}
+
+fn gated(config: &GateConfig, routes: &RouteTable) -> Result<Gated, BindError> {
+    let pages = routes.apart(&config.pages).map_err(BindError::Pages)?;
+    Ok(Gated { gate: config.gate.clone(), pages })
 }
 
 fn restore(snapshot: &Snapshot, routes: &RouteTable, started: Instant) {
@@ -126,10 +146,10 @@ impl Proxy {
         &self.addresses.0
     }
 
-    /// Where the hub connects.
+    /// Where the hub connects, if there is a REST API.
     #[must_use]
-    pub fn api_addr(&self) -> &BoundAddr {
-        &self.addresses.1
+    pub fn api_addr(&self) -> Option<&BoundAddr> {
+        self.addresses.1.as_ref()
     }
 
     #[must_use]
@@ -148,13 +168,15 @@ impl Proxy {
     /// # Errors
     /// If a server ends by itself.
     pub async fn run(self, stop: CancellationToken) -> io::Result<()> {
-        let Self { shared, token, public, api, metrics, snapshot, grace_period, .. } = self;
+        let Self { shared, token, public, tls, api, metrics, snapshot, grace_period, .. } = self;
         let (public_addr, api_addr, _) = &self.addresses;
-        let ms = millis(self.started);
-        tracing::info!(public = %public_addr, api = %api_addr, ms_since_start = ms, "accepting connections");
+        let (api_addr, ms) = (api_addr.as_ref().map(tracing::field::display), millis(self.started));
+        tracing::info!(public = %public_addr, api = api_addr, ms_since_start = ms, "accepting connections");
 
         let mut servers = JoinSet::new();
-        servers.spawn(api.serve(api::router(Api { shared: shared.clone(), token: token.clone() })));
+        if let Some(api) = api {
+            servers.spawn(api.serve(api::router(Api { shared: shared.clone(), token: token.clone() })));
+        }
         if let Some(metrics) = metrics {
             servers.spawn(metrics.serve(api::metrics_router(shared.clone())));
         }
@@ -168,7 +190,7 @@ impl Proxy {
 
         let mut connections = JoinSet::new();
         tokio::select! {
-            () = accept(public, &shared, &mut connections) => {}
+            () = accept(public, tls, &shared, &mut connections) => {}
             () = stop.cancelled() => {}
             Some(ended) = servers.join_next() => return ended.unwrap_or_else(|error| Err(io::Error::other(error))),
         }
@@ -184,11 +206,16 @@ impl Proxy {
 }
 
 /// Accepts connections for ever; dropped, it closes the listener, while the connections go on in their set.
-async fn accept(public: Listener, shared: &Arc<Shared>, connections: &mut JoinSet<()>) {
+async fn accept(public: Listener, tls: Option<Arc<ServerConfig>>, shared: &Arc<Shared>, connections: &mut JoinSet<()>) {
     loop {
         tokio::select! {
             (stream, peer) = public.accept() => {
-                connections.spawn(serve(stream, peer, shared.clone()));
+                let (shared, tls) = (shared.clone(), tls.clone());
+                connections.spawn(async move {
+                    if let Some(stream) = tls::secured(stream, tls, shared.limits.head).await {
+                        serve(stream, peer, shared).await;
+                    }
+                });
             }
             Some(_) = connections.join_next() => {}
         }

@@ -1,7 +1,9 @@
 //! Serves a client's connection, one request after the other: reads, decides, forwards or answers.
 
+use std::future::Future;
 use std::io::Write as _;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -10,6 +12,7 @@ use bytes::{Buf, BytesMut};
 
 use crate::client::{Client, NoHead, Reply};
 use crate::forward::{self, Failure, Finished, Outcome, Request};
+use crate::gate::{Arrival, Passage, Verdict};
 use crate::headers::{Hop, write_request};
 use crate::http1::body::Body;
 use crate::http1::field;
@@ -60,7 +63,15 @@ enum Next {
 async fn serve_request(client: &mut Client, shared: &Shared, length: usize) -> Next {
     let _active = shared.begin_request();
     let started = Instant::now();
-    let planned = plan(&client.conn.read[..length], client.peer, shared);
+    let from = From { peer: client.peer, is_secure: client.conn.is_secure() };
+    let mut verdict = None;
+    let planned = loop {
+        match plan(&client.conn.read[..length], from, verdict.take(), shared) {
+            Ok(Plan::Wait(judging)) => verdict = Some(judging.await),
+            Ok(Plan::Act(request, action)) => break Ok((request, action)),
+            Err(error) => break Err(error),
+        }
+    };
     client.conn.read.advance(length);
     let (request, action) = match planned {
         Ok(plan) => plan,
@@ -87,6 +98,20 @@ async fn serve_request(client: &mut Client, shared: &Shared, length: usize) -> N
     tunnel.unwrap_or(if finished.reusable { Next::Request } else { Next::Close })
 }
 
+/// Where a request comes from.
+#[derive(Clone, Copy)]
+struct From {
+    peer: Option<IpAddr>,
+    is_secure: bool,
+}
+
+/// What comes next for a request.
+enum Plan {
+    /// The gate has to say.
+    Wait(Pin<Box<dyn Future<Output = Verdict> + Send>>),
+    Act(Request, Action),
+}
+
 /// What is done with a request.
 enum Action {
     /// Whether to say that all is well, and whether a body follows.
@@ -95,8 +120,9 @@ enum Action {
     Forward(Arc<Route>, Transfer),
 }
 
-/// Reads a request head and decides; the head is not needed any more after that.
-fn plan(bytes: &[u8], peer: Option<IpAddr>, shared: &Shared) -> Result<(Request, Action), RequestError> {
+/// Reads a request head and decides; the head is not needed any more after that, unless the gate has to say first: its
+/// verdict then comes along with the same head.
+fn plan(bytes: &[u8], from: From, verdict: Option<Verdict>, shared: &Shared) -> Result<Plan, RequestError> {
     let mut slots = FieldSlots::new();
     let head = request::parse(bytes, &mut slots)?;
     let mut facts = request::examine(&head)?;
@@ -118,22 +144,55 @@ fn plan(bytes: &[u8], peer: Option<IpAddr>, shared: &Shared) -> Result<(Request,
         websocket: facts.websocket,
     };
     let has_body = !facts.body.is_empty();
-    let action = match head.target {
-        "/_chp_healthz" => Action::Health(true, has_body),
-        "/_hub_proxy_readyz" => Action::Health(shared.routes.is_filled(), has_body),
-        _ => match find_route(&target.path, facts.host, shared)? {
-            Some(route) => {
-                let upload = start_upload(&head, facts, peer, &target, &route, shared);
-                Action::Forward(route, upload)
+    let passage = match verdict.unwrap_or_else(|| judge(&head, &facts, &target, from, shared)) {
+        Verdict::Pass(passage) => Some(passage),
+        Verdict::Keep => None,
+        Verdict::Wait(judging) => return Ok(Plan::Wait(judging)),
+    };
+    let action = match (head.target, &shared.gate) {
+        ("/_chp_healthz", None) => Action::Health(true, has_body),
+        ("/_hub_proxy_readyz", None) => Action::Health(shared.routes.is_filled(), has_body),
+        (_, gated) => {
+            let route = match gated.as_ref().filter(|_| passage.is_none()) {
+                Some(gated) => Some(gated.pages.clone()),
+                None => find_route(&target.path, facts.host, shared)?,
+            };
+            match route {
+                Some(route) => {
+                    let passage = passage.unwrap_or_default();
+                    let upload = start_upload(&head, facts, from, &target, &route, &passage, shared);
+                    Action::Forward(route, upload)
+                }
+                None => Action::NoRoute(has_body),
             }
-            None => Action::NoRoute(has_body),
-        },
+        }
     };
     if !matches!(action, Action::Health(..)) {
         let counter = if request.websocket { &shared.metrics.requests_ws } else { &shared.metrics.requests_web };
         counter.fetch_add(1, Ordering::Relaxed);
     }
-    Ok((request, action))
+    Ok(Plan::Act(request, action))
+}
+
+/// What the gate says; without one everything passes as it is.
+fn judge(
+    head: &RequestHead<'_, '_>,
+    facts: &RequestFacts<'_>,
+    target: &path::RequestTarget<'_>,
+    from: From,
+    shared: &Shared,
+) -> Verdict {
+    let Some(gated) = &shared.gate else { return Verdict::Pass(Passage::default()) };
+    gated.gate.judge(&Arrival {
+        method: head.method,
+        path: &target.path,
+        query: target.query.strip_prefix('?').unwrap_or(target.query),
+        host: facts.host.and_then(|host| std::str::from_utf8(host).ok()),
+        peer: from.peer,
+        is_secure: from.is_secure,
+        is_websocket: facts.websocket,
+        fields: head.fields,
+    })
 }
 
 fn find_route(path: &str, host: Option<&[u8]>, shared: &Shared) -> Result<Option<Arc<Route>>, RequestError> {
@@ -148,13 +207,22 @@ fn find_route(path: &str, host: Option<&[u8]>, shared: &Shared) -> Result<Option
 fn start_upload(
     head: &RequestHead<'_, '_>,
     facts: RequestFacts<'_>,
-    peer: Option<IpAddr>,
+    from: From,
     target: &path::RequestTarget<'_>,
     route: &Route,
+    passage: &Passage,
     shared: &Shared,
 ) -> Transfer {
     let path = if shared.rewrite.include_prefix { &target.path[..] } else { without_prefix(&target.path, route.depth) };
-    let hop = Hop { peer, target: &route.target, host: facts.host, path, query: target.query };
+    let hop = Hop {
+        peer: from.peer,
+        is_secure: from.is_secure,
+        target: &route.target,
+        host: facts.host,
+        path,
+        query: passage.query.as_deref().unwrap_or(target.query),
+        passage,
+    };
     let mut out = BytesMut::new();
     write_request(&mut out, head, &facts, &hop, &shared.rewrite);
     let chunked = matches!(facts.body, Body::Chunked(_));

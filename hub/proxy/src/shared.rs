@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::error_page::ErrorPageSource;
+use crate::gate::Gated;
 use crate::headers::Rewrite;
 use crate::metrics::Metrics;
 use crate::table::RouteTable;
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) error_pages: ErrorPageSource,
     pub(crate) metrics: Metrics,
     pub(crate) access_log: bool,
+    pub(crate) gate: Option<Gated>,
     pub(crate) waiting: Semaphore,
     draining: AtomicBool,
     active: AtomicUsize,
@@ -50,6 +52,7 @@ impl Shared {
         error_pages: ErrorPageSource,
         metrics: Metrics,
         access_log: bool,
+        gate: Option<Gated>,
     ) -> Self {
         Self {
             routes,
@@ -58,6 +61,7 @@ impl Shared {
             error_pages,
             metrics,
             access_log,
+            gate,
             waiting: Semaphore::new(MAX_WAITING),
             draining: AtomicBool::new(false),
             active: AtomicUsize::new(0),

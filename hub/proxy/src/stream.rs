@@ -1,4 +1,4 @@
-//! One byte stream, whatever it runs over. TLS becomes one more variant.
+//! One byte stream, whatever it runs over.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -10,6 +10,7 @@ use bytes::BytesMut;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::AsyncWrite;
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
 use tokio_util::io::poll_read_buf;
 
 use crate::target::Address;
@@ -22,6 +23,8 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// A client's, encrypted.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {
@@ -45,6 +48,8 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => stream.poll_read_ready(cx),
+            // What is decrypted may wait in the session, which only a read tells.
+            Self::Tls(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -52,6 +57,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => poll_read_buf(Pin::new(stream), cx, buf),
             Self::Unix(stream) => poll_read_buf(Pin::new(stream), cx, buf),
+            Self::Tls(stream) => poll_read_buf(Pin::new(&mut **stream), cx, buf),
         }
     }
 
@@ -59,8 +65,10 @@ impl Stream {
         match (self, slices) {
             (Self::Tcp(stream), [one]) => Pin::new(stream).poll_write(cx, one),
             (Self::Unix(stream), [one]) => Pin::new(stream).poll_write(cx, one),
+            (Self::Tls(stream), [one]) => Pin::new(&mut **stream).poll_write(cx, one),
             (Self::Tcp(stream), _) => Pin::new(stream).poll_write_vectored(cx, slices),
             (Self::Unix(stream), _) => Pin::new(stream).poll_write_vectored(cx, slices),
+            (Self::Tls(stream), _) => Pin::new(&mut **stream).poll_write_vectored(cx, slices),
         }
     }
 
@@ -69,7 +77,20 @@ impl Stream {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
         }
+    }
+
+    /// Gives what was written to the peer; only an encrypted stream holds any of it back.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
+        }
+    }
+
+    pub(crate) fn is_secure(&self) -> bool {
+        matches!(self, Self::Tls(_))
     }
 
     /// Whether an idle connection can be used: the peer has neither closed it nor sent anything.
@@ -84,6 +105,8 @@ impl Stream {
         let read = match self {
             Self::Tcp(stream) => stream.try_read(&mut byte),
             Self::Unix(stream) => stream.try_read(&mut byte),
+            // Only targets' connections are kept, and none of them is encrypted.
+            Self::Tls(_) => return false,
         };
         read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
@@ -120,7 +143,11 @@ impl Conn {
             self.read.reserve(self.room);
         }
         let spare = self.read.capacity() - self.read.len();
-        let count = ready!(self.stream.poll_read(cx, &mut self.read))?;
+        let polled = self.stream.poll_read(cx, &mut self.read);
+        if polled.is_pending() && self.read.is_empty() {
+            self.read = BytesMut::new();
+        }
+        let count = ready!(polled)?;
         if count == spare {
             self.room = (self.room * 2).min(MAX_READ);
         }
@@ -129,6 +156,10 @@ impl Conn {
 
     pub(crate) fn stream(&mut self) -> &mut Stream {
         &mut self.stream
+    }
+
+    pub(crate) fn is_secure(&self) -> bool {
+        self.stream.is_secure()
     }
 
     /// Writes all of `bytes`.
@@ -140,7 +171,7 @@ impl Conn {
             }
             bytes = &bytes[count..];
         }
-        Ok(())
+        poll_fn(|cx| self.stream.poll_flush(cx)).await
     }
 
     /// An idle connection for the pool; `None` if the peer sent more than it was asked for.

@@ -116,6 +116,20 @@ impl RouteTable {
         Ok(())
     }
 
+    /// A route to a target that is not in the table.
+    pub(crate) fn apart(&self, target: &str) -> Result<Arc<Route>, RouteError> {
+        let target = Target::parse(target)?;
+        Ok(Arc::new(Route {
+            path: "/".to_owned(),
+            upstream: self.0.pool.upstream(&target.address),
+            target,
+            is_hub: false,
+            depth: 0,
+            data: Map::new(),
+            last_activity: AtomicI64::new(0),
+        }))
+    }
+
     fn insert(&self, path: &str, mut data: Map<String, Value>, seen: i64, is_default: bool) -> Result<(), RouteError> {
         let target = data.get("target").and_then(Value::as_str).ok_or(RouteError::MissingTarget)?;
         let target = Target::parse(target)?;

@@ -198,6 +198,6 @@ impl Transfer {
             self.written = 0;
             self.restartable = false;
         }
-        Poll::Ready(Ok(()))
+        sink.stream().poll_flush(cx)
     }
 }

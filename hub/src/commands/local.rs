@@ -78,7 +78,8 @@ impl Local {
         let token = hex::encode(rand::random::<[u8; 32]>());
         let by_host = self.subdomain_host.is_some();
         let proxy = bind_proxy(self.port, by_host, &connect_url, &token, started).await?;
-        let (public, api) = (tcp(proxy.public_addr())?, tcp(proxy.api_addr())?);
+        let (public, api) =
+            (tcp(proxy.public_addr())?, tcp(proxy.api_addr().context("failed to find the proxy's API")?)?);
 
         let urls = self.subdomain_host.map_or_else(|| Urls::new("/", None), |host| Urls::with_subdomains("/", host));
         let address = urls.public().map_or_else(|| format!("http://{public}/"), Url::to_string);
@@ -126,7 +127,7 @@ async fn bind_proxy(
 ) -> anyhow::Result<Proxy> {
     let config = ProxyConfig {
         public: Bind::Tcp(Ipv4Addr::LOCALHOST.to_string(), port),
-        api: Bind::Tcp(Ipv4Addr::LOCALHOST.to_string(), 0),
+        api: Some(Bind::Tcp(Ipv4Addr::LOCALHOST.to_string(), 0)),
         token: Token::Value(token.to_owned()),
         host_routing,
         default_target: Some(connect_url.to_owned()),

@@ -29,7 +29,7 @@ impl Place {
         let proxy = hub_proxy::bind(ProxyConfig::default()).await.unwrap();
         let public = proxy.public_addr().socket_addr().unwrap();
         let client = ProxyClient::new(
-            &format!("http://{}", proxy.api_addr().socket_addr().unwrap()),
+            &format!("http://{}", proxy.api_addr().unwrap().socket_addr().unwrap()),
             ProxyToken::Value("unused".to_owned().into()),
         );
         tokio::spawn(proxy.run(CancellationToken::new()));

@@ -146,8 +146,8 @@ impl TestHub {
         })
         .await
         .unwrap();
-        let [proxy_url, api_url] =
-            [proxy.public_addr(), proxy.api_addr()].map(|address| format!("http://{}", address.socket_addr().unwrap()));
+        let [proxy_url, api_url] = [proxy.public_addr(), proxy.api_addr().unwrap()]
+            .map(|address| format!("http://{}", address.socket_addr().unwrap()));
         tokio::spawn(proxy.run(stopping.clone()));
         let url = |url| Url::parse(url).unwrap();
         let urls = match settings.subdomain_host {

@@ -17,10 +17,12 @@ fn to_backend(input: &str, target: &str, rewrite: &Rewrite) -> String {
     let target = Target::parse(target).unwrap();
     let hop = Hop {
         peer: Some("::ffff:10.0.0.1".parse().unwrap()),
+        is_secure: false,
         target: &target,
         host: facts.host,
         path: &path.path,
         query: path.query,
+        passage: &Passage::default(),
     };
     let mut out = BytesMut::new();
     write_request(&mut out, &head, &facts, &hop, rewrite);

@@ -28,7 +28,7 @@ impl TestProxy {
     pub(crate) async fn start(config: ProxyConfig) -> Self {
         let proxy = hub_proxy::bind(config).await.unwrap();
         let tcp = |address: &BoundAddr| address.socket_addr().unwrap();
-        let (public, api) = (tcp(proxy.public_addr()), tcp(proxy.api_addr()));
+        let (public, api) = (tcp(proxy.public_addr()), tcp(proxy.api_addr().unwrap()));
         let metrics = proxy.metrics_addr().map(tcp);
         let routes = proxy.routes();
         let stop = CancellationToken::new();
