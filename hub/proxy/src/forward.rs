@@ -9,7 +9,8 @@ use bytes::{Buf, BytesMut};
 use tokio::time::Instant;
 
 use crate::client::Client;
-use crate::headers::{ClientSide, write_response};
+use crate::gate::AnswerChanges;
+use crate::headers::{Back, ClientSide, write_response};
 use crate::http1::body::{Body, BodyError};
 use crate::http1::head::{FieldSlots, HeadScan};
 use crate::http1::response::{self, ResponseError};
@@ -39,6 +40,7 @@ pub(crate) struct Request {
     pub(crate) is_http11: bool,
     pub(crate) keep_alive: bool,
     pub(crate) websocket: bool,
+    pub(crate) changes: AnswerChanges,
 }
 
 impl Request {
@@ -274,7 +276,8 @@ impl<'a> Exchange<'a> {
         let client =
             ClientSide { is_http11: request.is_http11, keep_alive: client_keep_alive, host: request.host.as_deref() };
         let mut out = BytesMut::new();
-        write_response(&mut out, &head, &facts, chunked, client, &self.route.target, &shared.rewrite);
+        let back = Back { target: &self.route.target, changes: &request.changes, client };
+        write_response(&mut out, &head, &facts, chunked, &back, &shared.rewrite);
         if status >= 200 && !request.websocket {
             shared.metrics.requests_proxy.count(status);
         }

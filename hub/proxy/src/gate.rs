@@ -43,13 +43,39 @@ pub enum Verdict {
     Wait(Pin<Box<dyn Future<Output = Verdict> + Send>>),
 }
 
-/// How a request is changed before its target sees it.
+/// How a request is changed before its target sees it, and the answer before the client does.
 #[derive(Debug, Default)]
 pub struct Passage {
     /// The query that it gets in place of its own, without a question mark.
     pub query: Option<String>,
     /// Fields, by name in lower case, that replace all of that name; `None` takes them away.
     pub fields: Vec<(&'static str, Option<String>)>,
+    pub answer: AnswerChanges,
+}
+
+/// How an answer is changed.
+#[derive(Debug, Default)]
+pub struct AnswerChanges {
+    /// The name of a cookie that the target must not set: the gate's own.
+    pub guarded_cookie: Option<String>,
+    /// Fields that replace all of their names, which are in lower case.
+    pub fields: Vec<(&'static str, String)>,
+}
+
+impl AnswerChanges {
+    /// Whether a field of the target's answer is left out.
+    pub(crate) fn drops(&self, field: &Header<'_>) -> bool {
+        self.fields.iter().any(|(name, _)| field.name.eq_ignore_ascii_case(name))
+            || self.guarded_cookie.as_deref().is_some_and(|guarded| {
+                field.name.eq_ignore_ascii_case("set-cookie") && cookie_name(field.value) == guarded.as_bytes()
+            })
+    }
+}
+
+/// The name in a `Set-Cookie` value, as browsers read it (RFC 6265 section 5.2).
+fn cookie_name(value: &[u8]) -> &[u8] {
+    let pair = value.split(|byte| *byte == b';').next().unwrap_or_default();
+    pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii()
 }
 
 /// The head of a request that has arrived.

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use bytes::{BufMut, BytesMut};
 use httparse::Header;
 
-use crate::gate::Passage;
+use crate::gate::{AnswerChanges, Passage};
 use crate::http1::body::Body;
 use crate::http1::field::{self, Name};
 use crate::http1::request::{RequestFacts, RequestHead};
@@ -193,27 +193,39 @@ pub(crate) struct ClientSide<'a> {
     pub(crate) host: Option<&'a str>,
 }
 
+/// Where one response comes from and goes to.
+pub(crate) struct Back<'a> {
+    pub(crate) target: &'a Target,
+    /// What a gate changes.
+    pub(crate) changes: &'a AnswerChanges,
+    pub(crate) client: ClientSide<'a>,
+}
+
 /// Writes the response head for the client; `chunked` if the body is sent in the chunked coding.
 pub(crate) fn write_response(
     out: &mut BytesMut,
     head: &ResponseHead<'_, '_>,
     facts: &ResponseFacts,
     chunked: bool,
-    client: ClientSide<'_>,
-    target: &Target,
+    back: &Back<'_>,
     rewrite: &Rewrite,
 ) {
+    let client = back.client;
     out.reserve(512);
     write_status(out, head.status, head.reason);
     for header in head.fields {
         match field::classify(header.name) {
             Name::HopByHop | Name::Connection | Name::Upgrade | Name::ContentLength | Name::TransferEncoding => {}
-            Name::Location => match rewrite_location(header.value, head.status, client.host, target, rewrite) {
+            Name::Location => match rewrite_location(header.value, head.status, client.host, back.target, rewrite) {
                 Some(location) => put(out, &[b"Location: ", location.as_bytes(), b"\r\n"]),
                 None => put_field(out, header),
             },
+            _ if back.changes.drops(header) => {}
             _ => put_field(out, header),
         }
+    }
+    for (name, value) in &back.changes.fields {
+        put(out, &[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
     }
     if facts.websocket {
         out.put_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");

@@ -49,7 +49,7 @@ mod transfer;
 mod upgrade;
 
 pub use config::{Bind, ErrorPages, ProxyConfig, Snapshot, Token};
-pub use gate::{Arrival, Gate, GateConfig, Passage, Verdict};
+pub use gate::{AnswerChanges, Arrival, Gate, GateConfig, Passage, Verdict};
 pub use listener::BoundAddr;
 pub use proxy::{BindError, Proxy, bind};
 pub use table::{RouteError, RoutePathErrorText, RouteTable};

@@ -12,7 +12,7 @@ use bytes::{Buf, BytesMut};
 
 use crate::client::{Client, NoHead, Reply};
 use crate::forward::{self, Failure, Finished, Outcome, Request};
-use crate::gate::{Arrival, Passage, Verdict};
+use crate::gate::{AnswerChanges, Arrival, Passage, Verdict};
 use crate::headers::{Hop, write_request};
 use crate::http1::body::Body;
 use crate::http1::field;
@@ -135,13 +135,14 @@ fn plan(bytes: &[u8], from: From, verdict: Option<Verdict>, shared: &Shared) -> 
         facts.host = Some(authority.as_bytes());
     }
     let host = facts.host.and_then(|host| std::str::from_utf8(host).ok());
-    let request = Request {
+    let mut request = Request {
         method: head.method.to_owned(),
         url: head.target.to_owned(),
         host: host.filter(|_| shared.rewrite.auto_rewrite).map(str::to_owned),
         is_http11: head.is_http11,
         keep_alive: facts.keep_alive,
         websocket: facts.websocket,
+        changes: AnswerChanges::default(),
     };
     let has_body = !facts.body.is_empty();
     let passage = match verdict.unwrap_or_else(|| judge(&head, &facts, &target, from, shared)) {
@@ -159,7 +160,8 @@ fn plan(bytes: &[u8], from: From, verdict: Option<Verdict>, shared: &Shared) -> 
             };
             match route {
                 Some(route) => {
-                    let passage = passage.unwrap_or_default();
+                    let mut passage = passage.unwrap_or_default();
+                    request.changes = std::mem::take(&mut passage.answer);
                     let upload = start_upload(&head, facts, from, &target, &route, &passage, shared);
                     Action::Forward(route, upload)
                 }

@@ -110,7 +110,8 @@ fn to_client(input: &str, to_head: bool, client: ClientSide<'_>, rewrite: &Rewri
     let chunked = client.is_http11 && matches!(facts.body, Body::Chunked(_) | Body::UntilClose);
     let target = Target::parse("http://b:81").unwrap();
     let mut out = BytesMut::new();
-    write_response(&mut out, &head, &facts, chunked, client, &target, rewrite);
+    let back = Back { target: &target, changes: &AnswerChanges::default(), client };
+    write_response(&mut out, &head, &facts, chunked, &back, rewrite);
     String::from_utf8(out.to_vec()).unwrap()
 }
 

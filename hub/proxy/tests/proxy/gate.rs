@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hub_proxy::{Arrival, Gate, GateConfig, Passage, ProxyConfig, Verdict};
+use hub_proxy::{AnswerChanges, Arrival, Gate, GateConfig, Passage, ProxyConfig, Verdict};
 use serde_json::json;
 
 use crate::backend::Backend;
@@ -20,6 +20,10 @@ impl Gate for Porter {
             Some("word") => Verdict::Pass(Passage {
                 query: Some(request.query.replace("token=x&", "")),
                 fields: vec![("authorization", None), ("cookie", Some("kept=1".to_owned()))],
+                answer: AnswerChanges {
+                    guarded_cookie: Some("login".to_owned()),
+                    fields: vec![("x-allowed", "a".to_owned())],
+                },
             }),
             _ => Verdict::Keep,
         };
@@ -77,4 +81,22 @@ async fn the_pages_get_what_is_kept_as_it_came() {
         assert!(proxy.get(path).await.text().starts_with(&format!("GET {path} ")), "{path}");
     }
     assert_eq!((program.requests().len(), pages.requests().len()), (0, 4));
+}
+
+/// A target can't take a login away or plant one.
+#[tokio::test]
+async fn a_target_sets_no_cookie_that_the_gate_guards() {
+    let cookies =
+        "Set-Cookie: login=x; Path=/\r\nset-cookie:  login = y\r\nSet-Cookie: loginx=1\r\nSet-Cookie: a=login\r\n";
+    let answer = format!("HTTP/1.1 200 OK\r\nX-Allowed: b\r\n{cookies}Content-Length: 0\r\n\r\n");
+    let (program, pages) = (Backend::fixed(answer).await, Backend::echo().await);
+    let gate = GateConfig { gate: Arc::new(Porter::default()), pages: format!("http://{}", pages.address) };
+    let proxy = TestProxy::start(ProxyConfig { gate: Some(gate), ..ProxyConfig::default() }).await;
+    proxy.route("/", program.address, json!({}));
+    let mut client = proxy.client().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: word\r\n\r\n").await;
+    let head = client.answer(false).await.unwrap().head;
+    let set: Vec<_> = head.lines().filter_map(|line| line.strip_prefix("Set-Cookie: ")).collect();
+    assert_eq!(set, ["loginx=1", "a=login"], "{head}");
+    assert!(head.contains("x-allowed: a\r\n") && !head.contains("X-Allowed: b"), "{head}");
 }
