@@ -149,7 +149,8 @@ impl<'a> Found<'a> {
 
     /// A list, tuple or set of strings.
     pub fn strings(&self) -> Result<Vec<String>, Error> {
-        let strings = match self.value {
+        let value = text::literal(self.value);
+        let strings = match value.as_ref().unwrap_or(self.value) {
             Value::List(items) | Value::Tuple(items) | Value::Set(items) => items.iter().map(as_string).collect(),
             Value::Text(texts) => Some(texts.iter().map(|text| text::string(text)).collect()),
             _ => None,
@@ -159,7 +160,8 @@ impl<'a> Found<'a> {
 
     /// A dict whose keys are strings.
     pub fn dict(&self) -> Result<Vec<(String, Value)>, Error> {
-        let items = match self.value {
+        let value = text::literal(self.value);
+        let items = match value.as_ref().unwrap_or(self.value) {
             Value::Dict(items) => {
                 items.iter().map(|(key, value)| Some((as_string(key)?, value.clone()))).collect::<Option<Vec<_>>>()
             }
@@ -255,6 +257,13 @@ mod tests {
         assert_eq!(all.get("A", "list").unwrap().strings().unwrap(), ["a", "b"]);
         let dict = all.get("A", "dict").unwrap().dict().unwrap();
         assert_eq!(dict, [("k".to_owned(), text(&["v=w"])), ("l".to_owned(), text(&["2"]))]);
+        let strings = |one| config(&[("A", "a", text(&[one]))]).get("A", "a").unwrap().strings().ok();
+        assert_eq!(strings("['a', 'b']").unwrap(), ["a", "b"]);
+        assert_eq!(strings("('a',)").unwrap(), ["a"]);
+        assert_eq!(strings("[::1]").unwrap(), ["[::1]"]);
+        assert_eq!(strings("['a', 1]"), None);
+        let dict = config(&[("A", "a", text(&["{'k': 1}"]))]).get("A", "a").unwrap().dict().unwrap();
+        assert_eq!(dict, [("k".to_owned(), Value::Int(1))]);
     }
 
     #[test]

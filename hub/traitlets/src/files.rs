@@ -1,6 +1,6 @@
 //! The room that reads settings files.
 
-use crate::{Config, Error, Variables, document};
+use crate::{Config, Error, Variables, document, python};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -44,8 +44,13 @@ fn merge_named(config: &mut Config, file: &Path, variables: &Variables) -> Resul
 }
 
 /// Merges `<stem>.py` and `<stem>.json`; whether there was one.
-fn merge_both(config: &mut Config, stem: &Path, _variables: &Variables) -> Result<bool, Error> {
+fn merge_both(config: &mut Config, stem: &Path, variables: &Variables) -> Result<bool, Error> {
     let mut is_found = false;
+    let path = with_ending(stem, "py");
+    if path.is_file() {
+        config.merge(python::settings(&read(&path)?, &path, variables)?);
+        is_found = true;
+    }
     let path = with_ending(stem, "json");
     if path.is_file() {
         config.merge(document::from_json(&read(&path)?, &path)?);

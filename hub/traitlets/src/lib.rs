@@ -10,6 +10,7 @@ mod error;
 mod files;
 mod flags;
 pub mod jupyter;
+mod python;
 mod text;
 mod value;
 

@@ -1,6 +1,6 @@
 //! Text from a command line, read as the type that a trait has: traitlets' `from_string`, which alone may guess.
 
-use crate::Value;
+use crate::{Value, python};
 
 /// The only text: a trait that isn't a list or dict is given once.
 pub(crate) fn single(texts: &[String]) -> Option<&str> {
@@ -38,6 +38,14 @@ pub(crate) fn bytes(text: &str) -> Vec<u8> {
 pub(crate) fn item(text: &str) -> Option<(String, Value)> {
     let (key, value) = text.split_once('=')?;
     Some((key.to_owned(), Value::Text(vec![value.to_owned()])))
+}
+
+/// What a single text is that writes out a list, tuple, set or dict as Python does. Other text is an item.
+pub(crate) fn literal(value: &Value) -> Option<Value> {
+    let Value::Text(texts) = value else {
+        return None;
+    };
+    single(texts).filter(|text| text.starts_with(['[', '(', '{'])).and_then(python::literal)
 }
 
 fn unquoted(text: &str) -> Option<&str> {
