@@ -1,9 +1,10 @@
 //! The rules of the hub's security, without any input or output: no clock, no randomness and no storage but what is
-//! passed in. Tokens, signed cookies, cross-site checks, scopes, PKCE, safe redirects and names.
+//! passed in. Tokens, passwords, signed cookies, cross-site checks, scopes, PKCE, safe redirects and names.
 
 pub mod cookie;
 pub mod names;
 pub mod next_url;
+pub mod password;
 pub mod pkce;
 pub mod scopes;
 pub mod subdomain;
