@@ -1,4 +1,5 @@
-//! Settings in a document of one object for each class: traitlets' JSON, `{"ServerApp": {"port": 8888}, "version": 1}`.
+//! Settings in a document of one object for each class: traitlets' JSON, `{"ServerApp": {"port": 8888}, "version": 1}`,
+//! and the same in YAML, which is ours.
 
 use crate::{Config, Error, Origin, Value};
 use std::{collections::BTreeMap, path::Path};
@@ -19,6 +20,17 @@ pub(crate) fn from_json(text: &str, path: &Path) -> Result<Config, Error> {
             _ => "write one object: {\"ServerApp\": {\"port\": 8888}} for example",
         };
         Error::Place { origin, message: message.to_owned() }
+    })?;
+    config(document, path)
+}
+
+/// # Errors
+/// It isn't YAML, or not of that shape.
+pub(crate) fn from_yaml(text: &str, path: &Path) -> Result<Config, Error> {
+    let document = serde_yaml::from_str(text).map_err(|error| {
+        let line = error.location().map(|location| location.line());
+        let message = "these aren't settings in YAML; write a class, and below it indented `port: 8888` for example";
+        Error::Place { origin: Origin::File { path: path.to_owned(), line }, message: message.to_owned() }
     })?;
     config(document, path)
 }
@@ -85,6 +97,25 @@ mod tests {
         assert!(*config.get("ServerApp", "l").unwrap().value == Value::List(list));
         assert!(config.get("ServerApp", "token").unwrap().not_none().is_none());
         assert_eq!(config.iter().count(), 4);
+    }
+
+    #[test]
+    fn yaml_says_the_same_as_json() {
+        let json =
+            parse(r#"{"A": {"a": 1, "b": ["x", {"y": null, "z": -1.5}], "c": "no"}, "B": {"d": true}, "version": 1}"#);
+        let yaml = "version: 1\nA:\n  a: 1\n  b: [x, {y: null, z: -1.5}]\n  c: no # text in YAML 1.2\nB: {d: true}\n";
+        assert!(from_yaml(yaml, Path::new("/x.json")).unwrap() == json.unwrap());
+        assert_eq!(from_yaml("# nothing yet", Path::new("/x.yaml")).unwrap().iter().count(), 0);
+        let bomb = format!(
+            "a0: &a0 [secret]\n{}",
+            (1..40).map(|n| format!("a{n}: &a{n} [*a{0}, *a{0}]\n", n - 1)).collect::<String>()
+        );
+        for text in
+            ["A: [", "- secret", "secret", "A: !secret {a: 1}\n", "A:\n a: secret\n  b: 1", &"[".repeat(100_000), &bomb]
+        {
+            let error = from_yaml(text, Path::new("/x.yaml")).unwrap_err().to_string();
+            assert!(error.contains("/x.yaml") && !error.contains("secret"), "{error}");
+        }
     }
 
     #[test]

@@ -34,9 +34,12 @@ pub fn load(
     Ok(config)
 }
 
-/// The file that `--config` names, whatever its ending, and as in traitlets the one next to it in the other format.
+/// The file that `--config` names: in YAML, or as traitlets has it `.py` and `.json` whichever of them is named.
 fn merge_named(config: &mut Config, file: &Path, variables: &Variables) -> Result<(), Error> {
-    if !merge_both(config, &file.with_extension(""), variables)? {
+    let is_yaml = file.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+    if is_yaml && file.is_file() {
+        config.merge(document::from_yaml(&read(file)?, file)?);
+    } else if is_yaml || !merge_both(config, &file.with_extension(""), variables)? {
         let message = "--config names it, and it isn't there; correct the name or leave --config out".to_owned();
         return Err(Error::File { path: file.to_owned(), message });
     }

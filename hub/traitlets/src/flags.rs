@@ -40,9 +40,10 @@ pub fn split(arguments: impl IntoIterator<Item = String>, home: &Path) -> Result
     Ok(flags)
 }
 
-/// The names in `--Class.trait`; `None` if it is another flag or argument.
+/// The names in `--Class.trait`, which traitlets takes with one dash, too; `None` if it is another flag or argument.
 fn class_and_trait(flag: &str) -> Result<Option<(&str, &str)>, Error> {
-    let Some((class, trait_name)) = flag.strip_prefix("--").and_then(|flag| flag.split_once('.')) else {
+    let name = flag.strip_prefix("--").or_else(|| flag.strip_prefix('-'));
+    let Some((class, trait_name)) = name.and_then(|name| name.split_once('.')) else {
         return Ok(None);
     };
     if !class.starts_with(|first: char| first.is_ascii_uppercase()) || !is_name(class) {
@@ -66,9 +67,11 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
 
-/// Whether an argument can be the value of the flag before it: a lone dash and a negative number can, another flag not.
+/// Whether an argument can be the value of the flag before it: another flag can't, a lone dash, a negative number and
+/// words can.
 fn is_value(argument: &str) -> bool {
-    !argument.starts_with('-') || argument == "-" || argument.parse::<f64>().is_ok()
+    let is_number = |text: &str| text.starts_with(|first: char| first.is_ascii_digit() || first == '.');
+    argument.strip_prefix('-').is_none_or(|text| text.is_empty() || is_number(text) || text.contains(' '))
 }
 
 fn expand_home(value: String, home: &Path) -> String {
@@ -108,8 +111,8 @@ mod tests {
 
     #[test]
     fn a_value_may_be_empty_negative_or_hold_an_equals_sign() {
-        let flags = parse(&["--A.a=", "--A.b", "-1", "--A.c=x=y", "--A.d", "-"]).unwrap();
-        for (name, value) in [("a", ""), ("b", "-1"), ("c", "x=y"), ("d", "-")] {
+        let flags = parse(&["--A.a=", "--A.b", "-1", "--A.c=x=y", "--A.d", "-", "-A.e", "-a b"]).unwrap();
+        for (name, value) in [("a", ""), ("b", "-1"), ("c", "x=y"), ("d", "-"), ("e", "-a b")] {
             assert_eq!(text(&flags, "A", name), value);
         }
         assert!(flags.rest.is_empty());

@@ -12,12 +12,14 @@ mod flags;
 pub mod jupyter;
 mod python;
 mod text;
+mod unknown;
 mod value;
 
 pub use config::{Config, Found, Origin};
 pub use error::Error;
 pub use files::load;
 pub use flags::{Flags, split};
+pub use unknown::Unknown;
 pub use value::Value;
 
 /// The environment's variables, by name.
