@@ -1,7 +1,10 @@
 //! What every request has at hand, and the few rules that need more than one part of it.
 
 use axum::body::Bytes;
-use hub_auth::cookie::{HOST_PREFIX, Keys};
+use hub_auth::{
+    cookie::{HOST_PREFIX, Keys},
+    failure_limit::FailureLimit,
+};
 use hub_crds::ClientRules;
 use jiff::Timestamp;
 use std::{ops::Deref, sync::Arc};
@@ -11,7 +14,6 @@ use crate::{
     activity::Activity,
     authenticator::{Authenticator, allow::AllowList},
     database::{ApiToken, Database, DatabaseError, Principal, User},
-    failure_limit::FailureLimit,
     metrics::Durations,
     rbac::ServiceTokens,
     reread::{Reread, RereadError},
@@ -43,7 +45,7 @@ pub struct Parts {
     /// When the newest logins were signed.
     pub login_times: LoginTimes,
     /// Who has tried share codes that don't exist.
-    pub share_code_failures: FailureLimit,
+    pub share_code_failures: FailureLimit<i64>,
     /// The API's own description, in JSON.
     pub openapi: Bytes,
     pub clock: fn() -> Timestamp,

@@ -8,7 +8,6 @@ pub mod config;
 pub mod control;
 pub mod database;
 pub mod error;
-pub mod failure_limit;
 pub mod form;
 pub mod handlers;
 pub mod loggable;

@@ -1,8 +1,8 @@
 //! The command line.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use hub::commands;
-use std::{io::IsTerminal, process::ExitCode, time::Instant};
+use std::{env, io::IsTerminal, process::ExitCode, time::Instant};
 use tracing_subscriber::EnvFilter;
 
 /// A hub for Jupyter: logins, pages, the REST API, and everyone's server.
@@ -17,17 +17,23 @@ struct Cli {
 enum Command {
     Local(commands::local::Local),
     Serve(commands::serve::Serve),
+    Server(hub_server::Server),
     Token(commands::token::Token),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let started = Instant::now();
-    let cli = Cli::parse();
+    let (arguments, settings) = match hub_server::split_settings(env::args().collect()) {
+        Ok(split) => split,
+        Err(error) => Cli::command().error(ErrorKind::InvalidValue, error).exit(),
+    };
+    let cli = Cli::parse_from(arguments);
     log_to_stderr();
     let result = match cli.command {
         Command::Local(local) => local.run(started).await,
         Command::Serve(serve) => serve.run(started).await,
+        Command::Server(server) => server.run(settings, started).await,
         Command::Token(token) => token.run().await,
     };
     match result {

@@ -1,5 +1,6 @@
 //! The hub as a running program: it listens, keeps its servers in order, and ends without cutting anyone off.
 
+use hub_auth::failure_limit::FailureLimit;
 use jiff::Timestamp;
 use std::{path::Path, time::Duration};
 use tokio::net::TcpListener;
@@ -11,7 +12,6 @@ use crate::{
     authenticator::{Authenticator, allow::AllowList},
     control,
     database::Database,
-    failure_limit::FailureLimit,
     metrics::Durations,
     openapi,
     rbac::{self, ServiceTokens},

@@ -1,7 +1,9 @@
 //! The rules of the hub's security, without any input or output: no clock, no randomness and no storage but what is
-//! passed in. Tokens, passwords, signed cookies, cross-site checks, scopes, PKCE, safe redirects and names.
+//! passed in, and the memory of [`failure_limit`]. Tokens, passwords, signed cookies, cross-site checks, scopes, PKCE,
+//! safe redirects and names.
 
 pub mod cookie;
+pub mod failure_limit;
 pub mod names;
 pub mod next_url;
 pub mod password;

@@ -47,10 +47,10 @@ pub enum BindError {
 #[derive(Debug)]
 pub struct Proxy {
     shared: Arc<Shared>,
-    token: Arc<TokenGuard>,
     public: Listener,
     tls: Option<Arc<ServerConfig>>,
-    api: Option<Listener>,
+    /// The REST API, and who may use it.
+    api: Option<(Listener, Arc<TokenGuard>)>,
     metrics: Option<Listener>,
     addresses: (BoundAddr, Option<BoundAddr>, Option<BoundAddr>),
     snapshot: Option<Snapshot>,
@@ -70,7 +70,7 @@ pub async fn bind(config: ProxyConfig) -> Result<Proxy, BindError> {
     if let Some(snapshot) = &config.snapshot {
         restore(snapshot, &routes, config.started);
     }
-    let token = Arc::new(TokenGuard::new(&config.token)?);
+    let token = config.api.as_ref().map(|_| TokenGuard::new(&config.token)).transpose()?;
     let error_pages = match &config.error_pages {
         ErrorPages::BuiltIn => ErrorPageSource::BuiltIn,
         ErrorPages::Target(url) => ErrorPageSource::Target(Target::parse(url)?),
@@ -93,10 +93,9 @@ pub async fn bind(config: ProxyConfig) -> Result<Proxy, BindError> {
     let (metrics, metrics_addr) = listen_if_asked(config.metrics.as_ref()).await?;
     Ok(Proxy {
         shared: Arc::new(shared),
-        token,
         public,
         tls,
-        api,
+        api: api.zip(token.map(Arc::new)),
         metrics,
         addresses: (public_addr, api_addr, metrics_addr),
         snapshot: config.snapshot,
@@ -168,20 +167,20 @@ impl Proxy {
     /// # Errors
     /// If a server ends by itself.
     pub async fn run(self, stop: CancellationToken) -> io::Result<()> {
-        let Self { shared, token, public, tls, api, metrics, snapshot, grace_period, .. } = self;
+        let Self { shared, public, tls, api, metrics, snapshot, grace_period, .. } = self;
         let (public_addr, api_addr, _) = &self.addresses;
         let (api_addr, ms) = (api_addr.as_ref().map(tracing::field::display), millis(self.started));
         tracing::info!(public = %public_addr, api = api_addr, ms_since_start = ms, "accepting connections");
 
         let mut servers = JoinSet::new();
-        if let Some(api) = api {
+        let mut chores = JoinSet::new();
+        if let Some((api, token)) = api {
             servers.spawn(api.serve(api::router(Api { shared: shared.clone(), token: token.clone() })));
+            chores.spawn(async move { token.watch().await });
         }
         if let Some(metrics) = metrics {
             servers.spawn(metrics.serve(api::metrics_router(shared.clone())));
         }
-        let mut chores = JoinSet::new();
-        chores.spawn(async move { token.watch().await });
         chores.spawn(sweep(shared.clone()));
         if let Some(snapshot) = snapshot.clone() {
             let routes = shared.routes.clone();

@@ -90,7 +90,7 @@ fn given(fields: &Fields) -> Result<&str> {
 /// The code, unless it is nothing to this person. Each that isn't found counts as a guess.
 async fn look_up(app: &App, person: &LoggedIn, text: &str) -> Result<Option<ShareCode>> {
     let (user, failures) = (&person.user, &app.share_code_failures);
-    if let Some(wait) = failures.wait(user.id, Instant::now()) {
+    if let Some(wait) = failures.wait(&user.id, Instant::now()) {
         tracing::warn!(user.name = user.name, "refused a user who tried too many share codes");
         return Err(Failure::Status {
             status: StatusCode::TOO_MANY_REQUESTS,

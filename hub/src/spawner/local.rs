@@ -18,9 +18,8 @@ use tracing::debug;
 use url::Url;
 
 use super::{Change, Health, Progress, ProgressSender, ServerName, SpawnError, StartRequest, Started};
+use hub_server::{Group, runs_as_root};
 use secrecy::ExposeSecret;
-
-mod process;
 
 /// What a process gets of the hub's own environment, beside `JUPYTERHUB_*`: where programs are, and whose they are.
 const KEPT: [&str; 11] = [
@@ -84,7 +83,7 @@ pub struct LocalSpawner {
 /// A process of ours.
 #[derive(Clone)]
 struct Running {
-    group: process::Group,
+    group: Group,
     address: Url,
     log_file: PathBuf,
     /// How it ended, once it has.
@@ -109,7 +108,7 @@ impl LocalSpawner {
         let mut command = Command::new(program);
         command
             .args(self.settings.arguments())
-            .args(process::runs_as_root().then_some("--allow-root"))
+            .args(runs_as_root().then_some("--allow-root"))
             .env_clear()
             .envs(environment(request, port, &directory, |key| env::var(key).ok()))
             .current_dir(&self.settings.root_dir)
@@ -126,7 +125,7 @@ impl LocalSpawner {
     /// Keeps a process that was just started, and watches for its end.
     fn keep(&self, name: &ServerName, child: Child, port: u16, log_file: PathBuf) -> Result<Started, SpawnError> {
         let gone = || SpawnError::Refused(format!("the server ended at once; see {}", log_file.display()));
-        let group = process::Group::of(&child).ok_or_else(gone)?;
+        let group = Group::of(&child).ok_or_else(gone)?;
         let address: Url = format!("http://127.0.0.1:{port}").parse().map_err(|error: url::ParseError| {
             SpawnError::Backend { action: "name the server's address", source: error.into() }
         })?;
@@ -149,7 +148,7 @@ impl LocalSpawner {
 
     pub(super) async fn poll(&self, name: &ServerName, state: &Value) -> Result<Health, SpawnError> {
         let Some(running) = lock(&self.running).get(name).cloned() else {
-            let reason = match process::Group::from_state(state) {
+            let reason = match Group::from_state(state) {
                 // An earlier hub's, killed before it could end it: nobody can be sure that it is whole.
                 Some(_) => "the hub that started it has ended",
                 None => "it does not run",
@@ -166,7 +165,7 @@ impl LocalSpawner {
     /// Asks the process group to end, and after [`GRACE`] kills it. What an earlier hub left behind ends too.
     pub(super) async fn stop(&self, name: &ServerName, state: &Value) -> Result<(), SpawnError> {
         let Some(mut running) = lock(&self.running).remove(name) else {
-            if let Some(group) = process::Group::from_state(state) {
+            if let Some(group) = Group::from_state(state) {
                 group.kill();
             }
             return Ok(());

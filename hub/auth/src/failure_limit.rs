@@ -3,44 +3,45 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    hash::Hash,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-/// Failures of users, by id.
+/// Failures by who failed: a user, or an address.
 #[derive(Debug)]
-pub struct FailureLimit {
+pub struct FailureLimit<K> {
     most: usize,
     window: Duration,
-    failures: Mutex<HashMap<i64, VecDeque<Instant>>>,
+    failures: Mutex<HashMap<K, VecDeque<Instant>>>,
 }
 
-impl FailureLimit {
-    /// A user may fail `most` times within any `window`.
+impl<K: Hash + Eq> FailureLimit<K> {
+    /// Each may fail `most` times within any `window`.
     pub fn new(most: usize, window: Duration) -> Self {
         Self { most, window, failures: Mutex::default() }
     }
 
-    /// How long a user who failed too often must wait; `None` for anyone else.
-    pub fn wait(&self, user_id: i64, now: Instant) -> Option<Duration> {
+    /// How long one who failed too often must wait; `None` for anyone else.
+    pub fn wait(&self, who: &K, now: Instant) -> Option<Duration> {
         let failures = self.lock();
-        let failures = failures.get(&user_id)?;
+        let failures = failures.get(who)?;
         let oldest = failures.front().filter(|_| failures.len() >= self.most)?;
         self.window.checked_sub(now.duration_since(*oldest)).filter(|wait| !wait.is_zero())
     }
 
     /// Notes a failure, and forgets those that no longer count.
-    pub fn record(&self, user_id: i64, now: Instant) {
+    pub fn record(&self, who: K, now: Instant) {
         let mut failures = self.lock();
         failures.retain(|_, times| times.back().is_some_and(|last| now.duration_since(*last) < self.window));
-        let times = failures.entry(user_id).or_default();
+        let times = failures.entry(who).or_default();
         if times.len() >= self.most {
             times.pop_front();
         }
         times.push_back(now);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<i64, VecDeque<Instant>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, VecDeque<Instant>>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -55,14 +56,14 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         for second in 0..3 {
-            assert_eq!(limit.wait(1, at(second)), None);
+            assert_eq!(limit.wait(&1, at(second)), None);
             limit.record(1, at(second));
         }
-        assert_eq!(limit.wait(1, at(10)), Some(Duration::from_secs(50)));
-        assert_eq!(limit.wait(2, at(10)), None);
-        assert_eq!(limit.wait(1, at(60)), None, "the first failure no longer counts");
+        assert_eq!(limit.wait(&1, at(10)), Some(Duration::from_secs(50)));
+        assert_eq!(limit.wait(&2, at(10)), None);
+        assert_eq!(limit.wait(&1, at(60)), None, "the first failure no longer counts");
         limit.record(1, at(60));
-        assert_eq!(limit.wait(1, at(60)), Some(Duration::from_secs(1)));
+        assert_eq!(limit.wait(&1, at(60)), Some(Duration::from_secs(1)));
     }
 
     #[test]

@@ -1,0 +1,31 @@
+//! The Jupyter Server page: `hub server`, a front that guards one server.
+//!
+//! ```text
+//! client -> hub-proxy's data path -> front (may it pass?) -> program, on a private socket
+//!                                      `-> pages (login, logout, refusals), on another
+//! ```
+//!
+//! `settings`, `hosts` and `login_cookie` are pure; `front` decides on the data path and does no I/O; `program`,
+//! `running`, `browser` and `serve` do it.
+
+mod announcement;
+mod browser;
+mod cli;
+mod cookie_secret;
+mod credentials;
+mod front;
+mod hosts;
+mod launch;
+mod list;
+mod login_cookie;
+mod pages;
+mod password;
+mod process;
+mod program;
+mod running;
+mod serve;
+mod settings;
+mod stop;
+
+pub use cli::{Server, split_settings};
+pub use process::{Group, runs_as_root};

@@ -1,0 +1,155 @@
+//! The cookie of a login: signed as Tornado signs, named by host and port, on the path of the server (S18, S19).
+
+use hmac::{Hmac, KeyInit, Mac};
+use hub_auth::cookie::{self, DAY, Keys, SetCookie};
+use sha2::Sha256;
+use std::{
+    fmt,
+    sync::{PoisonError, RwLock},
+};
+
+/// How long a login lasts, as with `jupyter server`: the browser keeps it for a day less than the server accepts it.
+const MAX_AGE: i64 = 31 * DAY;
+const BROWSER_AGE: i64 = 30 * DAY;
+
+/// Makes and checks login cookies.
+pub(crate) struct LoginCookies {
+    /// The server's cookie secret.
+    secret: Vec<u8>,
+    /// Made of the secret and the password: a new password ends all logins.
+    keys: RwLock<Keys>,
+    /// A name that the settings chose.
+    name: Option<String>,
+    /// The server's base URL.
+    path: String,
+    /// Whether cookies go over HTTPS only; `None` if the connection tells.
+    secure: Option<bool>,
+}
+
+impl LoginCookies {
+    pub(crate) fn new(
+        secret: Vec<u8>,
+        password: Option<&str>,
+        name: Option<String>,
+        path: &str,
+        secure: Option<bool>,
+    ) -> Self {
+        let keys = RwLock::new(keys(&secret, password));
+        Self { secret, keys, name, path: path.to_owned(), secure }
+    }
+
+    /// Ends every login: cookies are signed for the new password from now on.
+    pub(crate) fn password_changed(&self, password: Option<&str>) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys(&self.secret, password);
+    }
+
+    /// The name for a server that is asked for as `host`, such as `username-localhost-8888`: servers on other ports of
+    /// this machine get the same cookies from a browser, so each has a name of its own.
+    pub(crate) fn name(&self, host: &str) -> String {
+        self.name.clone().unwrap_or_else(|| {
+            let host = host.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' });
+            format!("username-{}", host.collect::<String>())
+        })
+    }
+
+    /// Whether a `Cookie` header holds a login. `now` is in seconds since 1970.
+    pub(crate) fn is_logged_in(&self, cookies: &str, name: &str, now: i64) -> bool {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        cookie::values(cookies, name).any(|signed| cookie::verify(&keys, name, &signed, MAX_AGE, now).is_some())
+    }
+
+    /// A login for the browser that asked for `host`. `random` tells it from other logins.
+    pub(crate) fn log_in(&self, host: &str, random: [u8; 16], is_secure: bool, now: i64) -> SetCookie {
+        let name = self.name(host);
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let value = cookie::sign(&keys, &name, hex::encode(random).as_bytes(), now);
+        let cookie = SetCookie::new(name, value, &self.path).http_only().expires(now + BROWSER_AGE);
+        cookie.secure(self.secure.unwrap_or(is_secure))
+    }
+
+    /// Takes the login away.
+    pub(crate) fn log_out(&self, host: &str, now: i64) -> SetCookie {
+        SetCookie::clear(self.name(host), &self.path, now)
+    }
+}
+
+impl fmt::Debug for LoginCookies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoginCookies").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// The key that `jupyter server` makes of a secret and a password.
+fn keys(secret: &[u8], password: Option<&str>) -> Keys {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
+    mac.update(password.unwrap_or_default().as_bytes());
+    Keys::new(0, &mac.finalize().into_bytes())
+}
+
+/// The `Cookie` header without the cookies of a name, for the program behind.
+pub(crate) fn without(cookies: &str, name: &str) -> String {
+    let others = cookies.split(';').map(str::trim).filter(|pair| {
+        let found = pair.split('=').next().unwrap_or_default().trim();
+        !pair.is_empty() && found != name
+    });
+    others.collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_795_440_749;
+    const HOST: &str = "localhost:8888";
+
+    fn cookies(password: Option<&str>) -> LoginCookies {
+        LoginCookies::new(b"secret".to_vec(), password, None, "/base/", None)
+    }
+
+    /// The `Cookie` header of a browser that got this.
+    fn header(set: &SetCookie) -> String {
+        set.to_string().split(';').next().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_cookie_is_named_by_host_and_port_and_stays_on_its_path_s18_s19() {
+        let set = cookies(None).log_in(HOST, [1; 16], false, NOW);
+        let text = set.to_string();
+        assert!(text.starts_with("username-localhost-8888=") && text.contains("; HttpOnly"), "{text}");
+        assert!(text.contains("; Path=/base/; SameSite=Lax") && !text.contains("Secure"), "{text}");
+        assert!(cookies(None).log_in(HOST, [1; 16], true, NOW).to_string().ends_with("; Secure"));
+        let others = header(&set);
+        assert!(cookies(None).is_logged_in(&others, "username-localhost-8888", NOW));
+        assert!(!cookies(None).is_logged_in(&others.replace("8888", "9999"), "username-localhost-9999", NOW));
+        let named = LoginCookies::new(b"s".to_vec(), None, Some("mine".to_owned()), "/", Some(true));
+        assert!(named.log_in(HOST, [1; 16], false, NOW).to_string().starts_with("mine="));
+    }
+
+    #[test]
+    fn a_login_ends_with_its_secret_its_password_and_its_time() {
+        let name = cookies(None).name(HOST);
+        let login = header(&cookies(Some("a")).log_in(HOST, [1; 16], false, NOW));
+        assert!(cookies(Some("a")).is_logged_in(&login, &name, NOW + MAX_AGE));
+        assert!(!cookies(Some("a")).is_logged_in(&login, &name, NOW + MAX_AGE + 1));
+        assert!(!cookies(Some("b")).is_logged_in(&login, &name, NOW));
+        let other = LoginCookies::new(b"other".to_vec(), Some("a"), None, "/base/", None);
+        assert!(!other.is_logged_in(&login, &name, NOW));
+        let running = cookies(Some("a"));
+        assert!(running.is_logged_in(&login, &name, NOW));
+        running.password_changed(Some("b"));
+        assert!(!running.is_logged_in(&login, &name, NOW));
+    }
+
+    #[test]
+    fn the_program_does_not_get_the_login() {
+        for (cookies, rest) in [
+            ("a=1; login=x; b=2", "a=1; b=2"),
+            ("login=x", ""),
+            ("login=x;login=y; a=1", "a=1"),
+            ("xlogin=1; login2=2", "xlogin=1; login2=2"),
+            ("", ""),
+        ] {
+            assert_eq!(without(cookies, "login"), rest, "{cookies}");
+        }
+    }
+}

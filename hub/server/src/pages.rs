@@ -1,0 +1,480 @@
+//! The front's own pages: login, logout, and the refusals of what may not pass. They see requests as they came, through
+//! a socket that only the data path reaches, so that its word on who connected can be believed.
+
+use askama::Template;
+use axum::{
+    Router,
+    body::{self, Body},
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
+    response::{Html, IntoResponse, Response},
+};
+use hub_auth::{
+    cookie::SetCookie,
+    next_url::{OwnHost, safe_next, with_query},
+    token::equal,
+};
+use jiff::Timestamp;
+use serde_json::json;
+use std::{borrow::Cow, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use url::form_urlencoded;
+
+use crate::{
+    credentials::Login,
+    front::{Front, Head, Page, Proof, XSRF, query_token, without_token, xsrf_cookie},
+    password,
+};
+
+/// A login form is no larger than this.
+const MAX_FORM: usize = 64 * 1024;
+/// Passwords are checked one at a time: each takes memory and a while of a processor.
+const CHECKS_AT_ONCE: usize = 1;
+
+/// What the pages need.
+#[derive(Clone)]
+pub(crate) struct Pages(Arc<Inner>);
+
+struct Inner {
+    front: Arc<Front>,
+    /// Whether somebody who has the token may set a password, and where it is written.
+    password_file: Option<PathBuf>,
+    checks: Semaphore,
+    stopping: CancellationToken,
+    launched: CancellationToken,
+}
+
+impl Pages {
+    /// `password_file` is where a password is written that is set in the login form; `launched` is cancelled when the
+    /// launch token is spent.
+    pub(crate) fn new(
+        front: Arc<Front>,
+        login: &Login,
+        password_file: Option<PathBuf>,
+        stopping: CancellationToken,
+        launched: CancellationToken,
+    ) -> Self {
+        let password_file = password_file.filter(|_| login.allow_password_change && login.token.is_some());
+        let checks = Semaphore::new(CHECKS_AT_ONCE);
+        Self(Arc::new(Inner { front, password_file, checks, stopping, launched }))
+    }
+
+    /// The router that serves them all.
+    pub(crate) fn router(self) -> Router {
+        Router::new().fallback(answer).with_state(self)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage<'a> {
+    style: String,
+    action: String,
+    xsrf: &'a str,
+    error: Option<&'a str>,
+    has_token: bool,
+    has_password: bool,
+    may_set_password: bool,
+}
+
+#[derive(Template)]
+#[template(path = "message.html")]
+struct MessagePage<'a> {
+    style: String,
+    title: &'a str,
+    message: &'a str,
+    login: Option<String>,
+}
+
+/// Who asks for a page.
+struct Visitor {
+    parts: Parts,
+    peer: Option<IpAddr>,
+    is_secure: bool,
+}
+
+impl Visitor {
+    fn new(parts: Parts) -> Self {
+        // The data path appends what it knows itself.
+        let last = |name: &str| {
+            Some(parts.headers.get_all(name).iter().next_back()?.to_str().ok()?.rsplit(',').next()?.trim())
+        };
+        let peer = last("x-forwarded-for").and_then(|address| address.parse().ok());
+        let is_secure = matches!(last("x-forwarded-proto"), Some("https" | "wss"));
+        Self { peer, is_secure, parts }
+    }
+
+    fn path(&self) -> &str {
+        self.parts.uri.path()
+    }
+
+    fn is_prefetch(&self) -> bool {
+        ["sec-purpose", "purpose", "x-moz"].iter().any(|name| {
+            let value = self.parts.headers.get(*name).and_then(|value| value.to_str().ok());
+            value.is_some_and(|value| value.contains("prefetch") || value.contains("preview"))
+        })
+    }
+}
+
+impl Head for Visitor {
+    fn field(&self, name: &'static str) -> Option<&str> {
+        self.parts.headers.get(name)?.to_str().ok()
+    }
+
+    fn method(&self) -> &str {
+        self.parts.method.as_str()
+    }
+
+    fn query(&self) -> &str {
+        self.parts.uri.query().unwrap_or_default()
+    }
+
+    fn cookies(&self) -> Cow<'_, str> {
+        let mut values = self.parts.headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let first = values.next().unwrap_or_default();
+        values.fold(Cow::Borrowed(first), |joined, next| Cow::Owned(format!("{joined}; {next}")))
+    }
+
+    fn is_websocket(&self) -> bool {
+        self.field("upgrade").is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
+    }
+
+    fn peer(&self) -> Option<IpAddr> {
+        self.peer
+    }
+}
+
+async fn answer(State(pages): State<Pages>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let visitor = Visitor::new(parts);
+    let mut response = pages.respond(&visitor, body).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'self'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+impl Pages {
+    async fn respond(&self, visitor: &Visitor, body: Body) -> Response {
+        let Inner { front, .. } = &*self.0;
+        if !front.hosts.serves(visitor.host()) {
+            return self.refuse_host(visitor);
+        }
+        let proof = front.proof(visitor);
+        let page = front.page(visitor.path());
+        if page.is_none() && front.credentials.wait(visitor.peer()).is_some() && visitor.token().is_some() {
+            return self.too_many(visitor);
+        }
+        match (page, visitor.method()) {
+            (Some(Page::Style), "GET" | "HEAD") => style(),
+            (Some(Page::Login), "GET" | "HEAD") if proof.is_some() => self.go(visitor, &self.next(visitor)),
+            (Some(Page::Login), "GET" | "HEAD") => self.form(visitor, StatusCode::OK, None),
+            (Some(Page::Login), "POST") => self.log_in(visitor, proof, body).await,
+            (Some(Page::Logout), "GET" | "HEAD") => self.log_out(visitor),
+            (Some(Page::Shutdown), "POST") => self.shut_down(visitor, proof),
+            (Some(_), _) => self.refuse(visitor, StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
+            (None, _) => self.kept(visitor, proof),
+        }
+    }
+
+    /// What the front kept from the program.
+    fn kept(&self, visitor: &Visitor, proof: Option<Proof>) -> Response {
+        let Inner { front, launched, .. } = &*self.0;
+        let token = query_token(visitor.query());
+        if let Some(token) = token.as_deref().filter(|_| matches!(visitor.method(), "GET" | "HEAD")) {
+            let is_launch = front.credentials.is_launch_token(token);
+            if is_launch && (visitor.is_prefetch() || visitor.method() == "HEAD") {
+                return self.refuse(visitor, StatusCode::FORBIDDEN, "This address works once, when it is opened.");
+            }
+            if is_launch && front.credentials.spend_launch_token(token) {
+                launched.cancel();
+                tracing::info!("the browser was logged in by the launch token");
+                return self.enter(visitor, &self.without_token(visitor));
+            }
+            if is_launch && proof.is_some() {
+                return self.go(visitor, &self.without_token(visitor));
+            }
+            if proof == Some(Proof::Token) {
+                return self.enter(visitor, &self.without_token(visitor));
+            }
+        }
+        if proof.is_some() {
+            // Only another site's requests are kept from who may pass.
+            let status = if visitor.is_websocket() { StatusCode::FORBIDDEN } else { StatusCode::NOT_FOUND };
+            tracing::warn!(origin = visitor.field("origin").unwrap_or_default(), "blocked a request of another origin");
+            return self.refuse(visitor, status, "Blocked a request of another origin");
+        }
+        if visitor.token().is_some() {
+            tracing::warn!(client = ?visitor.peer(), "a request carried a wrong token");
+            front.credentials.failed(visitor.peer());
+        }
+        if visitor.method() == "OPTIONS" {
+            return self.preflight(visitor);
+        }
+        let is_page = matches!(visitor.method(), "GET" | "HEAD") && !visitor.is_websocket() && !self.is_api(visitor);
+        if is_page {
+            let here = visitor.parts.uri.path_and_query().map_or("/", |here| here.as_str());
+            let response = self.go(visitor, &with_query(&format!("{}login", front.base_url), "next", here));
+            return self.without_stale_login(visitor, response);
+        }
+        let response = self.refuse(visitor, StatusCode::FORBIDDEN, "Forbidden");
+        self.without_stale_login(visitor, response)
+    }
+
+    /// Whether an address is for scripts: those of Jupyter have a segment `api` near their beginning.
+    fn is_api(&self, visitor: &Visitor) -> bool {
+        let path = visitor.path().strip_prefix(&self.0.front.base_url).unwrap_or_default();
+        path.split('/').take(2).any(|segment| segment == "api")
+    }
+
+    /// A question of a browser before it sends another origin's request. It carries no login, so it can't reach the
+    /// program; the request itself must carry the token.
+    fn preflight(&self, visitor: &Visitor) -> Response {
+        let mut response = StatusCode::OK.into_response();
+        let headers = response.headers_mut();
+        let mut set = |name: HeaderName, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        };
+        set(header::ACCESS_CONTROL_ALLOW_HEADERS, "accept, content-type, authorization, x-xsrftoken");
+        set(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, PUT, POST, PATCH, DELETE, OPTIONS");
+        if let Some(origin) = visitor.field("origin").filter(|origin| self.0.front.hosts.is_allowed(origin)) {
+            set(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            set(header::VARY, "Origin");
+        }
+        response
+    }
+
+    async fn log_in(&self, visitor: &Visitor, proof: Option<Proof>, body: Body) -> Response {
+        let Inner { front, .. } = &*self.0;
+        let Some(fields) = form(body).await else {
+            return self.refuse(visitor, StatusCode::BAD_REQUEST, "The form is malformed or too long.");
+        };
+        let field = |name: &str| fields.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
+        if proof != Some(Proof::Token) {
+            if let Err(message) = check_xsrf(visitor, field(XSRF)) {
+                return self.refuse(visitor, StatusCode::FORBIDDEN, message);
+            }
+            if front.is_foreign(visitor) {
+                return self.refuse(visitor, StatusCode::NOT_FOUND, "Blocked a request of another origin");
+            }
+        }
+        if front.credentials.wait(visitor.peer()).is_some() {
+            return self.too_many(visitor);
+        }
+        let given = field("password").unwrap_or_default().to_owned();
+        let new_password = field("new_password").filter(|new| !new.is_empty());
+        let by_token = front.credentials.is_token(given.trim());
+        let admitted = match (proof, new_password) {
+            (Some(Proof::Open), _) => true,
+            _ if by_token => true,
+            (_, None) => self.is_password(given).await,
+            // Only the token lets somebody set a password.
+            (_, Some(_)) => false,
+        };
+        if !admitted {
+            tracing::warn!(client = ?visitor.peer(), "failed login");
+            front.credentials.failed(visitor.peer());
+            return self.form(visitor, StatusCode::UNAUTHORIZED, Some("Invalid credentials"));
+        }
+        if let (true, Some(new)) = (by_token, new_password)
+            && let Err(error) = self.set_password(new.to_owned()).await
+        {
+            tracing::error!(%error, "failed to set the password");
+            return self.form(
+                visitor,
+                StatusCode::INTERNAL_SERVER_ERROR,
+                Some("The password could not be set. The log says why."),
+            );
+        }
+        tracing::info!(client = ?visitor.peer(), "logged in");
+        self.enter(visitor, &self.next(visitor))
+    }
+
+    async fn is_password(&self, given: String) -> bool {
+        let Ok(_turn) = self.0.checks.acquire().await else { return false };
+        let front = self.0.front.clone();
+        tokio::task::spawn_blocking(move || front.credentials.is_password(&given)).await.unwrap_or(false)
+    }
+
+    /// Every login that there was ends: its cookie was signed for the old password.
+    async fn set_password(&self, new: String) -> anyhow::Result<()> {
+        let Inner { front, password_file, .. } = &*self.0;
+        let Some(file) = password_file.clone() else { anyhow::bail!("the settings don't allow it") };
+        let hash = tokio::task::spawn_blocking(move || password::store(&file, &new)).await??;
+        front.cookies.password_changed(Some(&hash));
+        front.credentials.set_password(hash);
+        tracing::info!("a new password was set; every login before it has ended");
+        Ok(())
+    }
+
+    fn log_out(&self, visitor: &Visitor) -> Response {
+        let message = match self.0.front.credentials.is_open() {
+            false => "Successfully logged out.",
+            true => "Cannot log out. Authentication is disabled.",
+        };
+        let login = Some(format!("{}login", self.0.front.base_url));
+        let response = self.message(StatusCode::OK, "Logged out", message, login);
+        with_cookie(response, &self.0.front.cookies.log_out(host(visitor), now()))
+    }
+
+    /// Ends the program and the front with it, as `jupyter server stop` asks.
+    fn shut_down(&self, visitor: &Visitor, proof: Option<Proof>) -> Response {
+        let is_safe = match proof {
+            Some(Proof::Token) => true,
+            Some(_) => !self.0.front.is_foreign(visitor) && check_xsrf(visitor, None).is_ok(),
+            None => false,
+        };
+        if !is_safe {
+            return self.refuse(visitor, StatusCode::FORBIDDEN, "Forbidden");
+        }
+        tracing::info!("stopping on request");
+        self.0.stopping.cancel();
+        StatusCode::OK.into_response()
+    }
+
+    /// Logs the browser in.
+    fn enter(&self, visitor: &Visitor, location: &str) -> Response {
+        let login = self.0.front.cookies.log_in(host(visitor), rand::random(), visitor.is_secure, now());
+        with_cookie(self.go(visitor, location), &login)
+    }
+
+    fn go(&self, _visitor: &Visitor, location: &str) -> Response {
+        let location = HeaderValue::from_str(location).unwrap_or(HeaderValue::from_static("/"));
+        (StatusCode::FOUND, [(header::LOCATION, location)]).into_response()
+    }
+
+    /// Where to go after a login: below the base URL of this server.
+    fn next(&self, visitor: &Visitor) -> String {
+        let base_url = &self.0.front.base_url;
+        let asked = form_urlencoded::parse(visitor.query().as_bytes()).filter(|(name, _)| name == "next").last();
+        let own = visitor.host().map(|host| OwnHost { host, with_subdomains: false });
+        let next = asked.and_then(|(_, next)| safe_next(&next, own));
+        next.filter(|next| next.starts_with(base_url.as_str())).unwrap_or_else(|| base_url.clone())
+    }
+
+    fn without_token(&self, visitor: &Visitor) -> String {
+        let query = without_token(visitor.query());
+        let separator = if query.is_empty() { "" } else { "?" };
+        // Two slashes at the front would name another host.
+        format!("/{}{separator}{query}", visitor.path().trim_start_matches('/'))
+    }
+
+    /// A cookie that is no login any more is taken away.
+    fn without_stale_login(&self, visitor: &Visitor, response: Response) -> Response {
+        let cookies = &self.0.front.cookies;
+        let name = cookies.name(host(visitor));
+        match hub_auth::cookie::value(&visitor.cookies(), &name) {
+            Some(_) => with_cookie(response, &cookies.log_out(host(visitor), now())),
+            None => response,
+        }
+    }
+
+    fn form(&self, visitor: &Visitor, status: StatusCode, error: Option<&str>) -> Response {
+        let front = &self.0.front;
+        let kept = xsrf_cookie(&visitor.cookies());
+        let xsrf = kept.clone().unwrap_or_else(|| hex::encode(rand::random::<[u8; 16]>()));
+        let page = LoginPage {
+            style: self.style_url(),
+            action: with_query(&format!("{}login", front.base_url), "next", &self.next(visitor)),
+            xsrf: &xsrf,
+            error,
+            has_token: front.credentials.token().is_some(),
+            has_password: front.credentials.password().is_some(),
+            may_set_password: self.0.password_file.is_some(),
+        };
+        let response = html(status, &page);
+        match kept {
+            Some(_) => response,
+            None => with_cookie(response, &SetCookie::new(XSRF, xsrf, &front.base_url).secure(visitor.is_secure)),
+        }
+    }
+
+    fn too_many(&self, visitor: &Visitor) -> Response {
+        let wait = self.0.front.credentials.wait(visitor.peer()).unwrap_or(Duration::ZERO);
+        let mut response =
+            self.refuse(visitor, StatusCode::TOO_MANY_REQUESTS, "Too many wrong passwords or tokens. Try again later.");
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+        response
+    }
+
+    fn refuse_host(&self, visitor: &Visitor) -> Response {
+        tracing::warn!(
+            host = visitor.host().unwrap_or_default(),
+            "blocked a request with a Host that is not local; if the server is to be reached by that name, set ServerApp.allow_remote_access=True"
+        );
+        self.refuse(visitor, StatusCode::FORBIDDEN, "Forbidden")
+    }
+
+    fn refuse(&self, visitor: &Visitor, status: StatusCode, message: &str) -> Response {
+        if visitor.is_navigation() || (self.0.front.page(visitor.path()).is_some() && !self.is_api(visitor)) {
+            return self.message(status, status.canonical_reason().unwrap_or_default(), message, None);
+        }
+        (status, axum::Json(json!({"message": message, "reason": null}))).into_response()
+    }
+
+    fn message(&self, status: StatusCode, title: &str, message: &str, login: Option<String>) -> Response {
+        html(status, &MessagePage { style: self.style_url(), title, message, login })
+    }
+
+    fn style_url(&self) -> String {
+        format!("{}login/front.css", self.0.front.base_url)
+    }
+}
+
+fn style() -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "public, max-age=86400")];
+    (headers, include_str!("../static/front.css")).into_response()
+}
+
+/// The fields of a posted form, in their order.
+async fn form(body: Body) -> Option<Vec<(String, String)>> {
+    let bytes = body::to_bytes(body, MAX_FORM).await.ok()?;
+    Some(form_urlencoded::parse(&bytes).into_owned().collect())
+}
+
+/// Whether the request carries the cross-site cookie's value, which another site can't read.
+fn check_xsrf(visitor: &Visitor, field: Option<&str>) -> Result<(), &'static str> {
+    let header = visitor.field("x-xsrftoken").or_else(|| visitor.field("x-csrftoken"));
+    match (xsrf_cookie(&visitor.cookies()), field.or(header)) {
+        (_, None) => Err("'_xsrf' argument missing from POST"),
+        (Some(cookie), Some(carried)) if equal(&cookie, carried) => Ok(()),
+        _ => Err("XSRF cookie does not match POST argument"),
+    }
+}
+
+fn host(visitor: &Visitor) -> &str {
+    visitor.host().unwrap_or_default()
+}
+
+fn now() -> i64 {
+    Timestamp::now().as_second()
+}
+
+fn with_cookie(mut response: Response, cookie: &SetCookie) -> Response {
+    if let Ok(value) = HeaderValue::from_str(&cookie.to_string()) {
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+    response
+}
+
+fn html(status: StatusCode, page: &impl Template) -> Response {
+    match page.render() {
+        Ok(text) => (status, Html(text)).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "failed to render a page");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
