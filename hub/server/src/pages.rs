@@ -418,7 +418,8 @@ impl Pages {
     }
 
     fn refuse(&self, visitor: &Visitor, status: StatusCode, message: &str) -> Response {
-        if visitor.is_navigation() || (self.0.front.page(visitor.path()).is_some() && !self.is_api(visitor)) {
+        let is_page = visitor.is_navigation() || self.0.front.page(visitor.path()).is_some();
+        if is_page && !self.is_api(visitor) {
             return self.message(status, status.canonical_reason().unwrap_or_default(), message, None);
         }
         (status, axum::Json(json!({"message": message, "reason": null}))).into_response()
