@@ -10,7 +10,9 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, json};
 use std::{
     env,
+    fs::Permissions,
     io::ErrorKind,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process,
     sync::Arc,
@@ -53,7 +55,8 @@ pub(crate) async fn run(start: Start, flags: Config, started: Instant) -> anyhow
     stop_on_signals(&stopping)?;
 
     // Only this user can enter it: who reaches the sockets in it needs no login.
-    let private = tempfile::Builder::new().prefix("hub-server-").tempdir().context("failed to make a directory")?;
+    let private = tempfile::Builder::new().prefix("hub-server-").permissions(Permissions::from_mode(0o700)).tempdir();
+    let private = private.context("failed to make a private directory")?;
     let door = Door::new(&settings, &start.guarded(), &environment, &stopping)?;
     let proxy = bind(&settings, &door, &start, private.path(), started).await?;
     let port = proxy.public_addr().socket_addr().context("failed to find the server's port")?.port();
