@@ -41,7 +41,8 @@ impl Setup {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_hub"));
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", dir.path());
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+        command.env("HOME", dir.path()).env("TMPDIR", dir.path());
         command.arg("server").kill_on_drop(true).stderr(Stdio::piped()).current_dir(dir.path());
         Self { dir, command }
     }
