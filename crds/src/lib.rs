@@ -3,12 +3,14 @@
 //!
 //! `hub.yaml` beside this crate is generated from these types by `cargo e2e generate`.
 
+mod address;
 pub mod config;
 mod crd;
 mod hub;
 pub mod names;
 pub mod status;
 
+pub use address::{forwarded_url, login_url};
 pub use crd::{crd, crd_yaml};
 pub use hub::*;
 pub use status::HubStatus;

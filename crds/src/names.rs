@@ -133,6 +133,11 @@ pub mod child {
     pub fn login_tokens(hub: &str) -> String {
         format!("{hub}-login-tokens")
     }
+
+    /// Secret that is made from tokens and goes with its Hub: a key for each user of `auth.token`, with the login URL.
+    pub fn login_urls(hub: &str) -> String {
+        format!("{hub}-login-urls")
+    }
 }
 
 /// The longest name of a Hub: with the longest suffix a child's name stays a DNS label (63).

@@ -21,6 +21,9 @@ pub struct HubStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "set"))]
     pub secrets: Vec<String>,
+    /// The Secret with the login URL of each user of `auth.token`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub login_urls_secret: Option<String>,
     /// Conditions: Ready, HubAvailable, ProxyAvailable, SecretsReady, TLSConfigured, Progressing, Degraded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]

@@ -66,6 +66,7 @@ pub fn tests() -> Vec<Test<Cluster>> {
         test!(installed::charts_pass_helm_lint, 30),
         test!(installed::helm_test_passes, 90),
         test!(refused::wrong_hubs_are_refused_with_a_remedy, 60),
+        test!(refused::a_token_without_a_user_is_refused, 30),
         test!(refused::wrong_changes_are_refused_with_a_remedy, 60),
         test!(refused::good_hubs_are_accepted_and_their_gaps_filled, 30),
         test!(notebook::a_cell_runs_after_login_by_url, 240),

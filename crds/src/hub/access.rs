@@ -86,6 +86,9 @@ pub struct Auth {
 /// Login by token: it names its users, and a token logs in as exactly its user.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(transform = rules(&[
+    ("self.users.all(u, !has(u.tokenSecretRef) || self.users.exists_one(v, has(v.tokenSecretRef) && v.tokenSecretRef.name == u.tokenSecretRef.name && v.tokenSecretRef.key == u.tokenSecretRef.key))", "two of spec.auth.token.users have the same tokenSecretRef: a token logs in as exactly one user, so give each a key of their own"),
+]))]
 pub struct TokenAuth {
     /// The users, one by default.
     #[schemars(
@@ -93,13 +96,14 @@ pub struct TokenAuth {
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
     pub users: Vec<TokenUser>,
-    /// Log the login URL with its token when the hub starts (S9).
+    /// Log the login URLs with their tokens when the hub starts (S9). If not, the command that reads them from the Secret
+    /// that the status names is logged instead.
     pub log: bool,
 }
 
 impl Default for TokenAuth {
     fn default() -> Self {
-        Self { users: vec![TokenUser { name: "admin".to_owned(), admin: true, token_secret_ref: None }], log: true }
+        Self { users: vec![TokenUser { name: "jovyan".to_owned(), admin: true, token_secret_ref: None }], log: true }
     }
 }
 

@@ -97,6 +97,19 @@ fn wrong() -> Vec<(&'static str, Value, &'static str)> {
             "tokenSecretRef.key: Required value",
         ),
         (
+            "one token of two users",
+            json!({"auth": {"token": {"users": [
+                {"name": "ada", "tokenSecretRef": secret},
+                {"name": "grace", "tokenSecretRef": secret},
+            ]}}}),
+            "give each a key of their own",
+        ),
+        (
+            "a token of nobody",
+            json!({"auth": {"token": {"users": [{"tokenSecretRef": secret}]}}}),
+            "spec.auth.token.users[0].name: Required value",
+        ),
+        (
             "node ports of no node",
             json!({"proxy": {"service": {"type": "ClusterIP", "nodePorts": {"http": 30080}}}}),
             "remove it or change the type",
@@ -223,6 +236,22 @@ pub(super) async fn wrong_hubs_are_refused_with_a_remedy(cluster: &Cluster) -> R
     Ok(())
 }
 
+/// Each token is one user's: there is no field for a token with which anybody logs in under any name.
+pub(super) async fn a_token_without_a_user_is_refused(cluster: &Cluster) -> Result<()> {
+    let reference = json!({"name": "s", "key": "k"});
+    for (field, value) in [("value", json!("abc")), ("token", json!("abc")), ("tokenSecretRef", reference)] {
+        let mut hub = serde_json::to_value(object("refused", &good()))?;
+        hub["spec"]["auth"]["token"][field] = value;
+        let create = ["create", "--namespace", NAMESPACE, "--dry-run=server", "--filename", "-"];
+        let Err(refusal) = cluster.kubectl_with(&create, &hub.to_string()).await else {
+            bail!("spec.auth.token.{field} was accepted");
+        };
+        let words = format!("unknown field \"spec.auth.token.{field}\"");
+        ensure!(format!("{refusal:#}").contains(&words), "{words} is not in: {refusal:#}");
+    }
+    Ok(())
+}
+
 /// Some fields can be set once only.
 pub(super) async fn wrong_changes_are_refused_with_a_remedy(cluster: &Cluster) -> Result<()> {
     cluster
@@ -260,7 +289,7 @@ pub(super) async fn good_hubs_are_accepted_and_their_gaps_filled(cluster: &Clust
         ("/spec/https/allowInsecure", json!(false)),
         ("/spec/auth/allowAll", json!(false)),
         ("/spec/auth/token/log", json!(true)),
-        ("/spec/auth/token/users/0/name", json!("admin")),
+        ("/spec/auth/token/users/0/name", json!("jovyan")),
         ("/spec/auth/token/users/0/admin", json!(true)),
         ("/spec/singleuser/cmd/0", json!("jupyterhub-singleuser")),
         ("/spec/singleuser/uid", json!(1000)),

@@ -24,6 +24,7 @@ async fn a_new_hub_costs_one_write_for_each_child_and_then_none() {
             (("rolebindings", "patch"), 1),
             (("roles", "patch"), 1),
             (("secrets", "create"), 3),
+            (("secrets", "patch"), 1),
             (("serviceaccounts", "patch"), 2),
             (("services", "patch"), 3),
         ];

@@ -20,7 +20,7 @@ async fn a_deleted_secret_of_record_is_back_byte_for_byte_within_two_seconds() {
             assert_eq!(api.get(name).await.unwrap().data, before, "{name}");
         }
         let names: Vec<_> = api.list(&ListParams::default()).await.unwrap().iter().map(ResourceExt::name_any).collect();
-        assert_eq!(names.len(), RECORDS.len(), "a copy is left: {names:?}");
+        assert_eq!(names.len(), RECORDS.len() + 1, "a copy is left beside the login URLs: {names:?}");
     })
     .await;
 }
@@ -102,7 +102,8 @@ async fn the_data_of_foreign_secrets_is_never_asked_for() {
         lab.api::<Secret>().patch("foreign", &PatchParams::default(), &Patch::Merge(body)).await.unwrap();
         lab.quiet().await;
         let requests = lab.metrics.api_requests();
-        assert_eq!(requests.get(&("secrets".to_owned(), "get")), None, "{requests:?}");
+        // Metadata, to see that nobody else has a Secret of the name that the login URLs get.
+        assert_eq!(requests.get(&("secrets".to_owned(), "get")), Some(&1), "{requests:?}");
         // For each of two namespaces: our own by label, and the metadata of all.
         assert_eq!(requests.get(&("secrets".to_owned(), "list")), Some(&4), "{requests:?}");
     })
@@ -124,6 +125,46 @@ async fn tokens_are_made_for_new_users_and_dropped_with_old_ones() {
         lab.apply_hub(&json!({"auth": {"token": {"users": [{"name": "eve"}]}}})).await;
         lab.wait_until_applied().await;
         assert_eq!(data().await.keys().collect::<Vec<_>>(), ["eve"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_login_urls_follow_tokens_and_address_and_go_with_the_last_token_user_s9() {
+    in_lab(|lab| async move {
+        lab.apply_hub(&json!({"publicUrl": "http://hub.example.org/jupyter/"})).await;
+        lab.wait_until_applied().await;
+        let (api, hubs) = (lab.api::<Secret>(), lab.api::<StoredHub>());
+        let named = || async { hubs.get("physics").await.unwrap().status().login_urls_secret };
+        let value = |secret: &str, key: &'static str| {
+            let (api, secret) = (api.clone(), secret.to_owned());
+            async move {
+                let data = api.get(&secret).await.unwrap().data.unwrap();
+                String::from_utf8(data[key].0.clone()).unwrap()
+            }
+        };
+        let name = named().await.unwrap();
+        let token = value("physics-login-tokens", "ada").await;
+        assert_eq!(value(&name, "ada").await, format!("http://hub.example.org/jupyter/?token={token}"));
+
+        // A token of somebody's own choice, and one that is changed by hand.
+        create(&api, &json!({"metadata": {"name": "eves"}, "stringData": {"t": "a+b-c=d&e"}})).await;
+        let eve = json!({"name": "eve", "tokenSecretRef": {"name": "eves", "key": "t"}});
+        lab.apply_hub(&json!({"auth": {"token": {"users": [{"name": "ada"}, eve]}}})).await;
+        let changed = json!({"stringData": {"ada": "another-token-for-ada"}});
+        api.patch("physics-login-tokens", &PatchParams::default(), &Patch::Merge(changed)).await.unwrap();
+        eventually(Duration::from_secs(5), || async { value(&name, "ada").await.ends_with("another-token-for-ada") })
+            .await;
+        lab.quiet().await;
+        assert_eq!(value(&name, "eve").await, "http://localhost:8000/jupyter/?token=a%2Bb-c%3Dd%26e");
+
+        // A Secret of record is never taken away; this one is no record.
+        let dummy = json!({"auth": {"token": null, "dummy": {"allowAnyPassword": true}, "allowAll": true}});
+        lab.apply_hub(&dummy).await;
+        eventually(Duration::from_secs(5), || async { api.get_opt(&name).await.unwrap().is_none() }).await;
+        lab.wait_until_applied().await;
+        assert_eq!(named().await, None);
+        assert!(api.get_opt("physics-login-tokens").await.unwrap().is_some());
     })
     .await;
 }

@@ -3,7 +3,8 @@
 
 use std::{collections::BTreeSet, marker::PhantomData, time::Duration};
 
-use hub_crds::names::FIELD_MANAGER;
+use hub_crds::names::{FIELD_MANAGER, child};
+use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Resource, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, Preconditions},
@@ -72,6 +73,7 @@ pub async fn apply(
         roles,
         role_bindings,
         config_maps,
+        secrets,
         claims,
         services,
         network_policies,
@@ -85,6 +87,7 @@ pub async fn apply(
         roles: applier.all(&stores.roles, roles).await?,
         role_bindings: applier.all(&stores.role_bindings, role_bindings).await?,
         config_maps: applier.all(&stores.config_maps, config_maps).await?,
+        secrets: applier.all(&stores.secrets, secrets).await?,
         claims: applier.all(&stores.claims, claims).await?,
         services: applier.all(&stores.services, services).await?,
         network_policies: applier.all(&stores.network_policies, network_policies).await?,
@@ -180,7 +183,7 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Removes what carries our labels and is not desired any more. Volumes and Secrets are never among it.
+    /// Removes what carries our labels and is not desired any more. Volumes and Secrets of record are never among it.
     async fn delete_orphans(&mut self, applied: &Resources<Applied>) -> Result<(), Error> {
         let stores = &self.context.stores;
         self.orphans(&stores.deployments, &applied.deployments).await?;
@@ -188,6 +191,7 @@ impl<'a> Applier<'a> {
         self.orphans(&stores.network_policies, &applied.network_policies).await?;
         self.orphans(&stores.services, &applied.services).await?;
         self.orphans(&stores.config_maps, &applied.config_maps).await?;
+        self.orphan_login_urls(&applied.secrets).await?;
         self.orphans(&stores.role_bindings, &applied.role_bindings).await?;
         self.orphans(&stores.roles, &applied.roles).await?;
         self.orphans(&stores.service_accounts, &applied.service_accounts).await
@@ -196,13 +200,32 @@ impl<'a> Applier<'a> {
     async fn orphans<K: Kind>(&mut self, store: &Store<K>, wanted: &[K]) -> Result<(), Error> {
         let wanted: BTreeSet<_> = wanted.iter().map(|object| (object.namespace(), object.name_any())).collect();
         for object in owned(store, &self.hub.name, &self.hub.namespace) {
-            if wanted.contains(&(object.namespace(), object.name_any())) || object.meta().deletion_timestamp.is_some() {
-                continue;
+            if !wanted.contains(&(object.namespace(), object.name_any())) {
+                self.remove(&*object).await?;
             }
-            delete(&self.api(&*object), &*object).await?;
-            self.changes.push(Change::deleted(&kind(&*object), &object.name_any()));
         }
         Ok(())
+    }
+
+    /// Deletes a child that is not going already.
+    async fn remove<K: Kind>(&mut self, object: &K) -> Result<(), Error> {
+        if object.meta().deletion_timestamp.is_none() {
+            delete(&self.api(object), object).await?;
+            self.changes.push(Change::deleted(&kind(object), &object.name_any()));
+        }
+        Ok(())
+    }
+
+    /// Of all Secrets with our labels this is the only one that may be removed.
+    async fn orphan_login_urls(&mut self, wanted: &[Secret]) -> Result<(), Error> {
+        let name = child::login_urls(&self.hub.name);
+        let key = ObjectRef::new(&name).within(&self.hub.namespace);
+        match self.context.stores.secrets.get(&key) {
+            Some(secret) if wanted.is_empty() && belongs_to(&*secret, &self.hub.name, &self.hub.namespace) => {
+                self.remove(&*secret).await
+            }
+            _ => Ok(()),
+        }
     }
 
     fn api<K: Kind>(&self, object: &K) -> Api<K> {

@@ -8,6 +8,7 @@ mod pdb;
 mod pod;
 mod pvc;
 mod rbac;
+mod secret;
 mod service;
 mod service_account;
 
@@ -30,6 +31,7 @@ pub fn build(hub: &ValidatedHub) -> Resources<Prepared> {
         roles: vec![rbac::build_role(hub)],
         role_bindings: vec![rbac::build_role_binding(hub)],
         config_maps: vec![config_map],
+        secrets: secret::build_login_urls(hub).into_iter().collect(),
         claims: vec![pvc::build_database_claim(hub)],
         services: service::build_services(hub),
         network_policies: network_policy::build_network_policies(hub),

@@ -107,6 +107,7 @@ fn assess(stored: &StoredHub, outcome: &Outcome, pods: &Pods, before: &HubStatus
             let public = applied.services.iter().find(|found| found.name_any() == child::proxy_public(&hub.name));
             status.url = Some(url(hub, public));
             status.versions = Some(versions(hub));
+            status.login_urls_secret = (!hub.secrets.login_tokens.is_empty()).then(|| child::login_urls(&hub.name));
             remember_secrets(hub, &mut status.secrets);
             verdicts.extend(success_verdicts(hub, pods));
         }

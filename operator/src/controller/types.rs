@@ -8,15 +8,18 @@ use hub_crds::{
     config::{AuthConfig, RbacConfig},
     names::{label, label_value},
 };
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    core::v1::{
-        Affinity, ConfigMap, EnvVar, LocalObjectReference, PersistentVolumeClaim, ResourceRequirements, Secret,
-        Service, ServiceAccount, Toleration, TopologySpreadConstraint,
+use k8s_openapi::{
+    ByteString,
+    api::{
+        apps::v1::Deployment,
+        core::v1::{
+            Affinity, ConfigMap, EnvVar, LocalObjectReference, PersistentVolumeClaim, ResourceRequirements, Secret,
+            Service, ServiceAccount, Toleration, TopologySpreadConstraint,
+        },
+        networking::v1::NetworkPolicy,
+        policy::v1::PodDisruptionBudget,
+        rbac::v1::{Role, RoleBinding},
     },
-    networking::v1::NetworkPolicy,
-    policy::v1::PodDisruptionBudget,
-    rbac::v1::{Role, RoleBinding},
 };
 
 use crate::secrets::{Holder, Known, Record};
@@ -46,6 +49,21 @@ pub struct Found {
     pub claim: Option<Arc<PersistentVolumeClaim>>,
 }
 
+impl Found {
+    /// The value of a Secret that the spec refers to.
+    pub fn value(&self, reference: &SecretKeyRef) -> Option<&[u8]> {
+        let data = self.referenced.get(&reference.name)?.data.as_ref()?;
+        data.get(&reference.key).map(|value| value.0.as_slice())
+    }
+
+    /// A value of a Secret of record, as it is or as its copy has it.
+    pub fn generated(&self, record: &str, key: &str) -> Option<&[u8]> {
+        let (_, known) = self.records.iter().find(|(found, _)| found.name == record)?;
+        let data = known.live.as_ref().or(known.copy.as_ref())?.data.as_ref()?;
+        data.get(key).map(|value| value.0.as_slice())
+    }
+}
+
 /// A Hub that has been judged and found good, with every default filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValidatedHub {
@@ -67,6 +85,8 @@ pub struct ValidatedHub {
     pub secrets: SecretSources,
     pub records: Vec<Record>,
     pub auth: AuthConfig,
+    /// For each user of `auth.token` whose token is there, the address that logs in with it.
+    pub login_urls: BTreeMap<String, ByteString>,
     pub server_limits: ServerLimits,
     pub rbac: RbacConfig,
     pub client_rules: ClientRules,
@@ -140,6 +160,8 @@ pub struct Resources<State> {
     pub roles: Vec<Role>,
     pub role_bindings: Vec<RoleBinding>,
     pub config_maps: Vec<ConfigMap>,
+    /// Those that are made from others; of record they are not.
+    pub secrets: Vec<Secret>,
     pub claims: Vec<PersistentVolumeClaim>,
     pub services: Vec<Service>,
     pub network_policies: Vec<NetworkPolicy>,

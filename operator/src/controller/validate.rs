@@ -6,6 +6,8 @@ mod open;
 mod rbac;
 mod restricted;
 
+use std::collections::BTreeMap;
+
 use hub_crds::{
     DatabaseVolume, HttpsType, HubSpec, ImagePullPolicy, PodPlacement, ProxyImplementation, Resources,
     names::{HUB_NAME_MAX, child, secret_key},
@@ -115,6 +117,7 @@ pub fn validate(found: &Found, images: &Images) -> Result<ValidatedHub, Error> {
         database: database(found),
         secrets,
         records: found.records.iter().map(|(record, _)| record.clone()).collect(),
+        login_urls: auth::login_urls(found),
         auth,
         server_limits: spec.hub.servers.clone(),
         rbac,
@@ -213,13 +216,7 @@ fn check_references(found: &Found) -> Result<(), Error> {
             check_reference(found, field, reference, |value| content.check(value))?;
         }
     }
-    let users = auth.and_then(|auth| auth.token.as_ref()).map(|token| token.users.as_slice()).unwrap_or_default();
-    for user in users {
-        if let Some(reference) = &user.token_secret_ref {
-            let field = format!("spec.auth.token.users[{}].tokenSecretRef", user.name);
-            check_reference(found, &field, reference, |value| Content::LoginTokens.check(value))?;
-        }
-    }
+    auth::check_tokens(found)?;
     if let Some(reference) = auth.and_then(|auth| auth.dummy.as_ref()?.password_secret_ref.as_ref()) {
         let is_there = |value: &[u8]| if value.is_empty() { Err("must not be empty") } else { Ok(()) };
         check_reference(found, "spec.auth.dummy.passwordSecretRef", reference, is_there)?;
@@ -247,6 +244,28 @@ fn check_reference(
     })
 }
 
+/// A token that the spec refers to: the field that does, and whose it is.
+struct TokenReference<'a> {
+    field: String,
+    holder: String,
+    secret: &'a SecretKeyRef,
+}
+
+/// The Secrets with tokens are there, and no two holders have the same token: the hub could not tell them apart.
+fn check_tokens<'a>(found: &Found, tokens: impl Iterator<Item = TokenReference<'a>>) -> Result<(), Error> {
+    let mut seen = BTreeMap::new();
+    for TokenReference { field, holder, secret } in tokens {
+        check_reference(found, &field, secret, |value| Content::LoginTokens.check(value))?;
+        if let Some(other) = seen.insert(found.value(secret), holder) {
+            let SecretKeyRef { name, key } = secret.clone();
+            let message =
+                format!("the value of {key}, which {field} names, is also the token of {other}: give each its own");
+            return Err(Error::SecretInvalid { name, message });
+        }
+    }
+    Ok(())
+}
+
 fn pod_settings(path: &str, pod: &PodPlacement, image: &str, problems: &mut Problems) -> PodSettings {
     PodSettings {
         image: pod.image.clone().unwrap_or_else(|| image.to_owned()),
@@ -272,7 +291,7 @@ fn pod_settings(path: &str, pod: &PodPlacement, image: &str, problems: &mut Prob
 fn resources(resources: &Resources) -> ResourceRequirements {
     let amounts = |amounts: &hub_crds::Amounts| {
         let amounts = amounts.iter().map(|(name, amount)| (name.clone(), amount.to_quantity()));
-        Some(amounts.collect::<std::collections::BTreeMap<String, Quantity>>()).filter(|amounts| !amounts.is_empty())
+        Some(amounts.collect::<BTreeMap<String, Quantity>>()).filter(|amounts| !amounts.is_empty())
     };
     ResourceRequirements {
         requests: amounts(&resources.requests),

@@ -1,5 +1,6 @@
 //! Whole objects, built from the Hub of the fixtures through the real `validate`.
 
+use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::*;
@@ -261,6 +262,39 @@ fn the_settings_file_is_what_the_hub_reads() {
 }
 
 /// The tokens are files from their Secrets; neither the settings nor the pod template has one.
+/// The user of the fixture who has a Secret of their own has a token from the start; the other's is made first.
+#[test]
+fn login_urls_are_in_a_secret_that_goes_with_its_hub_s9() {
+    let built = |record: Option<Value>| {
+        let mut found = fixtures::found(&json!({"publicUrl": "https://x.org/jupyter/", "https": {"type": "external"}}));
+        let live = record.map(|tokens| {
+            let mut secret = (*fixtures::secret("physics-login-tokens", &tokens).1).clone();
+            secret.metadata.labels = Some(crate::controller::types::own_labels("physics", "lab"));
+            secret.labels_mut().insert(label::HUB_UID.to_owned(), "u-1".to_owned());
+            secret
+        });
+        found.records[2].1.live = live;
+        let secrets = build(&validate(&found, &fixtures::images()).unwrap()).secrets;
+        assert_eq!(secrets.len(), 1);
+        whole(&secrets[0])
+    };
+    let url =
+        |token: &str| json!(k8s_openapi::ByteString(format!("https://x.org/jupyter/?token={token}").into_bytes()));
+    let first = built(None);
+    assert_eq!(
+        first,
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": meta("physics-login-urls", "hub"), "type": "Opaque",
+            "data": {"grace": url("correct-horse")},
+        })
+    );
+    let token = "c8de56fa4deed24899803e93c227592aef6538f93025fe01";
+    let second = built(Some(json!({"ada": token})));
+    assert_eq!(second["data"], json!({"ada": url(token), "grace": url("correct-horse")}));
+    let dummy = json!({"auth": {"token": null, "dummy": {"allowAnyPassword": true}, "allowAll": true}});
+    assert!(self::built(&dummy).secrets.is_empty());
+}
+
 #[test]
 fn services_reach_the_hub_as_settings_and_their_tokens_as_files() {
     let mut found = fixtures::found(&json!({

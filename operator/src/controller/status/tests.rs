@@ -20,6 +20,7 @@ fn succeeded(changes: &Value) -> Outcome {
         roles: built.roles,
         role_bindings: built.role_bindings,
         config_maps: built.config_maps,
+        secrets: built.secrets,
         claims: built.claims,
         services: built.services,
         network_policies: built.network_policies,
@@ -57,6 +58,7 @@ fn a_hub_whose_pods_are_there_is_ready() {
     assert_eq!(said(&status, "Progressing"), is("False", "RolledOut"));
     assert_eq!(said(&status, "Degraded"), is("False", "AsExpected"));
     assert_eq!(status.secrets, ["physics-cookie-secret", "physics-proxy-token", "physics-login-tokens"]);
+    assert_eq!(status.login_urls_secret.as_deref(), Some("physics-login-urls"));
     assert_eq!(status.versions.as_ref().unwrap().hub, "hub:1");
     let again = assess(&stored, &succeeded(&json!({})), &pods, &status, &Time(jiff::Timestamp::now()));
     assert_eq!(again, status, "the same outcome is the same status: nothing is written");
@@ -105,6 +107,16 @@ fn a_paused_hub_says_so_and_stays_ready() {
     assert_eq!(said(&status, "Progressing"), is("False", "Paused"));
     assert_eq!(said(&status, "Ready"), is("True", "Available"));
     assert!(status.secrets.is_empty(), "a paused Hub was given nothing");
+}
+
+#[test]
+fn only_a_hub_with_login_tokens_has_a_secret_with_login_urls() {
+    let stored = fixtures::stored(&json!({}));
+    let pods = Pods { hub: whole(), proxy: whole() };
+    let before = assess(&stored, &succeeded(&json!({})), &pods, &HubStatus::default(), &now());
+    let dummy = json!({"auth": {"token": null, "dummy": {"allowAnyPassword": true}, "allowAll": true}});
+    let status = assess(&stored, &succeeded(&dummy), &pods, &before, &now());
+    assert_eq!(status.login_urls_secret, None);
 }
 
 #[test]

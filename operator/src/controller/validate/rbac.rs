@@ -8,8 +8,7 @@ use hub_crds::{
     names::path,
 };
 
-use super::{Error, Found, Problems, check_reference};
-use crate::secrets::Content;
+use super::{Error, Found, Problems, TokenReference};
 
 /// The settings, and each service's Secret. What is wrong is what the hub would not start with.
 pub(super) fn check(spec: &HubSpec, problems: &mut Problems) -> (RbacConfig, BTreeMap<String, SecretKeyRef>) {
@@ -43,23 +42,14 @@ fn settings(service: &HubService) -> ServiceConfig {
     }
 }
 
-/// The Secrets with the services' tokens are there, and no two services have the same token: the hub could not tell them
-/// apart.
+/// The services' tokens are there, and each is one service's.
 pub(super) fn check_tokens(found: &Found) -> Result<(), Error> {
-    let mut seen: BTreeMap<&[u8], &str> = BTreeMap::new();
-    for service in &found.spec.services {
-        let Some(reference) = &service.api_token_secret_ref else { continue };
-        let field = format!("spec.services[{}].apiTokenSecretRef", service.name);
-        check_reference(found, &field, reference, |value| Content::LoginTokens.check(value))?;
-        let data = found.referenced.get(&reference.name).and_then(|secret| secret.data.as_ref());
-        let Some(value) = data.and_then(|data| data.get(&reference.key)) else { continue };
-        if let Some(other) = seen.insert(&value.0, &service.name) {
-            let SecretKeyRef { name, key } = reference.clone();
-            let message = format!(
-                "the value of {key}, which {field} names, is also the token of the service {other}: give each its own"
-            );
-            return Err(Error::SecretInvalid { name, message });
-        }
-    }
-    Ok(())
+    let tokens = found.spec.services.iter().filter_map(|service| {
+        Some(TokenReference {
+            field: format!("spec.services[{}].apiTokenSecretRef", service.name),
+            holder: format!("the service {}", service.name),
+            secret: service.api_token_secret_ref.as_ref()?,
+        })
+    });
+    super::check_tokens(found, tokens)
 }

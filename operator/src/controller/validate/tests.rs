@@ -133,6 +133,10 @@ fn secrets_that_are_missing_or_wrong_are_named_with_field_key_and_remedy() {
         {"name": "grades", "apiTokenSecretRef": {"name": "mine", "key": "k"}},
         {"name": "marks", "apiTokenSecretRef": {"name": "mine", "key": "l"}},
     ]});
+    let shared = json!({"auth": {"token": {"users": [
+        {"name": "ada", "tokenSecretRef": {"name": "mine", "key": "k"}},
+        {"name": "eve", "tokenSecretRef": {"name": "mine", "key": "l"}},
+    ]}}});
     let dummy = json!({"auth": {"token": null, "dummy": {"passwordSecretRef": {"name": "mine", "key": "k"}}, "allowAll": true}});
     for (changes, values, reason, words) in [
         (&cookie, None, reason::SECRET_MISSING, "spec.security.cookieSecret.secretRef"),
@@ -148,6 +152,12 @@ fn secrets_that_are_missing_or_wrong_are_named_with_field_key_and_remedy() {
             Some(json!({"k": "same-token", "l": "same-token"})),
             reason::SECRET_INVALID,
             "spec.services[marks].apiTokenSecretRef names, is also the token of the service grades",
+        ),
+        (
+            &shared,
+            Some(json!({"k": "same-token", "l": "same-token"})),
+            reason::SECRET_INVALID,
+            "spec.auth.token.users[eve].tokenSecretRef names, is also the token of the user ada: give each its own",
         ),
         (&json!({}), Some(json!({})), reason::SECRET_MISSING, "spec.auth.token.users[grace].tokenSecretRef"),
     ] {
