@@ -93,18 +93,18 @@ impl<T> Trie<T> {
         removed
     }
 
-    /// The value with the longest path that begins `path`, segment by segment.
+    /// The value with the longest path that begins `path`, segment by segment, of those that `fits`.
     ///
     /// With a `host`, that is the first segment; the root's value remains the default.
-    pub(crate) fn find(&self, host: Option<&str>, path: &str) -> Option<&T> {
+    pub(crate) fn find(&self, host: Option<&str>, path: &str, fits: impl Fn(&T) -> bool) -> Option<&T> {
         let mut node = &self.root;
-        let mut best = node.value.as_ref();
+        let mut best = node.value.as_ref().filter(|value| fits(value));
         for segment in host.into_iter().chain(segments(path)) {
             match node.children.get(segment) {
                 Some(child) => node = child,
                 None => break,
             }
-            best = node.value.as_ref().or(best);
+            best = node.value.as_ref().filter(|value| fits(value)).or(best);
         }
         best
     }
@@ -168,9 +168,9 @@ mod tests {
             ("//a", "/"),
             ("/user/../a", "/"),
         ] {
-            assert_eq!(trie.find(None, path), Some(&expected), "{path}");
+            assert_eq!(trie.find(None, path, |_| true), Some(&expected), "{path}");
         }
-        assert_eq!(table(&["/a"]).find(None, "/b"), None);
+        assert_eq!(table(&["/a"]).find(None, "/b", |_| true), None);
     }
 
     #[test]
@@ -182,7 +182,7 @@ mod tests {
             ("alice.hub.example", "/other", "/"),
             ("evil", "/hub.example", "/"),
         ] {
-            assert_eq!(trie.find(Some(host), path), Some(&expected), "{host}{path}");
+            assert_eq!(trie.find(Some(host), path, |_| true), Some(&expected), "{host}{path}");
         }
     }
 
@@ -191,11 +191,11 @@ mod tests {
         let mut trie = table(&["/", "/a", "/a/b/c"]);
         assert_eq!(trie.remove("/a/b"), None);
         assert_eq!(trie.remove("/a/b/c"), Some("/a/b/c"));
-        assert_eq!(trie.find(None, "/a/b/c"), Some(&"/a"));
+        assert_eq!(trie.find(None, "/a/b/c", |_| true), Some(&"/a"));
         assert_eq!(trie.remove("/a"), Some("/a"));
         assert!(trie.root.children.is_empty());
         assert_eq!(trie.remove("/"), Some("/"));
-        assert_eq!((trie.len(), trie.find(None, "/")), (0, None));
+        assert_eq!((trie.len(), trie.find(None, "/", |_| true)), (0, None));
     }
 
     #[test]

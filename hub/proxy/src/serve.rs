@@ -156,7 +156,7 @@ fn plan(bytes: &[u8], from: From, verdict: Option<Verdict>, shared: &Shared) -> 
         (_, gated) => {
             let route = match gated.as_ref().filter(|_| passage.is_none()) {
                 Some(gated) => Some(gated.pages.clone()),
-                None => find_route(&target.path, facts.host, shared)?,
+                None => find_route(&target.path, facts.host, is_login(&head, &facts, target.query), shared)?,
             };
             match route {
                 Some(route) => {
@@ -197,13 +197,38 @@ fn judge(
     })
 }
 
-fn find_route(path: &str, host: Option<&[u8]>, shared: &Shared) -> Result<Option<Arc<Route>>, RequestError> {
+fn find_route(
+    path: &str,
+    host: Option<&[u8]>,
+    is_login: bool,
+    shared: &Shared,
+) -> Result<Option<Arc<Route>>, RequestError> {
     let decoded =
         path::decode(path).map_err(|_| RequestError::Malformed("a percent escape in the path is malformed"))?;
     let host = host.map_or(&b""[..], |host| field::split_port(host).0);
     let host = std::str::from_utf8(host).unwrap_or_default();
     let metrics = &shared.metrics;
-    Ok(metrics.time(&metrics.find_target_for_req, || shared.routes.find(host, &decoded)))
+    Ok(metrics.time(&metrics.find_target_for_req, || shared.routes.find(host, &decoded, is_login)))
+}
+
+/// Whether somebody visits a page with a token in the address: what a browser's address line or a link asks for, not a
+/// program or a script. The hub takes such a token out of the address; one that it knows nothing of it sends on with
+/// `redirects`, as it does with everything that it sends back.
+fn is_login(head: &RequestHead<'_, '_>, facts: &RequestFacts<'_>, query: &str) -> bool {
+    let has = |name: &str| {
+        let arguments = query.strip_prefix('?').unwrap_or_default().split('&');
+        arguments.filter_map(|argument| argument.split_once('=')).any(|(key, value)| key == name && !value.is_empty())
+    };
+    let accepts_pages = || {
+        let accept = head.fields.iter().filter(|header| header.name.eq_ignore_ascii_case("accept"));
+        accept.flat_map(|header| field::list(header.value)).any(|kind| kind.starts_with(b"text/html"))
+    };
+    !query.is_empty()
+        && head.method == "GET"
+        && !facts.websocket
+        && has("token")
+        && !has("redirects")
+        && accepts_pages()
 }
 
 fn start_upload(
@@ -340,6 +365,40 @@ fn access_log(peer: Option<IpAddr>, request: &Request, finished: Finished, start
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_login_is_a_page_that_is_visited_with_a_token() {
+        let is_login = |text: &str| {
+            let mut slots = FieldSlots::new();
+            let head = request::parse(text.as_bytes(), &mut slots).unwrap();
+            let facts = request::examine(&head).unwrap();
+            is_login(&head, &facts, path::parse_target(head.target).unwrap().query)
+        };
+        let page = "HTTP/1.1\r\nHost: a\r\nAccept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8\r\n\r\n";
+        for (line, expected) in [
+            ("GET /user/a/tree?token=t", true),
+            ("GET /user/a/tree?a=b&token=t&c", true),
+            ("GET /user/a/tree", false),
+            ("GET /user/a/tree?token=", false),
+            ("GET /user/a/tree?token", false),
+            ("GET /user/a/tree?tokens=t", false),
+            ("GET /user/a/tree?a=token=t", false),
+            ("GET /user/a/tree?token=t&redirects=1", false),
+            ("POST /user/a/tree?token=t", false),
+            ("HEAD /user/a/tree?token=t", false),
+        ] {
+            assert_eq!(is_login(&format!("{line} {page}")), expected, "{line}");
+        }
+        for fields in [
+            "",
+            "Accept: */*\r\n",
+            "Accept: application/json, text/plain\r\n",
+            "Accept: text/html\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+        ] {
+            assert!(!is_login(&format!("GET /user/a/api?token=t HTTP/1.1\r\nHost: a\r\n{fields}\r\n")), "{fields}");
+        }
+    }
 
     #[test]
     fn prefixes_are_taken_off_by_segments() {

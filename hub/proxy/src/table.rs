@@ -35,6 +35,9 @@ pub(crate) struct Route {
     pub(crate) upstream: Arc<Upstream>,
     /// Leads to the hub, for whose restart requests wait.
     pub(crate) is_hub: bool,
+    /// Visits of its pages with a token in the address are for the hub: `token_login` in the data. A token that logs in
+    /// at the hub is then none of the target's business.
+    pub(crate) leaves_logins: bool,
     /// How many segments of a request's path the route's path takes.
     pub(crate) depth: usize,
     data: Map<String, Value>,
@@ -124,6 +127,7 @@ impl RouteTable {
             upstream: self.0.pool.upstream(&target.address),
             target,
             is_hub: false,
+            leaves_logins: false,
             depth: 0,
             data: Map::new(),
             last_activity: AtomicI64::new(0),
@@ -143,6 +147,7 @@ impl RouteTable {
         let route = Route {
             upstream: self.0.pool.upstream(&target.address),
             is_hub: is_default || data.get("hub") == Some(&Value::Bool(true)),
+            leaves_logins: data.get("token_login") == Some(&Value::Bool(true)),
             depth: segments.saturating_sub(usize::from(self.0.by_host)),
             last_activity: AtomicI64::new(seen),
             path,
@@ -200,10 +205,11 @@ impl RouteTable {
         self.len() == 0
     }
 
-    /// The route for a decoded path; `host` is the request's, without a port and in any case.
-    pub(crate) fn find(&self, host: &str, path: &str) -> Option<Arc<Route>> {
+    /// The route for a decoded path; `host` is the request's, without a port and in any case. For a login the routes are
+    /// passed over that leave logins to the hub.
+    pub(crate) fn find(&self, host: &str, path: &str, is_login: bool) -> Option<Arc<Route>> {
         let host = self.0.by_host.then(|| host.to_ascii_lowercase());
-        self.read().find(host.as_deref(), path).cloned()
+        self.read().find(host.as_deref(), path, |route| !(is_login && route.leaves_logins)).cloned()
     }
 
     pub(crate) fn pool(&self) -> &Pool {
@@ -268,10 +274,33 @@ mod tests {
         table.add("/a.example/user/a", data(&json!({"target": "http://127.0.0.1:1"}))).unwrap();
         assert_eq!(table.get("/a.example/user/a").unwrap()["host"], "a.example");
         for host in ["a.example", "A.Example"] {
-            assert_eq!(table.find(host, "/user/a/lab").unwrap().depth, 2);
+            assert_eq!(table.find(host, "/user/a/lab", false).unwrap().depth, 2);
         }
         for host in ["b.example", "a.example.", "example", "a", ""] {
-            assert!(table.find(host, "/user/a/lab").is_none(), "{host}");
+            assert!(table.find(host, "/user/a/lab", false).is_none(), "{host}");
         }
+    }
+
+    #[test]
+    fn a_login_passes_over_the_routes_that_leave_it_to_the_hub() {
+        let table = RouteTable::new(false);
+        let route = |path: &str, more: Value| {
+            let mut route = json!({"target": "http://127.0.0.1:1"});
+            route.as_object_mut().unwrap().extend(data(&more));
+            table.add(path, data(&route)).unwrap();
+        };
+        route("/", json!({"hub": true}));
+        route("/user/a", json!({"token_login": true}));
+        route("/user/a/second", json!({"token_login": true}));
+        route("/user/a/second/app", json!({"token_login": false}));
+        for (path, is_login, expected) in [
+            ("/user/a/lab", false, "/user/a"),
+            ("/user/a/lab", true, "/"),
+            ("/user/a/second/lab", true, "/"),
+            ("/user/a/second/app/x", true, "/user/a/second/app"),
+        ] {
+            assert_eq!(table.find("", path, is_login).unwrap().path, expected, "{path} {is_login}");
+        }
+        assert_eq!(table.get("/user/a").unwrap()["token_login"], true, "it is shown as it was posted");
     }
 }

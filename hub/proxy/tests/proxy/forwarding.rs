@@ -29,6 +29,28 @@ async fn the_longest_route_gets_the_request_as_it_came() {
     );
 }
 
+/// A token that logs in at the hub must not reach a user's server; a WebSocket's, a script's and an unknown one must.
+#[tokio::test]
+async fn a_page_that_is_visited_with_a_token_is_the_hubs_where_the_route_says_so() {
+    let (hub, alice) = (Backend::fixed(ok("hub")).await, Backend::fixed(ok("alice")).await);
+    let proxy = TestProxy::to(hub.address).await;
+    proxy.route("/user/alice", alice.address, json!({"token_login": true}));
+    proxy.route("/user/bob", alice.address, json!({}));
+    let mut client = proxy.client().await;
+    for (path, accept, expected) in [
+        ("/user/alice/tree?token=t", "text/html,*/*;q=0.8", "hub"),
+        ("/user/alice/tree?token=t", "*/*", "alice"),
+        ("/user/alice/tree?token=t&redirects=1", "text/html", "alice"),
+        ("/user/alice/tree", "text/html", "alice"),
+        ("/user/bob/tree?token=t", "text/html", "alice"),
+    ] {
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\n\r\n")).await;
+        assert_eq!(client.answer(false).await.unwrap().text(), expected, "{path} {accept}");
+    }
+    assert!(hub.requests()[0].starts_with("GET /user/alice/tree?token=t "), "{:?}", hub.requests());
+    assert!(!alice.requests().iter().any(|request| request.contains("text/html,") && request.contains("token=t")));
+}
+
 #[tokio::test]
 async fn connections_are_kept_on_both_sides() {
     let backend = Backend::echo().await;
