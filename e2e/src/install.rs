@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use hub_crds::{Hub, names::child, status::condition};
+use hub_crds::{Hub, login_url, names::child, status::condition};
 use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::Api;
 use serde_json::{Value, json};
@@ -176,7 +176,7 @@ async fn welcome(cluster: &Cluster) -> Result<Welcome> {
             .insert(0, format!("kubectl -n {NAMESPACE} port-forward service/{} 8080:http", child::proxy_public(HUB)));
     }
     let base_url = format!("{}/", cluster.base_url);
-    Ok(Welcome { login_url: format!("{base_url}hub/login?token={token}"), base_url, kubectl })
+    Ok(Welcome { login_url: login_url(&base_url, &token), base_url, kubectl })
 }
 
 #[cfg(test)]

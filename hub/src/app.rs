@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     activity::Activity,
+    address::Address,
     authenticator::{Authenticator, allow::AllowList},
     database::{ApiToken, Database, DatabaseError, Principal, User},
     metrics::Durations,
@@ -28,6 +29,8 @@ pub const JUPYTERHUB_VERSION: &str = "6.1.1";
 /// The parts that a hub is made of.
 pub struct Parts {
     pub urls: Urls,
+    /// Where people are told that the hub is.
+    pub address: Address,
     pub database: Database,
     pub servers: Servers,
     pub authenticator: Authenticator,

@@ -1,6 +1,7 @@
 //! The hub: logins, pages, the OAuth provider, the REST API, and the starting and stopping of servers.
 
 pub mod activity;
+pub mod address;
 pub mod app;
 pub mod authenticator;
 pub mod commands;

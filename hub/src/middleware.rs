@@ -5,3 +5,4 @@ pub mod methods;
 pub mod own_host;
 pub mod paths;
 pub mod request_log;
+pub mod url_token;

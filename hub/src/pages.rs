@@ -163,6 +163,17 @@ pub struct AcceptSharePage {
     pub next: Option<String>,
 }
 
+/// A login by an address that somebody else may have made, or in place of another person.
+#[derive(Template)]
+#[template(path = "ask_login.html")]
+pub struct AskLoginPage {
+    pub frame: Frame,
+    pub action: String,
+    /// Whose token it is.
+    pub name: String,
+    pub token: String,
+}
+
 /// What the person may not have asked for themselves.
 #[derive(Template)]
 #[template(path = "ask.html")]

@@ -13,7 +13,7 @@ use crate::{
     app::App,
     error::{Failure, Result, shape_failures},
     handlers::{self, api},
-    middleware::{headers, methods, own_host, paths, request_log},
+    middleware::{headers, methods, own_host, paths, request_log, url_token},
 };
 
 /// No form or model comes near this many bytes.
@@ -27,6 +27,7 @@ pub fn router(app: &App) -> Router {
         .method_not_allowed_fallback(not_allowed)
         .fallback(elsewhere)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(from_fn_with_state(app.clone(), url_token::log_in))
         .layer(from_fn_with_state(app.clone(), own_host::lead_to))
         .layer(from_fn_with_state(app.clone(), methods::refuse_head))
         .layer(from_fn(paths::refuse_undecodable))

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     activity::Activity,
+    address::Address,
     app::{App, Parts, parse_cookie_secret},
     authenticator::{Authenticator, allow::AllowList},
     control,
@@ -36,6 +37,8 @@ const SHARE_CODE_FAILURES: usize = 10;
 /// What a hub is started with: [`run`] does the rest.
 pub struct Hub {
     pub urls: Urls,
+    /// Where people are told that it is.
+    pub address: Address,
     pub database: Database,
     pub servers: Servers,
     pub auth: AuthConfig,
@@ -62,6 +65,7 @@ pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App>
     let openapi = openapi::document(&hub.urls.at("api"))?.to_string().into();
     let app = App::new(Parts {
         urls: hub.urls,
+        address: hub.address,
         database: hub.database.with_scopes(rbac::definitions(&hub.rbac)?),
         servers: hub.servers,
         authenticator,

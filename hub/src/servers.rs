@@ -59,6 +59,8 @@ pub struct ServerSettings {
     pub connect_url: String,
     /// Cookies carry `__Host-` in their names.
     pub cookie_host_prefix: bool,
+    /// People log in with tokens, which may come in addresses of servers.
+    pub token_login: bool,
     pub limits: ServerLimits,
     /// How long [`Servers::start`] waits for a server to be ready before it answers that it is pending.
     pub slow_spawn_timeout: Duration,
@@ -73,6 +75,7 @@ impl ServerSettings {
             urls,
             connect_url: connect_url.to_owned(),
             cookie_host_prefix: false,
+            token_login: false,
             limits: ServerLimits::default(),
             slow_spawn_timeout: Duration::ZERO,
             slow_stop_timeout: Duration::ZERO,
@@ -331,6 +334,12 @@ impl Inner {
     /// Path of a server in the proxy's table.
     fn route(&self, name: &ServerName) -> String {
         path_of_prefix(&self.settings.urls.server_route(&name.user, &name.server))
+    }
+
+    /// The route of a server that is at this address.
+    fn route_to(&self, target: &str, name: &ServerName) -> Route {
+        let route = Route::of_server(target, &name.user, &name.server);
+        if self.settings.token_login { route.with_token_login() } else { route }
     }
 
     /// Makes a stopped server pending; one at a time, and as many as there is room for.

@@ -235,7 +235,14 @@ impl Visitor {
     /// browser, or an old one.
     pub fn is_deliberate(&self) -> bool {
         let site = self.header("sec-fetch-site");
-        self.is_navigation() && site.is_none_or(|site| matches!(site, "none" | "same-origin"))
+        self.is_navigation() && !self.is_prefetch() && site.is_none_or(|site| matches!(site, "none" | "same-origin"))
+    }
+
+    /// Whether a browser asks ahead of the person, who may never come: `Sec-Purpose`, and what older browsers say.
+    pub fn is_prefetch(&self) -> bool {
+        let says =
+            |name| self.header(name).is_some_and(|value| value.contains("prefetch") || value.contains("preview"));
+        ["sec-purpose", "purpose", "x-purpose", "x-moz"].into_iter().any(says)
     }
 
     /// Every session id that the browser sent. One that a sibling domain added must not hide the hub's own.

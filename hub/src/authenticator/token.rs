@@ -40,17 +40,26 @@ impl LoginTokens {
         self.users.iter()
     }
 
-    /// Each digest is compared in full, so that the time taken tells nothing.
+    /// Each digest is compared in full, so that the time taken tells nothing. A token that two users have is nobody's.
     pub fn user_of(&self, token: &str) -> Option<String> {
         let given = digest(token.trim().as_bytes());
-        let mut found = None;
-        for user in &self.users {
+        let is_its = |user: &&TokenUser| {
             let stored = user.file.get().map_or([0; 32], |stored| *stored);
-            if bool::from(stored.ct_eq(&given)) {
-                found = Some(user);
+            bool::from(stored.ct_eq(&given))
+        };
+        let found: Vec<_> = self.users.iter().filter(is_its).collect();
+        match found.as_slice() {
+            [user] => Some(user.name.clone()),
+            [] => None,
+            users => {
+                let names = users.iter().map(|user| user.name.as_str()).collect::<Vec<_>>().join(", ");
+                tracing::warn!(
+                    user.names = names,
+                    "refused a login token that several users have: give each their own"
+                );
+                None
             }
         }
-        found.map(|user| user.name.clone())
     }
 
     /// The token in the password field (S7). A user name may be left out; given, it must be the token's.
@@ -107,5 +116,7 @@ mod tests {
         }
         std::fs::write(dir.path().join("bob"), "bobs-much-longer-token").unwrap();
         assert_eq!(tokens.user_of("bobs-much-longer-token").as_deref(), Some("bob"));
+        std::fs::write(dir.path().join("bob"), "alices-secret-token").unwrap();
+        assert_eq!(tokens.user_of("alices-secret-token"), None, "whose it is nobody can say");
     }
 }

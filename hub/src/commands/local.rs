@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
+    address::Address,
+    app::App,
     config::parse_subdomain_host,
     database::Database,
     proxy::{ProxyClient, ProxyToken},
@@ -82,16 +84,18 @@ impl Local {
             (tcp(proxy.public_addr())?, tcp(proxy.api_addr().context("failed to find the proxy's API")?)?);
 
         let urls = self.subdomain_host.map_or_else(|| Urls::new("/", None), |host| Urls::with_subdomains("/", host));
-        let address = urls.public().map_or_else(|| format!("http://{public}/"), Url::to_string);
+        let url = urls.public().map_or_else(|| format!("http://{public}/"), Url::to_string);
+        let address = Address { url, forward: None, show_logins: None };
         let database = Database::open(&files.database).await?;
         let client = ProxyClient::new(&format!("http://{api}"), ProxyToken::Value(SecretString::from(token)));
-        let server_settings = ServerSettings::new(urls.clone(), &connect_url);
+        let server_settings = ServerSettings { token_login: true, ..ServerSettings::new(urls.clone(), &connect_url) };
         let servers = Servers::new(database.clone(), Spawner::local(settings), client, server_settings);
         let auth = token_login(&user, &files.tokens);
         let cookie_secret_file = files.cookie_secret.clone();
         let rbac = RbacConfig::default();
         let hub = Hub {
             urls,
+            address,
             database,
             servers: servers.clone(),
             auth,
@@ -107,7 +111,7 @@ impl Local {
         let end_of_proxy = CancellationToken::new();
         let proxy = tokio::spawn(proxy.run(end_of_proxy.clone()));
         stop_on_signals(&stopping)?;
-        announce(&address, &files.login_token()?, missing.map(|error| error.to_string()), started);
+        announce(&app, missing.map(|error| error.to_string()), started);
         let served = run(app, listener, &files.control_socket).await;
         // Servers tell the proxy that they go, so it goes last.
         servers.stop_all().await;
@@ -158,7 +162,7 @@ fn token_login(user: &str, tokens: &Path) -> AuthConfig {
 
 /// The name that was asked for, or else that of who runs the command.
 fn user_name(asked: Option<String>, running: Option<String>) -> anyhow::Result<String> {
-    let name = names::normalize_user(&asked.or(running).unwrap_or_else(|| "admin".to_owned()));
+    let name = names::normalize_user(&asked.or(running).unwrap_or_else(|| "jovyan".to_owned()));
     // It is also the name of a file.
     anyhow::ensure!(
         names::valid_user(&name) && !name.starts_with('.'),
@@ -177,8 +181,8 @@ fn data_dir(asked: Option<PathBuf>) -> anyhow::Result<PathBuf> {
 }
 
 /// The address with the token (S9), on the standard output: the log goes to the standard error.
-fn announce(address: &str, token: &str, missing: Option<String>, started: Instant) {
-    println!("The hub is running at:\n    {address}hub/login?token={token}");
+fn announce(app: &App, missing: Option<String>, started: Instant) {
+    println!("{}", app.address.announcement(Some(&app.login_urls())));
     println!("Ctrl-C ends it and all servers.");
     if let Some(missing) = missing {
         println!("No server can be started yet: {missing}");
@@ -208,7 +212,7 @@ mod tests {
         };
         assert_eq!(name(None, Some("Alice")).unwrap(), "alice");
         assert_eq!(name(Some("bob"), Some("alice")).unwrap(), "bob");
-        assert_eq!(name(None, None).unwrap(), "admin");
+        assert_eq!(name(None, None).unwrap(), "jovyan");
         for bad in ["", "a/b", "..", ".hidden"] {
             assert!(name(Some(bad), None).unwrap_err().contains("--user"), "{bad}");
         }

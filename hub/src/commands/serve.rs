@@ -4,7 +4,6 @@ use anyhow::Context;
 use hub_crds::{
     HttpsType,
     config::{AuthenticatorConfig, HubConfig},
-    names::child,
 };
 use jiff::Timestamp;
 use std::{path::PathBuf, time::Instant};
@@ -16,8 +15,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
-    app::App,
-    authenticator::Authenticator,
+    address::Address,
     config,
     database::Database,
     proxy::{ProxyClient, ProxyToken},
@@ -50,16 +48,14 @@ impl Serve {
         let listener = TcpListener::bind(&config.bind)
             .await
             .with_context(|| format!("failed to listen on {} (the field bind)", config.bind))?;
-        let log_tokens = matches!(config.auth.authenticator, AuthenticatorConfig::Token { log: true, .. });
+        let log_logins = !matches!(config.auth.authenticator, AuthenticatorConfig::Token { log: false, .. });
         let urls = urls(&config)?;
-        let (public, way) = public_address(&config, &urls);
         let control_socket = config.control_socket.clone();
         let app = build(hub(config, urls).await?, stopping).await?;
         app.servers.restore().await?;
         tracing::info!(address = %listener.local_addr()?, start_ms = started.elapsed().as_millis(), "the hub is healthy");
-        if log_tokens {
-            log_login_urls(&app, &public, &way);
-        }
+        let logins = log_logins.then(|| app.login_urls());
+        tracing::info!("{}", app.address.announcement(logins.as_deref()));
         run(app, listener, &control_socket).await?;
         tracing::info!("the hub ended");
         Ok(())
@@ -73,25 +69,15 @@ fn urls(config: &HubConfig) -> Result<Urls, url::ParseError> {
     })
 }
 
-/// The address that people use and, where the settings don't know it, how it is made to lead here.
-fn public_address(config: &HubConfig, urls: &Urls) -> (String, String) {
-    if let Some(public) = urls.public() {
-        return (public.to_string(), String::new());
-    }
-    let service = config.kubernetes.as_ref().map(|kubernetes| {
-        let (namespace, service) = (&kubernetes.hub.namespace, child::proxy_public(&kubernetes.hub.name));
-        format!(" (with `kubectl --namespace {namespace} port-forward service/{service} 8000:80`)")
-    });
-    (format!("http://localhost:8000{}", config.base_url), service.unwrap_or_default())
-}
-
 /// The parts that the settings describe.
 async fn hub(config: HubConfig, urls: Urls) -> anyhow::Result<Hub> {
+    let address = Address::of(&config, &urls);
     let database = Database::open(&config.database_file).await?;
     let proxy = ProxyClient::new(&config.proxy.api_url, ProxyToken::file(&config.proxy.token_file));
     let settings = ServerSettings {
         limits: config.servers,
         cookie_host_prefix: config.cookie_host_prefix,
+        token_login: matches!(config.auth.authenticator, AuthenticatorConfig::Token { .. }),
         ..ServerSettings::new(urls.clone(), &config.connect_url)
     };
     let kubernetes = config
@@ -101,6 +87,7 @@ async fn hub(config: HubConfig, urls: Urls) -> anyhow::Result<Hub> {
     let servers = Servers::new(database.clone(), spawner, proxy, settings);
     Ok(Hub {
         urls,
+        address,
         database,
         servers,
         auth: config.auth,
@@ -110,22 +97,6 @@ async fn hub(config: HubConfig, urls: Urls) -> anyhow::Result<Hub> {
         clients: config.clients,
         clock: Timestamp::now,
     })
-}
-
-/// The address that logs a person in (S9), for each user with a token: pasteable.
-/// `way` is said beside it.
-pub fn log_login_urls(app: &App, public: &str, way: &str) {
-    let Authenticator::Token(tokens) = &app.authenticator else { return };
-    let login = format!("{}hub/login", if public.ends_with('/') { public.to_owned() } else { format!("{public}/") });
-    let urls: Vec<_> = tokens
-        .users()
-        .filter(|user| app.allow.admits(&user.name))
-        .filter_map(|user| user.read_token())
-        .map(|token| format!("    {login}?token={token}"))
-        .collect();
-    if !urls.is_empty() {
-        tracing::info!("The Hub is running at{way}:\n{}", urls.join("\n"));
-    }
 }
 
 fn stop_on_signals(stopping: &CancellationToken) -> anyhow::Result<()> {

@@ -1,11 +1,15 @@
-//! `/hub/login`.
+//! `/hub/login`, and `?token=` in the address of any page.
 //!
 //! ```text
 //! GET  -> form                           POST -> xsrf -> authenticator -> allow list -> cookies -> next
-//! GET ?token= -> authenticator -> allow list -> cookies -> the same address without the token
+//! GET ?token= -> whose it is -> allow list -> asks if need be -> cookies -> the same address without the token
 //! ```
 
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{
+    extract::State,
+    http::{StatusCode, Uri},
+    response::Response,
+};
 use secrecy::SecretString;
 use url::form_urlencoded;
 
@@ -13,20 +17,16 @@ use super::root;
 use crate::{
     app::App,
     authenticator::Credentials,
-    error::{Result, found},
+    error::{Failure, Result, found},
     form::{Fields, Form, Query},
     loggable::loggable,
-    pages::{AskPage, LoginPage, html},
+    pages::{AskLoginPage, LoginPage, html},
     session::{Visitor, path_and_query, start_login},
 };
 
+const INVALID_TOKEN: &str = "Invalid token";
+
 pub async fn get(State(app): State<App>, visitor: Visitor, Query(query): Query) -> Result<Response> {
-    if let Some(token) = query.get("token") {
-        return match visitor.is_deliberate() {
-            true => by_token(&app, &visitor, &query, token).await,
-            false => Ok(ask(&app, &visitor)),
-        };
-    }
     if let Some(user) = visitor.user() {
         return Ok(found(&root::after_login(&app, &visitor, user)));
     }
@@ -44,67 +44,97 @@ pub async fn post(State(app): State<App>, visitor: Visitor, Form(fields): Form) 
         let error = "Login form invalid or expired. Try again.";
         return Ok(form(&app, &visitor, StatusCode::FORBIDDEN, username, Some(error)));
     }
-    let credentials = Credentials { username, password: SecretString::from(fields.text("password").to_owned()) };
-    let known = app.authenticator.login(&credentials)?;
-    let Some(name) = known.filter(|name| app.allow.admits(name)) else {
-        tracing::warn!(user.name = loggable(&credentials.username), "failed login");
-        let error = if app.authenticator.is_token() { "Invalid token" } else { "Invalid username or password" };
-        return Ok(form(&app, &visitor, StatusCode::FORBIDDEN, loggable(&credentials.username), Some(error)));
+    let name = match fields.get("token") {
+        Some(token) => token_user(&app, token),
+        None => user_of_form(&app, &fields)?,
     };
-    log_in(&app, &visitor, &name).await
-}
-
-/// Somebody else's page must not log a person in, as whom it likes (attack row 28).
-fn ask(app: &App, visitor: &Visitor) -> Response {
-    let page = AskPage {
-        frame: visitor.frame(app),
-        question: "Log in?",
-        consequence: "Its address holds a login token. Do so only if you know whose it is: what you do then is done in that name.",
-        confirm: "Log in",
-        confirm_url: path_and_query(&visitor.uri),
+    let Some(name) = name else {
+        tracing::warn!(user.name = loggable(&username), "failed login");
+        let by_token = app.authenticator.is_token() || fields.get("token").is_some();
+        let error = if by_token { INVALID_TOKEN } else { "Invalid username or password" };
+        return Ok(form(&app, &visitor, StatusCode::FORBIDDEN, loggable(&username), Some(error)));
     };
-    html(StatusCode::OK, &page)
-}
-
-/// The token in the address (S6). It must not stay there: neither in the browser's history nor in a `Referer`.
-async fn by_token(app: &App, visitor: &Visitor, query: &Fields, token: &str) -> Result<Response> {
-    let Some(name) = app.authenticator.token_user(token).filter(|name| app.allow.admits(name)) else {
-        tracing::warn!("failed login by token in the address");
-        return Ok(form(app, visitor, StatusCode::FORBIDDEN, String::new(), Some("Invalid token")));
-    };
-    let mut response = found(&without_token(app, query));
     let user = app.admit(&name).await?;
-    start_login(app, visitor, &user, &mut response).await?;
-    tracing::info!(user.name = name, "logged in by token in the address");
-    Ok(response)
-}
-
-fn without_token(app: &App, query: &Fields) -> String {
-    let rest: Vec<_> = query.iter().filter(|(name, _)| *name != "token").collect();
-    let login = app.urls.at("login");
-    if rest.is_empty() {
-        return login;
-    }
-    format!("{login}?{}", form_urlencoded::Serializer::new(String::new()).extend_pairs(rest).finish())
-}
-
-async fn log_in(app: &App, visitor: &Visitor, name: &str) -> Result<Response> {
-    let user = app.admit(name).await?;
-    let mut response = found(&root::after_login(app, visitor, &user));
-    start_login(app, visitor, &user, &mut response).await?;
+    let mut response = found(&root::after_login(&app, &visitor, &user));
+    start_login(&app, &visitor, &user, &mut response).await?;
     tracing::info!(user.name = name, "logged in");
     Ok(response)
 }
 
+/// `?token=` in the address of a page (S6). It must not stay there: neither in the browser's history nor in a `Referer`.
+/// Nobody is logged in as whom another site's page likes (attack row 28), nor in place of another person, without being
+/// asked. `None`: the token is none of the hub's, and the address a server's, whose it may be.
+pub async fn by_address(app: &App, visitor: &Visitor, token: &str) -> Result<Option<Response>> {
+    if visitor.is_prefetch() {
+        return Err(Failure::bare(StatusCode::SERVICE_UNAVAILABLE));
+    }
+    let Some(name) = token_user(app, token) else {
+        if is_of_server(app, &visitor.uri) && visitor.user().is_some() {
+            return Ok(None);
+        }
+        tracing::warn!("failed login by token in the address");
+        return Ok(Some(form(app, visitor, StatusCode::FORBIDDEN, String::new(), Some(INVALID_TOKEN))));
+    };
+    let address = without_token(app, &visitor.uri, &name);
+    if !visitor.is_deliberate() || visitor.user().is_some_and(|user| user.name != name) {
+        let page =
+            AskLoginPage { frame: visitor.frame(app), action: app.urls.login(&address), name, token: token.to_owned() };
+        return Ok(Some(visitor.renew_form_cookies(app, html(StatusCode::OK, &page))));
+    }
+    let user = app.admit(&name).await?;
+    let mut response = found(&address);
+    start_login(app, visitor, &user, &mut response).await?;
+    tracing::info!(user.name = name, "logged in by token in the address");
+    Ok(Some(response))
+}
+
+/// The user whom a token logs in.
+fn token_user(app: &App, token: &str) -> Option<String> {
+    app.authenticator.token_user(token).filter(|name| app.allow.admits(name))
+}
+
+fn is_of_server(app: &App, uri: &Uri) -> bool {
+    uri.path().starts_with(&app.urls.at("user/"))
+}
+
+/// The same address without the token; a page of a server is at the server's own address, whether it runs or not.
+fn without_token(app: &App, uri: &Uri, user: &str) -> String {
+    let path = match uri.path().strip_prefix(app.urls.hub()).filter(|_| is_of_server(app, uri)) {
+        Some(rest) => app.urls.on_its_host(user, format!("{}{rest}", app.urls.base())),
+        None => uri.path().to_owned(),
+    };
+    let is_token =
+        |argument: &&str| form_urlencoded::parse(argument.as_bytes()).next().is_some_and(|(name, _)| name == "token");
+    let rest: Vec<_> = uri.query().unwrap_or_default().split('&').filter(|argument| !is_token(argument)).collect();
+    if rest.is_empty() { path } else { format!("{path}?{}", rest.join("&")) }
+}
+
+fn user_of_form(app: &App, fields: &Fields) -> Result<Option<String>> {
+    let username = fields.text("username").trim().to_owned();
+    let password = SecretString::from(fields.text("password").to_owned());
+    let known = app.authenticator.login(&Credentials { username, password })?;
+    Ok(known.filter(|name| app.allow.admits(name)))
+}
+
 fn form(app: &App, visitor: &Visitor, status: StatusCode, username: String, error: Option<&str>) -> Response {
-    let next: Vec<_> = Fields::of_query(&visitor.uri).all("next").map(str::to_owned).collect();
     let page = LoginPage {
         frame: visitor.frame(app),
-        action: next.last().map_or_else(|| app.urls.at("login"), |next| app.urls.login(next)),
+        action: app.urls.login(&next(app, &visitor.uri)),
         username,
         error: error.map(str::to_owned),
         token: app.authenticator.is_token(),
         insecure: !app.secure && !visitor.is_secure(app) && !visitor.is_on_this_machine(),
     };
     visitor.renew_form_cookies(app, html(status, &page))
+}
+
+/// Where the form leads: to the page that it came in place of. A server's keeps a token that may be its own.
+fn next(app: &App, uri: &Uri) -> String {
+    if uri.path() == app.urls.at("login") {
+        Fields::of_query(uri).text("next").to_owned()
+    } else if is_of_server(app, uri) {
+        path_and_query(uri)
+    } else {
+        without_token(app, uri, "")
+    }
 }

@@ -38,7 +38,7 @@ fn is_elsewhere(app: &App, headers: &HeaderMap) -> bool {
 }
 
 /// Whether a path is one of the hub's pages, known or not.
-fn is_page(hub: &str, path: &str) -> bool {
+pub(super) fn is_page(hub: &str, path: &str) -> bool {
     let Some(rest) = path.strip_prefix(hub) else { return path == hub.trim_end_matches('/') };
     !(is_api(hub, path) || rest.starts_with("static/") || matches!(rest, "logo" | "health"))
 }

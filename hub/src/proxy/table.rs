@@ -20,7 +20,8 @@ pub struct Route {
     /// When a request last passed. The proxy sets it; never sent.
     #[serde(default, skip_serializing)]
     pub last_activity: Option<Timestamp>,
-    /// `user` and `server_name`, or `service`, or `hub`; and `jupyterhub: true` on all that are this hub's.
+    /// `user` and `server_name`, or `service`, or `hub`; and `jupyterhub: true` on all that are this hub's. With
+    /// `token_login: true` the proxy sends visits with `?token=` to the hub.
     #[serde(flatten)]
     pub data: Map<String, Value>,
 }
@@ -29,6 +30,13 @@ impl Route {
     /// The route of a user's server.
     pub fn of_server(target: &str, user: &str, server: &str) -> Self {
         Self::new(target, [("user", user.into()), ("server_name", server.into())])
+    }
+
+    /// The same route, which leaves logins by a token in the address to the hub.
+    #[must_use]
+    pub fn with_token_login(mut self) -> Self {
+        self.data.insert("token_login".to_owned(), true.into());
+        self
     }
 
     /// The route of a service.
@@ -127,6 +135,13 @@ mod tests {
         assert_eq!(
             serde_json::to_value(alice()).unwrap(),
             json!({"target": "http://10.0.0.1:8888", "user": "alice", "server_name": "", "jupyterhub": true}),
+        );
+        assert_eq!(
+            serde_json::to_value(alice().with_token_login()).unwrap(),
+            json!({
+                "target": "http://10.0.0.1:8888", "user": "alice", "server_name": "", "jupyterhub": true,
+                "token_login": true,
+            }),
         );
         assert_eq!(
             serde_json::to_value(Route::of_service("http://10.0.0.7:8080", "grades")).unwrap(),

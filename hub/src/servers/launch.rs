@@ -12,7 +12,6 @@ use super::{
 };
 use crate::{
     database::{ServerStart, User},
-    proxy::Route,
     spawner::{Progress, ServerName, StartRequest, Started},
 };
 
@@ -114,7 +113,7 @@ pub(super) async fn admit(
 ) -> Result<String, LaunchError> {
     readiness::wait(inner, name, entry, address).await?;
     let target = target(address);
-    inner.proxy.add(&inner.route(name), &Route::of_server(&target, &name.user, &name.server)).await?;
+    inner.proxy.add(&inner.route(name), &inner.route_to(&target, name)).await?;
     // Only now: a hub that restarts takes a server with an address for one that was ready.
     if let Some(row) = entry.row() {
         inner.database.save_server_address(row, address).await?;

@@ -110,7 +110,7 @@ async fn wanted_and_pending(inner: &Inner) -> Result<(BTreeMap<String, Route>, B
         let path = inner.route(&name);
         match status {
             ServerStatus::Ready { target, .. } => {
-                wanted.insert(path, Route::of_server(&target, &name.user, &name.server));
+                wanted.insert(path, inner.route_to(&target, &name));
             }
             _ => {
                 pending.insert(path);

@@ -171,6 +171,13 @@ impl<'a> Browser<'a> {
         self.post(path, &[("_xsrf", &xsrf), ("username", username), ("password", password)]).await
     }
 
+    /// Presses the button of the page that asks before a login.
+    pub(crate) async fn agree_to_login(&mut self, asked: &Answer) -> Answer {
+        let value_after = |mark: &str| asked.text.split_once(mark).unwrap().1.split_once('"').unwrap().0.to_owned();
+        let (action, token) = (value_after("method=\"post\" action=\""), value_after("name=\"token\" value=\""));
+        self.submit(&action, &[("token", &token)]).await
+    }
+
     /// Posts a form of a page, with the page's token.
     pub(crate) async fn submit(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let xsrf = self.cookie("_xsrf").unwrap_or_default().to_owned();

@@ -18,4 +18,5 @@ mod shares;
 mod stolen_database;
 mod subdomains;
 mod test_hub;
+mod token_login;
 mod users;

@@ -299,6 +299,7 @@ async fn another_persons_login_ends_what_the_one_before_left_in_the_browser() {
     let mut browser = hub.logged_in(ALICE_TOKEN).await;
     let code = code(&mut browser, &server).await;
     let token = exchange(&hub, &server, &code, &[]).await.json()["access_token"].as_str().unwrap().to_owned();
-    browser.get(&format!("/hub/login?token={BOB_TOKEN}")).await;
+    let asked = browser.get(&format!("/hub/login?token={BOB_TOKEN}")).await;
+    browser.agree_to_login(&asked).await;
     assert_eq!(hub.get("/user", &token).await.status, StatusCode::FORBIDDEN);
 }

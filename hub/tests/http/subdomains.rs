@@ -351,3 +351,17 @@ async fn where_the_public_address_is_known_no_link_is_made_of_the_host_asked_for
     let server = browser.request(Method::GET, "/hub/api/users/alice/server", &[("authorization", &token)], None).await;
     assert_eq!(server.json()["full_url"], "https://hub.test/user/alice/");
 }
+
+#[tokio::test]
+async fn a_token_at_a_users_host_logs_in_at_the_hubs_and_leads_back_s6() {
+    let hub = with_subdomains().await;
+    let mut browser = on(&hub, "alice.hub.test");
+    let first = browser.get(&format!("/user/alice/tree?token={ALICE_TOKEN}")).await.location().to_owned();
+    assert_eq!(first, format!("https://hub.test/hub/user/alice/tree?token={ALICE_TOKEN}"));
+    browser.go_to("hub.test");
+    let login = browser.get(first.strip_prefix("https://hub.test").unwrap()).await;
+    assert_eq!(login.location(), format!("{ALICES}/user/alice/tree"));
+    // Of somebody else's server the hub says first whether one may go there.
+    let bobs = browser.get(&format!("/hub/user/bob/tree?token={ALICE_TOKEN}")).await;
+    assert_eq!(bobs.location(), "/user/bob/tree");
+}

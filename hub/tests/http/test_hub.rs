@@ -6,6 +6,7 @@ use axum::{
     http::{Method, Request, StatusCode, header},
 };
 use hub::{
+    address::Address,
     app::App,
     database::{Database, DatabaseError},
     proxy::{ProxyClient, ProxyToken},
@@ -171,10 +172,12 @@ impl TestHub {
         let server_settings = ServerSettings {
             limits: settings.limits.clone(),
             cookie_host_prefix: settings.cookie_host_prefix,
+            token_login: settings.dummy_password.is_none(),
             ..ServerSettings::new(urls.clone(), &connect_url)
         };
         let servers = Servers::new(database.clone(), spawner, proxy, server_settings);
         let hub = Hub {
+            address: Address { url: format!("{proxy_url}{}", settings.base_url), forward: None, show_logins: None },
             urls,
             database,
             servers,
@@ -199,6 +202,7 @@ impl TestHub {
     pub(crate) async fn restart(&mut self, settings: Settings) {
         let hub = Hub {
             urls: self.app.urls.clone(),
+            address: self.app.address.clone(),
             database: self.app.database.clone(),
             servers: self.app.servers.clone(),
             auth: auth(&settings, &self.directory),

@@ -55,7 +55,9 @@ async fn a_login_ends_with_the_next_one_in_its_browser_attack_row_37() {
     let hub = TestHub::new().await;
     let mut browser = hub.logged_in(ALICE_TOKEN).await;
     let mut copy = browser.clone();
-    browser.get(&format!("/hub/login?token={BOB_TOKEN}")).await;
+    let asked = browser.get(&format!("/hub/login?token={BOB_TOKEN}")).await;
+    assert!(is_in(&mut copy).await, "nothing happens before somebody agrees");
+    browser.agree_to_login(&asked).await;
     assert_is_out(&mut copy, "another login").await;
     assert!(is_in(&mut browser).await);
 }

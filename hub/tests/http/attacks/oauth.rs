@@ -148,13 +148,16 @@ async fn another_site_logs_nobody_in_by_a_link_attack_row_28() {
         browser.headers.extend([("sec-fetch-site", site.to_owned()), ("sec-fetch-mode", mode.to_owned())]);
         let asked = browser.get(&link).await;
         assert_eq!(asked.status, StatusCode::OK, "{site}");
-        assert!(asked.text.contains("Log in?") && asked.text.contains(&format!("href=\"{link}\"")), "{}", asked.text);
+        assert!(asked.text.contains("Log in as bob?"), "{}", asked.text);
         assert_eq!(asked.header("referrer-policy"), "no-referrer");
         browser.headers.truncate(2);
         assert!(browser.get("/hub/home").await.text.contains("<span>alice</span>"), "{site}");
-        // A person who agrees follows the link on the hub's own page.
+        // Nor does a page of another user's server, which has the hub's origin: it can't read what the form needs.
         browser.headers.extend([("sec-fetch-site", "same-origin".into()), ("sec-fetch-mode", "navigate".into())]);
-        assert_eq!(browser.get(&link).await.location(), "/hub/login");
+        assert_eq!(browser.get(&link).await.status, StatusCode::OK);
+        assert_eq!(browser.clone().post("/hub/login", &[("token", BOB_TOKEN)]).await.status, StatusCode::FORBIDDEN);
+        // A person who agrees presses the button of the hub's own page.
+        assert_eq!(browser.agree_to_login(&asked).await.location(), "/hub/login");
         assert!(browser.get("/hub/home").await.text.contains("<span>bob</span>"), "{site}");
     }
 }
