@@ -1,5 +1,6 @@
 //! The subcommands: a file for each.
 
+pub mod link;
 pub mod local;
 pub mod serve;
 pub mod token;

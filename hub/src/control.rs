@@ -5,10 +5,11 @@ use anyhow::Context;
 use axum::{
     Json, Router,
     extract::State,
-    http::StatusCode,
+    http::{Method, StatusCode},
     response::{IntoResponse, Response},
     routing::post,
 };
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::{
     fs::{self, DirBuilder, Permissions},
@@ -21,10 +22,12 @@ use tokio::net::UnixListener;
 use crate::{
     app::App,
     database::RevokedCounts,
+    login_links::{self, Link, LinkError, Wish},
     revocation::{RevocationError, Whose, revoke},
 };
 
 const REVOKE: &str = "/tokens/revoke";
+const LINKS: &str = "/links";
 
 /// Listens at the path. Its directory is made, or refused if others can enter it: a socket has no mode of its own until
 /// after it can be reached.
@@ -59,7 +62,7 @@ pub fn listen(socket: &Path) -> anyhow::Result<UnixListener> {
 /// The listener fails.
 pub async fn serve(app: App, listener: UnixListener) -> std::io::Result<()> {
     let stopping = app.stopping.clone().cancelled_owned();
-    let router = Router::new().route(REVOKE, post(post_revoke)).with_state(app);
+    let router = Router::new().route(REVOKE, post(post_revoke)).route(LINKS, post(post_link)).with_state(app);
     axum::serve(listener, router).with_graceful_shutdown(stopping).await
 }
 
@@ -71,7 +74,15 @@ async fn post_revoke(State(app): State<App>, Json(whose): Json<Whose>) -> Respon
     }
 }
 
-fn refusal(status: StatusCode, error: &RevocationError) -> Response {
+async fn post_link(State(app): State<App>, Json(wish): Json<Wish>) -> Response {
+    match login_links::make(&app, &wish, "hub link").await {
+        Ok(link) => Json(link).into_response(),
+        Err(error @ LinkError::Database(_)) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error),
+        Err(error) => refusal(StatusCode::BAD_REQUEST, &error),
+    }
+}
+
+fn refusal(status: StatusCode, error: &impl std::fmt::Display) -> Response {
     (status, Json(json!({"message": error.to_string()}))).into_response()
 }
 
@@ -80,10 +91,31 @@ fn refusal(status: StatusCode, error: &RevocationError) -> Response {
 /// # Errors
 /// No hub listens there, or it refuses.
 pub async fn ask_to_revoke(socket: &Path, whose: &Whose) -> anyhow::Result<RevokedCounts> {
+    ask(socket, Method::POST, REVOKE, Some(whose)).await
+}
+
+/// Asks the hub that listens at the path for a login link.
+///
+/// # Errors
+/// No hub listens there, or it refuses.
+pub async fn ask_for_link(socket: &Path, wish: &Wish) -> anyhow::Result<Link> {
+    ask(socket, Method::POST, LINKS, Some(wish)).await
+}
+
+async fn ask<T: DeserializeOwned>(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    body: Option<&impl Serialize>,
+) -> anyhow::Result<T> {
     let client = reqwest::Client::builder().unix_socket(socket).build()?;
-    let answer = client.post(format!("http://hub{REVOKE}")).json(whose).send().await.with_context(|| {
+    let mut request = client.request(method, format!("http://hub{path}"));
+    if let Some(body) = body {
+        request = request.json(body);
+    }
+    let answer = request.send().await.with_context(|| {
         format!(
-            "failed to reach a hub at {}: run this where the hub runs and as its user (`kubectl exec deploy/<hub>-hub -- hub token ...`), or name its socket with --socket",
+            "failed to reach a hub at {}: run this where the hub runs and as its user (`kubectl exec deploy/<hub>-hub -- hub ...`), or name its socket with --socket",
             socket.display()
         )
     })?;

@@ -16,6 +16,7 @@ mod details;
 mod groups;
 mod hashing;
 mod identity;
+mod login_links;
 mod memo;
 mod oauth;
 mod open;

@@ -12,6 +12,8 @@ pub mod error;
 pub mod form;
 pub mod handlers;
 pub mod loggable;
+pub mod login_links;
+pub mod login_token;
 pub mod metrics;
 pub mod middleware;
 pub mod oauth;

@@ -15,6 +15,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Link(commands::link::MakeLink),
     Local(commands::local::Local),
     Serve(commands::serve::Serve),
     Server(hub_server::Server),
@@ -31,6 +32,7 @@ async fn main() -> ExitCode {
     let cli = Cli::parse_from(arguments);
     log_to_stderr();
     let result = match cli.command {
+        Command::Link(link) => link.run().await,
         Command::Local(local) => local.run(started).await,
         Command::Serve(serve) => serve.run(started).await,
         Command::Server(server) => server.run(settings, started).await,

@@ -44,7 +44,7 @@ pub async fn revoke(app: &App, whose: &Whose, asker: &str) -> Result<RevokedCoun
         },
     };
     let counts = app.database.revoke_tokens(revoked).await?;
-    let RevokedCounts { users, services, sessions, servers } = counts;
+    let RevokedCounts { users, services, sessions, servers, links } = counts;
     tracing::warn!(
         audit = "tokens revoked",
         ?whose,
@@ -53,6 +53,7 @@ pub async fn revoke(app: &App, whose: &Whose, asker: &str) -> Result<RevokedCoun
         services,
         sessions,
         servers,
+        links,
         "revoked tokens"
     );
     Ok(counts)

@@ -65,9 +65,13 @@ impl WhoseArgs {
 impl Token {
     pub async fn run(self) -> anyhow::Result<()> {
         let TokenCommand::Revoke(Revoke { whose, socket }) = self.command;
-        let RevokedCounts { users, services, sessions, servers } = ask_to_revoke(&socket, &whose.whose()).await?;
+        let RevokedCounts { users, services, sessions, servers, links } =
+            ask_to_revoke(&socket, &whose.whose()).await?;
         println!("revoked {} tokens: {users} of users, {services} of services", users + services);
         println!("among those of users: {sessions} of browser sessions, {servers} of servers");
+        if links > 0 {
+            println!("login links that were not used yet: {links}");
+        }
         if servers > 0 {
             println!("servers that run have to be started anew");
         }

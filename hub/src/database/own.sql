@@ -25,3 +25,9 @@ CREATE TABLE IF NOT EXISTS hub_ended_logins (
     login VARCHAR(64) NOT NULL PRIMARY KEY,
     expires_at INTEGER NOT NULL
 );
+-- One-time login links that were not used yet, by hash.
+CREATE TABLE IF NOT EXISTS hub_login_links (
+    link VARCHAR(36) NOT NULL PRIMARY KEY,
+    user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    expires_at INTEGER NOT NULL
+);

@@ -54,6 +54,8 @@ pub struct RevokedCounts {
     pub sessions: u64,
     /// Servers' own: these servers have to be started anew.
     pub servers: u64,
+    /// Login links that were not used yet; not among the tokens above.
+    pub links: u64,
 }
 
 /// What is known of a token; not the token itself.
@@ -261,14 +263,17 @@ impl Database {
         tx.commit().await.map_err(failed(ACTION))
     }
 
-    /// Ends all tokens that belong to browser sessions, and all codes, of everyone: for a reset of the cookie secret (S68).
+    /// Ends all tokens that belong to browser sessions, and all codes and login links, of everyone: for a reset of the
+    /// cookie secret (S68).
     ///
     /// # Errors
     /// If the database cannot be written.
     pub async fn delete_all_session_tokens(&self) -> Result<u64> {
         const ACTION: &str = "delete the tokens of all sessions";
         let mut tx = self.pool.begin().await.map_err(failed(ACTION))?;
-        sqlx::query("DELETE FROM oauth_codes").execute(&mut *tx).await.map_err(failed(ACTION))?;
+        for statement in ["DELETE FROM oauth_codes", "DELETE FROM hub_login_links"] {
+            sqlx::query(statement).execute(&mut *tx).await.map_err(failed(ACTION))?;
+        }
         let done = sqlx::query("DELETE FROM api_tokens WHERE session_id IS NOT NULL OR client_id <> $1")
             .bind(OWN_CLIENT)
             .execute(&mut *tx)
@@ -278,7 +283,8 @@ impl Database {
         Ok(done.rows_affected())
     }
 
-    /// Ends every login of a user and what came of them: login cookies, and the tokens and codes of browser sessions.
+    /// Ends every login of a user and what came of them: login cookies, login links, and the tokens and codes of browser
+    /// sessions.
     ///
     /// # Errors
     /// If the database cannot be written.
@@ -289,6 +295,7 @@ impl Database {
         // Codes first: one that is exchanged later would make a token again.
         for statement in [
             "DELETE FROM oauth_codes WHERE user_id = $1",
+            "DELETE FROM hub_login_links WHERE user_id = $1",
             "DELETE FROM api_tokens WHERE user_id = $1 AND session_id IS NOT NULL",
         ] {
             sqlx::query(statement).bind(user_id).execute(&mut *tx).await.map_err(failed(ACTION))?;
@@ -315,21 +322,30 @@ impl Database {
         );
         let row = sqlx::query(AssertSqlSafe(count)).bind(name).fetch_one(&mut *tx).await.map_err(failed(ACTION))?;
         let number = |column: usize| row.try_get::<i64, _>(column).map(i64::unsigned_abs).map_err(failed(ACTION));
-        let counts =
-            RevokedCounts { users: number(0)?, services: number(1)?, sessions: number(2)?, servers: number(3)? };
-        // Codes first: one that is exchanged later would make a token again. A service has none.
-        for table in ["oauth_codes", "api_tokens"] {
-            if table == "oauth_codes" && matches!(whose, Revoked::Service(_)) {
-                continue;
-            }
+        let mut counts = RevokedCounts {
+            users: number(0)?,
+            services: number(1)?,
+            sessions: number(2)?,
+            servers: number(3)?,
+            links: 0,
+        };
+        // Codes and links first: one that is used later would make a token again. A service has none.
+        let of_people: &[_] = match whose {
+            Revoked::Service(_) => &[],
+            Revoked::All | Revoked::User(_) => &["oauth_codes", "hub_login_links"],
+        };
+        for table in of_people.iter().chain(&["api_tokens"]) {
             let delete = format!("DELETE FROM {table} WHERE {condition}");
-            sqlx::query(AssertSqlSafe(delete)).bind(name).execute(&mut *tx).await.map_err(failed(ACTION))?;
+            let done = sqlx::query(AssertSqlSafe(delete)).bind(name).execute(&mut *tx).await.map_err(failed(ACTION))?;
+            if *table == "hub_login_links" {
+                counts.links = done.rows_affected();
+            }
         }
         tx.commit().await.map_err(failed(ACTION))?;
         Ok(counts)
     }
 
-    /// Removes what has expired: tokens, codes, shares and share codes.
+    /// Removes what has expired: tokens, codes, login links, shares and share codes.
     ///
     /// # Errors
     /// If the database cannot be written.
@@ -341,6 +357,7 @@ impl Database {
             "DELETE FROM oauth_codes WHERE expires_at <= $1",
             "DELETE FROM hub_used_codes WHERE expires_at <= $1",
             "DELETE FROM hub_ended_logins WHERE expires_at <= $1",
+            "DELETE FROM hub_login_links WHERE expires_at <= $1",
         ] {
             sqlx::query(statement).bind(now.as_second()).execute(&self.pool).await.map_err(failed(ACTION))?;
         }

@@ -17,9 +17,10 @@ use super::root;
 use crate::{
     app::App,
     authenticator::Credentials,
-    error::{Failure, Result, found},
+    error::{self, Failure, Result, found},
     form::{Fields, Form, Query},
     loggable::loggable,
+    login_token::LoginToken,
     pages::{AskLoginPage, LoginPage, html},
     session::{Visitor, path_and_query, start_login},
 };
@@ -45,7 +46,7 @@ pub async fn post(State(app): State<App>, visitor: Visitor, Form(fields): Form) 
         return Ok(form(&app, &visitor, StatusCode::FORBIDDEN, username, Some(error)));
     }
     let name = match fields.get("token") {
-        Some(token) => token_user(&app, token),
+        Some(token) => user_of_token(&app, token).await?,
         None => user_of_form(&app, &fields)?,
     };
     let Some(name) = name else {
@@ -68,29 +69,32 @@ pub async fn by_address(app: &App, visitor: &Visitor, token: &str) -> Result<Opt
     if visitor.is_prefetch() {
         return Err(Failure::bare(StatusCode::SERVICE_UNAVAILABLE));
     }
-    let Some(name) = token_user(app, token) else {
+    let Some(found) = LoginToken::find(app, token).await? else {
         if is_of_server(app, &visitor.uri) && visitor.user().is_some() {
             return Ok(None);
         }
-        tracing::warn!("failed login by token in the address");
-        return Ok(Some(form(app, visitor, StatusCode::FORBIDDEN, String::new(), Some(INVALID_TOKEN))));
+        return Ok(Some(refused(app, visitor)));
     };
+    let name = found.user().to_owned();
     let address = without_token(app, &visitor.uri, &name);
     if !visitor.is_deliberate() || visitor.user().is_some_and(|user| user.name != name) {
         let page =
             AskLoginPage { frame: visitor.frame(app), action: app.urls.login(&address), name, token: token.to_owned() };
         return Ok(Some(visitor.renew_form_cookies(app, html(StatusCode::OK, &page))));
     }
+    if !found.take(app, token).await? {
+        return Ok(Some(refused(app, visitor)));
+    }
     let user = app.admit(&name).await?;
-    let mut response = found(&address);
+    let mut response = error::found(&address);
     start_login(app, visitor, &user, &mut response).await?;
     tracing::info!(user.name = name, "logged in by token in the address");
     Ok(Some(response))
 }
 
-/// The user whom a token logs in.
-fn token_user(app: &App, token: &str) -> Option<String> {
-    app.authenticator.token_user(token).filter(|name| app.allow.admits(name))
+fn refused(app: &App, visitor: &Visitor) -> Response {
+    tracing::warn!("failed login by token in the address");
+    form(app, visitor, StatusCode::FORBIDDEN, String::new(), Some(INVALID_TOKEN))
 }
 
 fn is_of_server(app: &App, uri: &Uri) -> bool {
@@ -107,6 +111,12 @@ fn without_token(app: &App, uri: &Uri, user: &str) -> String {
         |argument: &&str| form_urlencoded::parse(argument.as_bytes()).next().is_some_and(|(name, _)| name == "token");
     let rest: Vec<_> = uri.query().unwrap_or_default().split('&').filter(|argument| !is_token(argument)).collect();
     if rest.is_empty() { path } else { format!("{path}?{}", rest.join("&")) }
+}
+
+/// The page that asked first sends the token; only now it is used.
+async fn user_of_token(app: &App, token: &str) -> Result<Option<String>> {
+    let Some(found) = LoginToken::find(app, token).await? else { return Ok(None) };
+    Ok(found.take(app, token).await?.then(|| found.user().to_owned()))
 }
 
 fn user_of_form(app: &App, fields: &Fields) -> Result<Option<String>> {

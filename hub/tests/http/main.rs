@@ -8,6 +8,7 @@ mod browser;
 mod faults;
 mod groups;
 mod login;
+mod login_links;
 mod named_servers;
 mod oauth;
 mod openapi;

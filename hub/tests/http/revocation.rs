@@ -40,15 +40,15 @@ async fn an_administrator_revokes_all_tokens_or_those_of_one_user_s34() {
         assert!(matches!(refused, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND), "{path}: {refused}");
     }
     let revoked = hub.api(Method::DELETE, "/users/alice/tokens", &root, None).await;
-    assert_eq!(revoked.json(), json!({"users": 2, "services": 0, "sessions": 0, "servers": 1}));
+    assert_eq!(revoked.json(), json!({"users": 2, "services": 0, "sessions": 0, "servers": 1, "links": 0}));
     assert!(!works(&hub, &alice).await && !works(&hub, &server["JUPYTERHUB_API_TOKEN"]).await);
     assert!(works(&hub, &bob).await && works(&hub, &root).await);
 
     let all = hub.api(Method::DELETE, "/tokens", &root, None).await;
-    assert_eq!(all.json(), json!({"users": 2, "services": 0, "sessions": 0, "servers": 0}));
+    assert_eq!(all.json(), json!({"users": 2, "services": 0, "sessions": 0, "servers": 0, "links": 0}));
     assert!(!works(&hub, &bob).await && !works(&hub, &root).await);
     let again = hub.api(Method::DELETE, "/tokens", ADMIN_TOKEN, None).await;
-    assert_eq!(again.json(), json!({"users": 0, "services": 0, "sessions": 0, "servers": 0}));
+    assert_eq!(again.json(), json!({"users": 0, "services": 0, "sessions": 0, "servers": 0, "links": 0}));
 }
 
 /// `hub token revoke` asks the running hub over its socket, which nobody else can reach (S34).

@@ -1,6 +1,7 @@
 //! Whoever reads the database gains nothing to log in with (S33).
 
 use axum::http::{Method, StatusCode};
+use hub::login_links::{Wish, make};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row, SqlitePool, sqlite::SqliteConnectOptions};
 use std::collections::BTreeSet;
@@ -57,6 +58,8 @@ async fn no_value_of_the_database_opens_anything_s33() {
     let waiting = code(&mut browser, &server).await;
     let made = hub.api(Method::POST, "/users/alice/tokens", ALICE_TOKEN, None).await.json()["token"].clone();
     let shared = hub.api(Method::POST, "/share-codes/alice/", ADMIN_TOKEN, Some(json!({}))).await;
+    let wish = Wish { user: Some("alice".into()), seconds: 600 };
+    let link = make(&hub.app, &wish, "a test").await.unwrap().url;
     // What opens something, to see that the trials below would notice.
     for token in [&session_token, &made] {
         assert_eq!(hub.get("/user", token.as_str().unwrap()).await.status, StatusCode::OK);
@@ -87,6 +90,9 @@ async fn no_value_of_the_database_opens_anything_s33() {
         assert_ne!(as_secret.status, StatusCode::OK, "client secret {value}");
     }
     // The trials used nothing up: the right code still works.
+    let (_, link) = link.split_once("?token=").unwrap();
+    assert!(!values.contains(link));
+    assert_eq!(hub.browser().get(&format!("/hub/home?token={link}")).await.location(), "/hub/home");
     let last = exchange(&hub, &server, &waiting, &[]).await;
     assert_eq!(last.status, StatusCode::OK, "{}", last.text);
 

@@ -1,6 +1,7 @@
 //! Secrets stay where they belong: out of logs, metrics and other sites' hands.
 
 use axum::http::{Method, StatusCode};
+use hub::login_links::{Wish, make};
 use serde_json::json;
 use url::form_urlencoded::byte_serialize;
 
@@ -73,6 +74,18 @@ async fn no_secret_of_a_whole_session_is_logged_or_counted_attack_row_44() {
     hub.get("/user", &access_token).await;
     hub.get(&format!("/authorizations/token/{access_token}"), &server_token).await;
     hub.get(&format!("/authorizations/cookie/jupyterhub-hub-login/{}", login.replace('|', "%7C")), ALICE_TOKEN).await;
+
+    // A login link, shown to somebody else first.
+    let wish = Wish { user: Some("alice".into()), seconds: 600 };
+    let link = make(&hub.app, &wish, "a test").await.unwrap().url;
+    let link = secrets.add("login link", link.split_once("?token=").unwrap().1);
+    let mut bob = hub.logged_in(BOB_TOKEN).await;
+    let asked = bob.get(&format!("/hub/home?token={link}")).await;
+    bob.agree_to_login(&asked).await;
+    bob.get(&format!("/hub/home?token={link}")).await;
+    for audit in ["login link made", "login link used"] {
+        assert!(log.text().contains(&format!("audit=\"{audit}\" user.name=\"alice\"")), "{audit}: {}", log.text());
+    }
 
     // Tokens and share codes.
     let made = hub.api(Method::POST, "/users/alice/tokens", ALICE_TOKEN, Some(json!({"note": "n"}))).await.json();
