@@ -7,7 +7,7 @@ use hub_auth::{
 };
 use hub_crds::ClientRules;
 use jiff::Timestamp;
-use std::{ops::Deref, sync::Arc};
+use std::{ops::Deref, path::PathBuf, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -31,6 +31,8 @@ pub struct Parts {
     pub urls: Urls,
     /// Where people are told that the hub is.
     pub address: Address,
+    /// Where its own files are.
+    pub directory: PathBuf,
     pub database: Database,
     pub servers: Servers,
     pub authenticator: Authenticator,

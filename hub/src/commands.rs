@@ -3,4 +3,5 @@
 pub mod link;
 pub mod local;
 pub mod serve;
+pub mod server;
 pub mod token;

@@ -7,8 +7,9 @@ use axum::{
     extract::State,
     http::{Method, StatusCode},
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{get, post},
 };
+use hub_server::ServerInfo;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::{
@@ -17,17 +18,19 @@ use std::{
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::Path,
 };
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 
 use crate::{
     app::App,
     database::RevokedCounts,
     login_links::{self, Link, LinkError, Wish},
     revocation::{RevocationError, Whose, revoke},
+    server_list,
 };
 
 const REVOKE: &str = "/tokens/revoke";
 const LINKS: &str = "/links";
+const SERVERS: &str = "/servers";
 
 /// Listens at the path. Its directory is made, or refused if others can enter it: a socket has no mode of its own until
 /// after it can be reached.
@@ -62,7 +65,11 @@ pub fn listen(socket: &Path) -> anyhow::Result<UnixListener> {
 /// The listener fails.
 pub async fn serve(app: App, listener: UnixListener) -> std::io::Result<()> {
     let stopping = app.stopping.clone().cancelled_owned();
-    let router = Router::new().route(REVOKE, post(post_revoke)).route(LINKS, post(post_link)).with_state(app);
+    let router = Router::new()
+        .route(REVOKE, post(post_revoke))
+        .route(LINKS, post(post_link))
+        .route(SERVERS, get(get_servers))
+        .with_state(app);
     axum::serve(listener, router).with_graceful_shutdown(stopping).await
 }
 
@@ -79,6 +86,13 @@ async fn post_link(State(app): State<App>, Json(wish): Json<Wish>) -> Response {
         Ok(link) => Json(link).into_response(),
         Err(error @ LinkError::Database(_)) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error),
         Err(error) => refusal(StatusCode::BAD_REQUEST, &error),
+    }
+}
+
+async fn get_servers(State(app): State<App>) -> Response {
+    match server_list::running(&app) {
+        Ok(servers) => Json(servers).into_response(),
+        Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error),
     }
 }
 
@@ -100,6 +114,17 @@ pub async fn ask_to_revoke(socket: &Path, whose: &Whose) -> anyhow::Result<Revok
 /// No hub listens there, or it refuses.
 pub async fn ask_for_link(socket: &Path, wish: &Wish) -> anyhow::Result<Link> {
     ask(socket, Method::POST, LINKS, Some(wish)).await
+}
+
+/// Asks the hub that listens at the path what runs. Where no hub listens nothing does.
+///
+/// # Errors
+/// The socket can't be used, or the hub refuses.
+pub async fn ask_for_servers(socket: &Path) -> anyhow::Result<Vec<ServerInfo>> {
+    match UnixStream::connect(socket).await {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Ok(Vec::new()),
+        _ => ask(socket, Method::GET, SERVERS, None::<&()>).await,
+    }
 }
 
 async fn ask<T: DeserializeOwned>(

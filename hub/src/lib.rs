@@ -26,6 +26,7 @@ pub mod reread;
 pub mod revocation;
 pub mod router;
 pub mod serve;
+pub mod server_list;
 pub mod servers;
 pub mod services;
 pub mod session;

@@ -18,7 +18,7 @@ enum Command {
     Link(commands::link::MakeLink),
     Local(commands::local::Local),
     Serve(commands::serve::Serve),
-    Server(hub_server::Server),
+    Server(commands::server::Server),
     Token(commands::token::Token),
 }
 

@@ -2,7 +2,10 @@
 
 use hub_auth::failure_limit::FailureLimit;
 use jiff::Timestamp;
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +42,8 @@ pub struct Hub {
     pub urls: Urls,
     /// Where people are told that it is.
     pub address: Address,
+    /// Where its own files are.
+    pub directory: PathBuf,
     pub database: Database,
     pub servers: Servers,
     pub auth: AuthConfig,
@@ -66,6 +71,7 @@ pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App>
     let app = App::new(Parts {
         urls: hub.urls,
         address: hub.address,
+        directory: hub.directory,
         database: hub.database.with_scopes(rbac::definitions(&hub.rbac)?),
         servers: hub.servers,
         authenticator,

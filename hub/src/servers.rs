@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap},
+    path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
@@ -279,6 +280,11 @@ impl Servers {
     /// Whether the cookies of hub and servers carry `__Host-` in their names.
     pub fn cookie_host_prefix(&self) -> bool {
         self.inner.settings.cookie_host_prefix
+    }
+
+    /// Where the files of a server are, if that is the same for all.
+    pub fn home(&self) -> Option<&Path> {
+        self.inner.spawner.home()
     }
 
     /// Which servers people may have.

@@ -4,7 +4,7 @@
 use hub_crds::config::KubernetesConfig;
 use secrecy::SecretString;
 use serde_json::Value;
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 use tokio::sync::mpsc;
 use url::Url;
 
@@ -158,6 +158,14 @@ impl Spawner {
         match self {
             Self::Kubernetes(spawner) => spawner.http_timeout(),
             Self::Local(spawner) => spawner.http_timeout(),
+        }
+    }
+
+    /// Where the files of a server are, in its own view.
+    pub fn home(&self) -> Option<&Path> {
+        match self {
+            Self::Kubernetes(spawner) => spawner.home(),
+            Self::Local(spawner) => Some(spawner.root_dir()),
         }
     }
 

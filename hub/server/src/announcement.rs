@@ -1,5 +1,6 @@
 //! What is said at the start: where the server runs, with the token, in the page's words (S9), and what is at risk.
 
+use hub_auth::next_url::with_query;
 use jiff::Zoned;
 use secrecy::ExposeSecret;
 
@@ -38,7 +39,7 @@ impl Addresses {
 /// An address to paste: with the token, if there is one.
 pub(crate) fn with_token(url: &str, login: &Login) -> String {
     match &login.token {
-        Some(token) => format!("{url}?token={}", token.expose_secret()),
+        Some(token) => with_query(url, "token", token.expose_secret()),
         None => url.to_owned(),
     }
 }

@@ -5,7 +5,7 @@ use hub_traitlets::{Config, Error, Origin, Value, jupyter::Environment};
 use std::{path::PathBuf, time::Instant};
 use url::Url;
 
-use crate::{list, password, program::Guarded, serve, stop};
+use crate::{list::List, password, program::Guarded, serve, stop};
 
 /// Guards one server with the Jupyter Server page's login: token, password, or the hub.
 #[derive(Debug, Args)]
@@ -35,7 +35,7 @@ pub struct Server {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    List(list::List),
+    List(List),
     Stop(stop::Stop),
     Password(password::Password),
 }
@@ -107,13 +107,22 @@ pub fn split_settings(mut arguments: Vec<String>) -> Result<(Vec<String>, Config
 }
 
 impl Server {
+    /// If the servers that run are to be listed: how.
+    #[must_use]
+    pub fn list(&self) -> Option<&List> {
+        match &self.command {
+            Some(Command::List(list)) => Some(list),
+            _ => None,
+        }
+    }
+
     /// `settings` are those of the command line.
     ///
     /// # Errors
     /// The server can't run, or what the command asks can't be done.
     pub async fn run(self, settings: Config, started: Instant) -> anyhow::Result<()> {
         match self.command {
-            Some(Command::List(list)) => list.run(),
+            Some(Command::List(list)) => list.run(Vec::new()),
             Some(Command::Stop(stop)) => stop.run().await,
             Some(Command::Password(password)) => password.run(),
             None => serve::run(self.start, settings, started).await,

@@ -28,4 +28,7 @@ mod settings;
 mod stop;
 
 pub use cli::{Server, split_settings};
+pub use hub_traitlets::Config;
+pub use list::List;
 pub use process::{Group, runs_as_root};
+pub use running::ServerInfo;

@@ -1,6 +1,7 @@
 //! Which servers run: each notes itself in Jupyter's runtime directory, as `jupyter server` does, so that either lists
 //! the other's (S14).
 
+use hub_auth::next_url::with_query;
 use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -13,37 +14,38 @@ use std::{
 };
 
 /// What a server says of itself, in the order in which Jupyter writes it. What another version adds is kept.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-pub(crate) struct ServerInfo {
-    pub(crate) base_url: String,
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct ServerInfo {
+    pub base_url: String,
     #[serde(default)]
-    pub(crate) hostname: String,
+    pub hostname: String,
     #[serde(default)]
-    pub(crate) password: bool,
-    pub(crate) pid: i32,
+    pub password: bool,
+    /// `None` if it is on another machine.
+    pub pid: Option<i32>,
     #[serde(default)]
-    pub(crate) port: u16,
-    pub(crate) root_dir: String,
+    pub port: u16,
+    pub root_dir: String,
     #[serde(default)]
-    pub(crate) secure: bool,
+    pub secure: bool,
     /// A Unix socket, if it listens on one.
     #[serde(default)]
-    pub(crate) sock: String,
+    pub sock: String,
     /// Empty if it has none (S17).
     #[serde(default)]
-    pub(crate) token: String,
-    pub(crate) url: String,
+    pub token: String,
+    pub url: String,
     #[serde(default)]
-    pub(crate) version: String,
+    pub version: String,
     #[serde(flatten)]
-    pub(crate) other: Map<String, Value>,
+    pub other: Map<String, Value>,
 }
 
 impl ServerInfo {
     /// `http://localhost:8888/?token=abc... :: /home/you/notebooks`
     pub(crate) fn line(&self) -> String {
-        let token = if self.token.is_empty() { String::new() } else { format!("?token={}", self.token) };
-        format!("{}{token} :: {}", self.url, self.root_dir)
+        let url = if self.token.is_empty() { self.url.clone() } else { with_query(&self.url, "token", &self.token) };
+        format!("{url} :: {}", self.root_dir)
     }
 }
 
@@ -139,7 +141,7 @@ fn is_info(path: &Path) -> bool {
 
 fn read(file: &Path) -> Option<ServerInfo> {
     let info: ServerInfo = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
-    if is_alive(info.pid) {
+    if info.pid.is_some_and(is_alive) {
         return Some(info);
     }
     let _ = fs::remove_file(file);
@@ -174,20 +176,8 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn info(pid: i32, token: &str) -> ServerInfo {
-        ServerInfo {
-            base_url: "/".to_owned(),
-            hostname: "localhost".to_owned(),
-            password: token.is_empty(),
-            pid,
-            port: 8888,
-            root_dir: "/home/you/notebooks".to_owned(),
-            secure: false,
-            sock: String::new(),
-            token: token.to_owned(),
-            url: "http://localhost:8888/".to_owned(),
-            version: "1".to_owned(),
-            other: Map::new(),
-        }
+        let [url, root_dir] = ["http://localhost:8888/", "/home/you/notebooks"].map(str::to_owned);
+        ServerInfo { url, root_dir, pid: Some(pid), token: token.to_owned(), ..ServerInfo::default() }
     }
 
     fn own_pid() -> i32 {

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use axum::Router;
+use hub_auth::next_url::with_query;
 use hub_proxy::{Bind, BindError, Gate, GateConfig, Proxy, ProxyConfig};
 use hub_traitlets::{Config, jupyter::Environment};
 use jiff::Zoned;
@@ -216,7 +217,7 @@ fn introduce(
     tracing::debug!(start_ms = started.elapsed().as_millis(), "started");
     let note = note.ok()?;
     if let Some(token) = front.credentials.launch_token() {
-        let url = format!("{}?token={}", addresses.local, token.expose_secret());
+        let url = with_query(&addresses.local, "token", token.expose_secret());
         if let Err(error) = open_browser(settings, &url, &note) {
             tracing::warn!(error = format!("{error:#}"), "failed to open the browser");
         }
@@ -235,7 +236,7 @@ fn server_info(settings: &Settings, addresses: &Addresses, port: u16) -> ServerI
         base_url: settings.base_url.clone(),
         hostname: if settings.ip.is_empty() { "localhost".to_owned() } else { settings.ip.clone() },
         password: settings.login.password.is_some(),
-        pid: i32::try_from(process::id()).unwrap_or_default(),
+        pid: i32::try_from(process::id()).ok(),
         port,
         root_dir: settings.root_dir.display().to_string(),
         secure: settings.tls.is_some(),

@@ -51,20 +51,22 @@ fn place(server: &ServerInfo) -> String {
 
 /// Asks it, then tells it, then ends it.
 async fn stop(server: &ServerInfo) -> anyhow::Result<()> {
-    let Some(pid) = Pid::from_raw(server.pid) else { bail!("the server's note names no process") };
-    if ask(server).await.is_ok() && ended(server.pid).await {
+    let Some((number, pid)) = server.pid.and_then(|number| Some((number, Pid::from_raw(number)?))) else {
+        bail!("the server's note names no process")
+    };
+    if ask(server).await.is_ok() && ended(number).await {
         return Ok(());
     }
     for signal in [Signal::TERM, Signal::KILL] {
         match kill_process(pid, signal) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-            Err(error) => bail!("failed to stop the process {}: {error}", server.pid),
+            Err(error) => bail!("failed to stop the process {number}: {error}"),
         }
-        if ended(server.pid).await {
+        if ended(number).await {
             return Ok(());
         }
     }
-    bail!("the process {} does not end", server.pid)
+    bail!("the process {number} does not end")
 }
 
 /// As `jupyter server stop` asks. A server with a password and no token doesn't listen to this.

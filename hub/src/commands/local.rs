@@ -69,7 +69,8 @@ pub struct Local {
 impl Local {
     pub async fn run(self, started: Instant) -> anyhow::Result<()> {
         let user = user_name(self.user, env::var("USER").ok())?;
-        let files = Files::open(&data_dir(self.data_dir)?, &user)?;
+        let directory = data_dir(self.data_dir)?;
+        let files = Files::open(&directory, &user)?;
         let root = env::current_dir().context("failed to find the current directory")?;
         let settings = LocalSettings::new(files.servers.clone(), root);
         let missing = settings.check().err();
@@ -96,6 +97,7 @@ impl Local {
         let hub = Hub {
             urls,
             address,
+            directory,
             database,
             servers: servers.clone(),
             auth,

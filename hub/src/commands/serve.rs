@@ -6,7 +6,10 @@ use hub_crds::{
     config::{AuthenticatorConfig, HubConfig},
 };
 use jiff::Timestamp;
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -72,6 +75,7 @@ fn urls(config: &HubConfig) -> Result<Urls, url::ParseError> {
 /// The parts that the settings describe.
 async fn hub(config: HubConfig, urls: Urls) -> anyhow::Result<Hub> {
     let address = Address::of(&config, &urls);
+    let directory = config.database_file.parent().unwrap_or(Path::new("/")).to_owned();
     let database = Database::open(&config.database_file).await?;
     let proxy = ProxyClient::new(&config.proxy.api_url, ProxyToken::file(&config.proxy.token_file));
     let settings = ServerSettings {
@@ -88,6 +92,7 @@ async fn hub(config: HubConfig, urls: Urls) -> anyhow::Result<Hub> {
     Ok(Hub {
         urls,
         address,
+        directory,
         database,
         servers,
         auth: config.auth,

@@ -7,14 +7,14 @@
 //! [`pod`], [`merge`], [`slug`], [`restricted`], [`quantity`] and [`health`] are pure; the others speak to the API server.
 
 use hub_crds::{
-    VolumeDeletePolicy,
+    StorageType, VolumeDeletePolicy,
     config::KubernetesConfig,
     names::{label, label_value},
 };
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod, Secret};
 use kube::{Api, Client, ResourceExt};
 use serde_json::Value;
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -125,6 +125,12 @@ impl KubernetesSpawner {
 
     pub(super) fn watch(&self, changes: mpsc::UnboundedSender<Change>) {
         self.view.subscribe(changes);
+    }
+
+    /// The home that outlives a pod.
+    pub(super) fn home(&self) -> Option<&Path> {
+        let storage = &self.config.singleuser.storage;
+        (storage.storage_type == StorageType::Dynamic).then_some(Path::new(&storage.home_mount_path))
     }
 
     pub(super) fn start_timeout(&self) -> Duration {

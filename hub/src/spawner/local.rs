@@ -95,6 +95,10 @@ impl LocalSpawner {
         Self { settings, running: Arc::default(), watchers: Arc::default() }
     }
 
+    pub(super) fn root_dir(&self) -> &Path {
+        &self.settings.root_dir
+    }
+
     pub(super) async fn start(&self, request: &StartRequest, progress: &ProgressSender) -> Result<Started, SpawnError> {
         let program = self.settings.program()?;
         self.stop(&request.name, &request.state).await?;

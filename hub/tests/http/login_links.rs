@@ -8,7 +8,7 @@ use hub::{
     login_links::{Wish, make},
     upkeep::{end_sessions_after_change, end_sessions_after_reset},
 };
-use std::fs;
+use std::{fs, process::Command};
 
 use crate::{
     browser::Browser,
@@ -66,6 +66,14 @@ async fn a_link_from_the_socket_works_once_and_the_cookie_goes_on_s10_s11_s12_s1
         let refused = control::ask_for_link(&socket, &wish).await.err().unwrap().to_string();
         assert!(refused.contains(message), "{refused}");
     }
+    // The command prints the link alone, for scripts, and to people who it is for.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hub"));
+    command.args(["link", "--user", "alice", "--expires", "1h", "--socket"]).arg(&socket);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let (link, words) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success() && words.starts_with("It logs alice in, once, until "), "{words}");
+    let (_, token) = link.trim_end().split_once("?token=").unwrap();
+    assert!(opens(&mut hub.browser(), token).await && !words.contains(token), "{link}");
     hub.app.stopping.cancel();
     serving.await.unwrap().unwrap();
 }

@@ -14,6 +14,7 @@ mod oauth;
 mod openapi;
 mod pages;
 mod revocation;
+mod server_list;
 mod services;
 mod shares;
 mod stolen_database;

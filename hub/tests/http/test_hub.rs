@@ -179,6 +179,7 @@ impl TestHub {
         let hub = Hub {
             address: Address { url: format!("{proxy_url}{}", settings.base_url), forward: None, show_logins: None },
             urls,
+            directory: directory.path().to_owned(),
             database,
             servers,
             auth: auth(&settings, &directory),
@@ -203,6 +204,7 @@ impl TestHub {
         let hub = Hub {
             urls: self.app.urls.clone(),
             address: self.app.address.clone(),
+            directory: self.app.directory.clone(),
             database: self.app.database.clone(),
             servers: self.app.servers.clone(),
             auth: auth(&settings, &self.directory),
