@@ -8,6 +8,7 @@ use crate::control::ask_for_servers;
 
 /// Guards one server with the Jupyter Server page's login: token, password, or the hub.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub struct Server {
     #[command(flatten)]
     server: hub_server::Server,
