@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    ffi::OsString,
     fs::{self, File},
     path::{Path, PathBuf},
     process::Stdio,
@@ -34,6 +35,8 @@ pub(crate) struct LocalHub {
     /// What [`USER`] logs in with, as an administrator.
     pub(crate) token: String,
     process: Child,
+    program: OsString,
+    data: PathBuf,
     log: PathBuf,
 }
 
@@ -41,7 +44,7 @@ impl LocalHub {
     /// Starts `hub`, which is the program or another one that runs it, with its data in `dir/data` and the notebooks in
     /// `dir`. `programs` is where `jupyterhub-singleuser` is looked for before the system's directories.
     pub(crate) async fn start(hub: Command, dir: &Path, programs: Option<&Path>) -> Result<Self> {
-        let log = dir.join("hub.log");
+        let (log, data, program) = (dir.join("hub.log"), dir.join("data"), hub.as_std().get_program().to_owned());
         let mut process = command(hub, dir, programs, &log)?.spawn().context("failed to start the hub")?;
         let login = match timeout(START, login_url(&mut process)).await {
             Ok(Ok(login)) => login,
@@ -53,12 +56,28 @@ impl LocalHub {
         };
         let token = login.query_pairs().find(|(name, _)| name == "token").context("the login address has a token")?;
         let token = token.1.into_owned();
-        Ok(Self { base_url: login.origin().ascii_serialization(), token, process, log })
+        Ok(Self { base_url: login.origin().ascii_serialization(), token, process, program, data, log })
     }
 
     /// The process's number; an error if it has ended.
     pub(crate) fn pid(&self) -> Result<u32> {
         self.process.id().context("the hub has ended")
+    }
+
+    /// What `hub COMMAND` prints that asks this hub.
+    pub(crate) async fn ask(&self, command: &[&str]) -> Result<String> {
+        let socket = self.data.join("control/hub.sock");
+        let program = Program::new(&self.program).args(command).arg("--socket").arg(socket);
+        program.output().await
+    }
+
+    /// All that its servers said so far, whoever's they are.
+    pub(crate) fn server_logs(&self) -> Result<String> {
+        let mut text = String::new();
+        for server in fs::read_dir(self.data.join("servers"))? {
+            text += &fs::read_to_string(server?.path().join("server.log"))?;
+        }
+        Ok(text)
     }
 
     /// All that it said so far.

@@ -42,6 +42,7 @@ mod report;
 mod secrets;
 mod smoke;
 mod steady;
+mod token_login;
 mod upgrade;
 mod webdriver;
 
@@ -74,6 +75,10 @@ pub fn tests() -> Vec<Test<Cluster>> {
         test!(deletion::a_deleted_hub_leaves_what_its_policy_says, 300),
         test!(steady::hubs_of_a_namespace_do_not_touch_each_other, 240),
         test!(notebook::the_forms_password_field_takes_the_token, 300),
+        test!(token_login::the_login_url_is_logged_and_in_a_secret_that_the_status_names_s9, 60),
+        test!(token_login::a_token_in_any_address_logs_in_and_leaves_it_s6_s16_s18, 300),
+        test!(token_login::a_link_from_the_pod_works_once_s10_s11_s12_s13, 300),
+        test!(token_login::the_pod_lists_what_runs_s14_s15_s17, 300),
         test!(access::without_a_cookie_every_page_leads_to_login, 300),
         test!(access::a_second_user_cannot_open_the_first_ones_server, 300),
         test!(access::logout_ends_the_access_to_hub_and_server, 300),

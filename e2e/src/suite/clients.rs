@@ -13,6 +13,7 @@ mod oauth;
 mod openapi;
 mod services;
 mod singleuser;
+mod token_login;
 
 /// Every test of the clients, in the order in which they start.
 pub fn tests() -> Vec<Test<Clients>> {
@@ -21,6 +22,8 @@ pub fn tests() -> Vec<Test<Clients>> {
         test!(singleuser::jupyterhub_5_works_with_the_hub, 120),
         test!(chromium::pages_and_cookies_satisfy_chromium, 120),
         test!(chromium::a_logout_ends_every_tab, 120),
+        test!(token_login::a_token_at_a_running_server_logs_in_at_the_hub_s6, 120),
+        test!(token_login::a_link_logs_in_once_s10_s11_s12_s13, 120),
         test!(services::a_hub_oauth_service_logs_people_in, 60),
         test!(services::a_hub_auth_service_takes_tokens, 60),
         test!(oauth::requests_oauthlib_gets_a_token_with_pkce, 60),

@@ -69,7 +69,7 @@ pub(super) async fn a_logout_ends_every_tab(clients: &Clients) -> Result<()> {
 }
 
 /// A hub and a browser of a test's own.
-async fn with_browser(
+pub(super) async fn with_browser(
     clients: &Clients,
     name: &str,
     test: impl AsyncFnOnce(&Browser, &LocalHub) -> Result<()>,
@@ -134,7 +134,7 @@ fn named<'a>(cookies: &'a [Value], name: &str) -> Option<&'a Value> {
 }
 
 /// What a script of JupyterLab's page gets from the server.
-async fn status_of_contents(browser: &Browser) -> Result<u64> {
+pub(super) async fn status_of_contents(browser: &Browser) -> Result<u64> {
     let script = "
         const xsrf = document.cookie.split('; ').find(it => it.startsWith('_xsrf='))?.slice(6) ?? '';
         return (await fetch('/user/ada/api/contents', {headers: {'X-XSRFToken': xsrf}})).status;";
