@@ -23,9 +23,6 @@ use crate::{
     urls::Urls,
 };
 
-/// The version of JupyterHub whose protocol this hub speaks: single-user servers compare it with their own.
-pub const JUPYTERHUB_VERSION: &str = "6.1.1";
-
 /// The parts that a hub is made of.
 pub struct Parts {
     pub urls: Urls,

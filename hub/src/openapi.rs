@@ -1,9 +1,8 @@
 //! The REST API as it describes itself, in OpenAPI 3.1: `openapi.yaml` beside this crate's manifest is written by hand, and
 //! served as JSON. Pure.
 
+use hub_auth::JUPYTERHUB_VERSION;
 use serde_json::{Map, Value, json};
-
-use crate::app::JUPYTERHUB_VERSION;
 
 const SOURCE: &str = include_str!("../openapi.yaml");
 /// Where the file keeps what it repeats; every place that needs it has it once the file is read.

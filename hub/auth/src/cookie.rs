@@ -257,10 +257,16 @@ fn quote(value: &str) -> String {
 /// Every value that a `Cookie` header has for `name`, in its order and unquoted. Browsers send several of one name when
 /// cookies of several paths apply.
 pub fn values<'a>(header: &'a str, name: &'a str) -> impl Iterator<Item = String> + 'a {
-    header.split(';').filter_map(move |pair| {
-        let (found, value) = pair.split_once('=')?;
-        (found.trim() == name).then(|| unquote(value.trim()))
-    })
+    pairs(header).filter(move |(found, _)| *found == name).map(|(_, value)| unquote(value))
+}
+
+/// Every name that begins with `prefix`, each with its value, in the order of a `Cookie` header.
+pub fn values_by_prefix<'a>(header: &'a str, prefix: &'a str) -> impl Iterator<Item = (&'a str, String)> + 'a {
+    pairs(header).filter(move |(found, _)| found.starts_with(prefix)).map(|(name, value)| (name, unquote(value)))
+}
+
+fn pairs(header: &str) -> impl Iterator<Item = (&str, &str)> {
+    header.split(';').filter_map(|pair| pair.split_once('=')).map(|(name, value)| (name.trim(), value.trim()))
 }
 
 /// The first value that a `Cookie` header has for `name`.

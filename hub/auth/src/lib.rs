@@ -12,3 +12,6 @@ pub mod scopes;
 pub mod subdomain;
 pub mod token;
 pub mod xsrf;
+
+/// The version of JupyterHub whose protocol is spoken: hub and servers tell each other theirs.
+pub const JUPYTERHUB_VERSION: &str = "6.1.1";

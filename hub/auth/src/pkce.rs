@@ -36,9 +36,14 @@ pub fn verify(challenge: &str, method: Method, verifier: &str) -> bool {
         && verifier.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
     let made = match method {
         Method::Plain => verifier.to_owned(),
-        Method::S256 => URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)),
+        Method::S256 => self::challenge(verifier),
     };
     well_formed && bool::from(made.as_bytes().ct_eq(challenge.as_bytes()))
+}
+
+/// The challenge of a verifier, by [`Method::S256`] (RFC 7636 section 4.2).
+pub fn challenge(verifier: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(verifier))
 }
 
 #[cfg(test)]
@@ -52,6 +57,7 @@ mod tests {
     #[test]
     fn the_example_of_the_rfc_passes_and_nothing_near_it() {
         assert!(verify(CHALLENGE, Method::S256, VERIFIER));
+        assert_eq!(challenge(VERIFIER), CHALLENGE);
         assert!(verify(VERIFIER, Method::Plain, VERIFIER));
         assert!(!verify(CHALLENGE, Method::Plain, VERIFIER));
         assert!(!verify(CHALLENGE, Method::Plain, CHALLENGE.trim_end_matches('M')));

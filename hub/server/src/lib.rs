@@ -5,6 +5,8 @@
 //!                                      `-> pages (login, logout, refusals), on another
 //! ```
 //!
+//! In a hub, the gate is [`guard`] instead of `front`: people log in at the hub.
+//!
 //! `settings`, `hosts` and `login_cookie` are pure; `front` decides on the data path and does no I/O; `program`,
 //! `running`, `browser` and `serve` do it.
 
@@ -14,6 +16,7 @@ mod cli;
 mod cookie_secret;
 mod credentials;
 mod front;
+pub mod guard;
 mod hosts;
 mod launch;
 mod list;

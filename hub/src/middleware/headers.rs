@@ -7,9 +7,10 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use hub_auth::JUPYTERHUB_VERSION;
 
 use crate::{
-    app::{App, JUPYTERHUB_VERSION},
+    app::App,
     redaction::holds_secret,
     session::path_and_query,
 };

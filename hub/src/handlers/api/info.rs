@@ -6,10 +6,11 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
+use hub_auth::JUPYTERHUB_VERSION;
 use serde_json::{Value, json};
 
 use crate::{
-    app::{App, JUPYTERHUB_VERSION},
+    app::App,
     error::Result,
     session::Caller,
 };
