@@ -23,11 +23,11 @@ use std::{
     time::Instant,
 };
 
-use hub_proxy::{Arrival, Gate, Verdict};
 use answers::{Answer, Answers};
 use credentials::{Credential, Credentials, Key, Source};
 use head::Head;
 use hub::HubClient;
+use hub_proxy::{Arrival, Gate, Verdict};
 use origin::Distrust;
 
 mod access;
@@ -82,7 +82,8 @@ impl Gate for Guard {
         }
         // The request can't be kept while others are asked; what it becomes if it may pass, is made now.
         let passages = credentials.list.iter().map(|credential| credential.source);
-        let passages: Vec<_> = passages.map(|source| (source, self.verdict(&head, &Standing::Allowed(source)))).collect();
+        let passages: Vec<_> =
+            passages.map(|source| (source, self.verdict(&head, &Standing::Allowed(source)))).collect();
         let guard = self.clone();
         Verdict::Wait(Box::pin(async move {
             match guard.standing(&credentials).await {

@@ -9,11 +9,7 @@ use axum::{
 };
 use hub_auth::JUPYTERHUB_VERSION;
 
-use crate::{
-    app::App,
-    redaction::holds_secret,
-    session::path_and_query,
-};
+use crate::{app::App, redaction::holds_secret, session::path_and_query};
 
 const VERSION: HeaderName = HeaderName::from_static("x-jupyterhub-version");
 

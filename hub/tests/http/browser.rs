@@ -68,13 +68,16 @@ impl Cookie {
 #[derive(Clone)]
 pub(crate) struct Browser<'a> {
     hub: &'a TestHub,
+    /// Pages below `/user/` come from the server, over the proxy. Without it the hub answers for them.
+    pub(crate) reaches_servers: bool,
     pub(crate) cookies: Vec<Cookie>,
     pub(crate) headers: Vec<(&'static str, String)>,
 }
 
 impl<'a> Browser<'a> {
     pub(crate) fn new(hub: &'a TestHub) -> Self {
-        Self { hub, cookies: Vec::new(), headers: vec![("host", "hub.test".into()), ("user-agent", "Test/1".into())] }
+        let headers = vec![("host", "hub.test".into()), ("user-agent", "Test/1".into())];
+        Self { hub, reaches_servers: false, cookies: Vec::new(), headers }
     }
 
     pub(crate) fn cookie(&self, name: &str) -> Option<&str> {
@@ -139,7 +142,11 @@ impl<'a> Browser<'a> {
         if !sent.is_empty() {
             request = request.header(header::COOKIE, sent.join("; "));
         }
-        let answer = self.hub.send(request.body(body.map_or_else(Body::empty, Body::from)).unwrap()).await;
+        let request = request.body(body.map_or_else(Body::empty, Body::from)).unwrap();
+        let answer = match self.reaches_servers && path.starts_with("/user/") {
+            true => self.hub.send_to_proxy(request).await,
+            false => self.hub.send(request).await,
+        };
         self.keep(&answer);
         answer
     }

@@ -7,6 +7,7 @@ mod attacks;
 mod browser;
 mod faults;
 mod groups;
+mod guard;
 mod login;
 mod login_links;
 mod named_servers;

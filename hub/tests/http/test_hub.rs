@@ -232,6 +232,16 @@ impl TestHub {
         answer
     }
 
+    /// The same, over the proxy.
+    pub(crate) async fn send_to_proxy(&self, request: Request<Body>) -> Answer {
+        let (parts, body) = request.into_parts();
+        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        let request = client.request(parts.method, format!("{}{}", self.proxy_url, parts.uri)).headers(parts.headers);
+        let answer = request.body(body).send().await.unwrap();
+        Answer { status: answer.status(), headers: answer.headers().clone(), text: answer.text().await.unwrap() }
+    }
+
     /// A browser without cookies.
     pub(crate) fn browser(&self) -> Browser<'_> {
         Browser::new(self)

@@ -21,7 +21,9 @@ const COOKIE_DAYS: i64 = 30;
 /// Why the environment is not that of a server of a hub.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum EnvironmentError {
-    #[error("{name} is not set: a hub sets it for the servers that it starts; to run without a hub, unset JUPYTERHUB_*")]
+    #[error(
+        "{name} is not set: a hub sets it for the servers that it starts; to run without a hub, unset JUPYTERHUB_*"
+    )]
     Missing { name: &'static str },
     #[error("{name} is wrong: {problem}")]
     Wrong { name: &'static str, problem: String },
@@ -225,7 +227,9 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
     fn cookie_rules(&self) -> Result<CookieRules, EnvironmentError> {
         const NAME: &str = "JUPYTERHUB_COOKIE_OPTIONS";
         let options: Map<String, Value> = match self.text(NAME) {
-            Some(text) => serde_json::from_str(&text).map_err(|error| wrong(NAME, format!("no JSON object: {error}")))?,
+            Some(text) => {
+                serde_json::from_str(&text).map_err(|error| wrong(NAME, format!("no JSON object: {error}")))?
+            }
             None => Map::new(),
         };
         let prefix = if self.flag("JUPYTERHUB_COOKIE_HOST_PREFIX_ENABLED", false) { HOST_PREFIX } else { "" };
@@ -314,7 +318,10 @@ pub(super) mod tests {
         let read = alice(&[]).unwrap().unwrap();
         assert_eq!((read.ip.as_str(), read.port), ("0.0.0.0", 8888));
         assert_eq!((read.prefix.as_str(), read.hub.as_str()), ("/user/alice/", "/hub/"));
-        assert_eq!((read.callback.as_str(), read.callback_path()), ("/user/alice/oauth_callback", read.callback.as_str()));
+        assert_eq!(
+            (read.callback.as_str(), read.callback_path()),
+            ("/user/alice/oauth_callback", read.callback.as_str())
+        );
         assert_eq!(read.api_token.expose_secret(), "the-servers-own-token");
         assert_eq!(read.access_scopes.len(), 2);
         assert!(!read.allow_token_in_url && read.allow_websocket_cookie);
@@ -395,6 +402,9 @@ pub(super) mod tests {
         ] {
             assert_eq!(read.respelled(path).as_deref(), expected, "{path}");
         }
-        assert_eq!(alice(&[("JUPYTERHUB_SERVICE_PREFIX", "/")]).unwrap().unwrap().respelled("/x").as_deref(), Some("/x"));
+        assert_eq!(
+            alice(&[("JUPYTERHUB_SERVICE_PREFIX", "/")]).unwrap().unwrap().respelled("/x").as_deref(),
+            Some("/x")
+        );
     }
 }

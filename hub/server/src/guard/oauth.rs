@@ -98,7 +98,12 @@ pub(super) enum ArrivalError {
 }
 
 /// Reads what a browser brings back from the hub. `head` is that of a request to the callback.
-pub(super) fn arrive(head: &Head<'_>, environment: &Environment, keys: &Keys, now: i64) -> Result<Arrived, ArrivalError> {
+pub(super) fn arrive(
+    head: &Head<'_>,
+    environment: &Environment,
+    keys: &Keys,
+    now: i64,
+) -> Result<Arrived, ArrivalError> {
     let fields: Vec<_> = form_urlencoded::parse(head.query.as_bytes()).collect();
     let field = |name: &str| {
         let value = fields.iter().rev().find(|(found, _)| found == name).map(|(_, value)| value.as_ref());
@@ -130,7 +135,13 @@ pub(super) fn own_path(next: &str, environment: &Environment) -> String {
 }
 
 /// The cookie that logs in here from now on (S62): the token, signed, for this server's path only (S69).
-pub(super) fn token_cookie(head: &Head<'_>, environment: &Environment, keys: &Keys, token: &str, now: i64) -> SetCookie {
+pub(super) fn token_cookie(
+    head: &Head<'_>,
+    environment: &Environment,
+    keys: &Keys,
+    token: &str,
+    now: i64,
+) -> SetCookie {
     let name = environment.token_cookie();
     let value = cookie::sign(keys, &name, token.as_bytes(), now);
     let cookie = SetCookie::new(name, value, &environment.prefix).http_only().secure(is_secure(head, environment));

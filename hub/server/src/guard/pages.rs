@@ -153,9 +153,8 @@ fn let_in(guard: &Guard, head: &Head<'_>, source: Source, credentials: &[Credent
     match redirected(environment, head, source) {
         Some(Redirected::WithoutToken(target)) => {
             let token = credentials.iter().find(|credential| credential.source == source);
-            let cookie = token.map(|credential| {
-                oauth::token_cookie(head, environment, &guard.0.keys, &credential.token, now())
-            });
+            let cookie =
+                token.map(|credential| oauth::token_cookie(head, environment, &guard.0.keys, &credential.token, now()));
             with_cookies(redirect(&own(guard, &target)), cookie.as_slice())
         }
         Some(Redirected::To(target)) => redirect(&own(guard, &target)),

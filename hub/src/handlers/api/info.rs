@@ -9,11 +9,7 @@ use axum::{
 use hub_auth::JUPYTERHUB_VERSION;
 use serde_json::{Value, json};
 
-use crate::{
-    app::App,
-    error::Result,
-    session::Caller,
-};
+use crate::{app::App, error::Result, session::Caller};
 
 pub async fn version() -> Response {
     ([(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")], Json(json!({"version": JUPYTERHUB_VERSION}))).into_response()
