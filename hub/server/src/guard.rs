@@ -31,6 +31,7 @@ use hub_proxy::{Arrival, Gate, Verdict};
 use origin::Distrust;
 
 mod access;
+mod activity;
 mod answers;
 mod credentials;
 mod environment;

@@ -3,9 +3,9 @@
 use anyhow::Context;
 use axum::Router;
 use hub_auth::next_url::with_query;
-use hub_proxy::{Bind, BindError, Gate, GateConfig, Proxy, ProxyConfig};
+use hub_proxy::{Bind, BindError, Gate, GateConfig, Proxy, ProxyConfig, RouteTable};
 use hub_traitlets::{Config, jupyter::Environment};
-use jiff::Zoned;
+use jiff::{Timestamp, Zoned};
 use rustix::system::uname;
 use secrecy::ExposeSecret;
 use serde_json::{Map, json};
@@ -32,6 +32,7 @@ use crate::{
     cookie_secret,
     credentials::Credentials,
     front::Front,
+    guard::{self, Guard},
     launch::{LIFETIME, LaunchToken},
     login_cookie::LoginCookies,
     pages::Pages,
@@ -50,7 +51,8 @@ const FILES: [&str; 2] = ["jupyter_config", "jupyter_server_config"];
 /// It can't run, or the program fails.
 pub(crate) async fn run(start: Start, flags: Config, started: Instant) -> anyhow::Result<()> {
     let environment = Environment::current();
-    let settings = read_settings(&start, flags, &environment)?;
+    let hub = guard::Environment::read(|name| environment.variables.get(name).cloned())?;
+    let settings = read_settings(&start, flags, &environment, hub.as_ref())?;
     let runtime_dir = environment.runtime_dir();
     let stopping = CancellationToken::new();
     stop_on_signals(&stopping)?;
@@ -58,7 +60,10 @@ pub(crate) async fn run(start: Start, flags: Config, started: Instant) -> anyhow
     // Only this user can enter it: who reaches the sockets in it needs no login.
     let private = tempfile::Builder::new().prefix("hub-server-").permissions(Permissions::from_mode(0o700)).tempdir();
     let private = private.context("failed to make a private directory")?;
-    let door = Door::new(&settings, &start.guarded(), &environment, &stopping)?;
+    let door = match hub {
+        Some(hub) => Door::of_hub(hub),
+        None => Door::new(&settings, &start.guarded(), &environment, &stopping)?,
+    };
     let proxy = bind(&settings, &door, &start, private.path(), started).await?;
     let port = proxy.public_addr().socket_addr().context("failed to find the server's port")?.port();
     let pages = serve_pages(door.pages, private.path())?;
@@ -77,10 +82,12 @@ pub(crate) async fn run(start: Start, flags: Config, started: Instant) -> anyhow
             let route = if start.strip_base_url { &settings.base_url } else { "/" };
             proxy.routes().add(route, Map::from_iter([("target".to_owned(), json!(behind.target()))]))?;
             let note = introduce(&settings, port, &runtime_dir, door.front.as_deref(), started);
+            let routes = proxy.routes();
             let served = tokio::select! {
                 served = proxy.run(stopping) => served.context("the server failed"),
                 ended = behind.ended() => ended,
                 () = forget_launch(note.as_ref(), &door.launched) => Ok(()),
+                () = report_activity(door.guard.as_ref(), || last_activity(&routes, route)) => Ok(()),
             };
             drop(note);
             served
@@ -96,8 +103,10 @@ pub(crate) async fn run(start: Start, flags: Config, started: Instant) -> anyhow
 struct Door {
     gate: Arc<dyn Gate>,
     pages: Router,
-    /// If people log in here, and not at a hub.
+    /// If people log in here.
     front: Option<Arc<Front>>,
+    /// If people log in at a hub.
+    guard: Option<Guard>,
     /// Cancelled when the launch token is spent.
     launched: CancellationToken,
 }
@@ -123,15 +132,32 @@ impl Door {
         let launched = CancellationToken::new();
         let file = password::settings_file(environment);
         let pages = Pages::new(front.clone(), &settings.login, file, stopping.clone(), launched.clone());
-        Ok(Self { gate: front.clone(), pages: pages.router(), front: Some(front), launched })
+        Ok(Self { gate: front.clone(), pages: pages.router(), front: Some(front), guard: None, launched })
+    }
+
+    /// For a server that a hub has started.
+    fn of_hub(hub: guard::Environment) -> Self {
+        let guard = Guard::new(hub, rand::random());
+        let (gate, pages) = (Arc::new(guard.clone()), guard.pages());
+        Self { gate, pages, front: None, guard: Some(guard), launched: CancellationToken::new() }
     }
 }
 
-fn read_settings(start: &Start, flags: Config, environment: &Environment) -> anyhow::Result<Settings> {
+/// In a hub, files say nothing: they are the program's, and the hub says where the server is.
+fn read_settings(
+    start: &Start,
+    flags: Config,
+    environment: &Environment,
+    hub: Option<&guard::Environment>,
+) -> anyhow::Result<Settings> {
     let directories = environment.config_path();
-    let mut config = hub_traitlets::load(&FILES, &directories, start.config.as_deref(), &environment.variables)?;
+    let mut config = match hub {
+        Some(_) => Config::default(),
+        None => hub_traitlets::load(&FILES, &directories, start.config.as_deref(), &environment.variables)?,
+    };
     config.merge(flags);
     config.merge(start.settings());
+    config.merge(hub.map(guard::Environment::settings).unwrap_or_default());
     let current_dir = env::current_dir().context("failed to find the current directory")?;
     let token_file = token_file(&environment.variables)?;
     let random = rand::random();
@@ -245,6 +271,19 @@ fn server_info(settings: &Settings, addresses: &Addresses, port: u16) -> ServerI
         url: addresses.connection.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         other: Map::new(),
+    }
+}
+
+/// When somebody last used the program.
+fn last_activity(routes: &RouteTable, route: &str) -> Option<Timestamp> {
+    routes.get(route)?.get("last_activity")?.as_str()?.parse().ok()
+}
+
+/// Tells the hub, if there is one, that the server is used. Never ends.
+async fn report_activity(guard: Option<&Guard>, last_activity: impl Fn() -> Option<Timestamp>) {
+    match guard {
+        Some(guard) => guard.report_activity(last_activity).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -37,6 +37,26 @@ os.rename(os.environ['JUPYTERHUB_USER'] + '.json.new', os.environ['JUPYTERHUB_US
 time.sleep(600)
 ";
 
+/// A program that knows nothing of hubs, but for the note that tests of any server read. It shows what it got.
+const PROGRAM: &str = "
+import http.server, json, os, sys
+with open(os.environ['JUPYTERHUB_USER'] + '.json.new', 'w') as out:
+    json.dump(dict(os.environ, PROGRAM_PORT=sys.argv[1]), out)
+os.rename(os.environ['JUPYTERHUB_USER'] + '.json.new', os.environ['JUPYTERHUB_USER'] + '.json')
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        text = json.dumps({'program': True, 'method': self.command, 'target': self.path, 'headers': headers}).encode()
+        self.send_response(200)
+        self.send_header('Content-Length', str(len(text)))
+        self.send_header('Set-Cookie', 'jupyterhub-user-alice=gone; Path=/user/alice/')
+        self.end_headers()
+        self.wfile.write(text)
+    def log_message(self, *args):
+        pass
+http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Answer).serve_forever()
+";
+
 /// A hub, and alice's guarded server.
 struct Guarded {
     hub: TestHub,
@@ -453,4 +473,30 @@ async fn the_default_page_and_other_spellings_of_the_path_lead_to_the_right_one(
     seen(&alice.get("/user/alice/x").await);
     let code = oauth::authorize(&server.environment, &[]);
     assert!(alice.get(&code).await.location().starts_with("/user/alice/oauth_callback?"), "our hub knows the server");
+}
+
+#[tokio::test]
+async fn hub_server_makes_any_program_a_server_of_a_hub() {
+    let hub = TestHub::with(Settings { server: PROGRAM, front: true, ..Settings::default() }).await;
+    let environment = hub.start_server("alice", ALICE_TOKEN).await;
+    let mut alice = hub.logged_in(ALICE_TOKEN).await;
+    alice.reaches_servers = true;
+    let got = seen(&follow(&mut alice, LAB).await);
+    assert_eq!((got["target"].as_str(), got["headers"]["cookie"].as_str()), (Some(LAB), None));
+    // The program can't take the login away.
+    let page = alice.get(LAB).await;
+    assert!(page.set_cookies(COOKIE).is_empty() && seen(&page)["program"] == true);
+
+    let mut stranger = hub.browser();
+    stranger.reaches_servers = true;
+    assert!(stranger.get(LAB).await.location().starts_with("/hub/api/oauth2/authorize?"));
+    assert_ne!(environment["PROGRAM_PORT"], environment["JUPYTERHUB_SERVICE_URL"].rsplit(':').next().unwrap());
+
+    let reported = async {
+        while hub.get("/users/alice/server", ALICE_TOKEN).await.json()["last_activity"].is_null() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), reported).await.expect("activity is reported at once");
+    hub.stop_server("alice", ALICE_TOKEN).await;
 }

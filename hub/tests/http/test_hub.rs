@@ -94,6 +94,8 @@ pub(crate) struct Settings {
     pub(crate) clock: fn() -> Timestamp,
     /// What users' servers run, in Python.
     pub(crate) server: &'static str,
+    /// It runs behind `hub server`, and listens on the port that its first argument names.
+    pub(crate) front: bool,
     pub(crate) rbac: RbacConfig,
     /// Tokens of services, each in a file named after its service with `-token`.
     pub(crate) service_tokens: &'static [(&'static str, &'static str)],
@@ -113,6 +115,7 @@ impl Default for Settings {
             clients: ClientRules::default(),
             clock: Timestamp::now,
             server: SERVER,
+            front: false,
             rbac: RbacConfig::default(),
             service_tokens: &[],
         }
@@ -162,10 +165,13 @@ impl TestHub {
             let mut services = settings.rbac.services.iter_mut();
             services.find(|known| known.name == *service).unwrap().token_file = Some(file);
         }
-        let spawner = Spawner::local(LocalSettings {
-            command: ["python3", "-c", settings.server].map(str::to_owned).to_vec(),
-            ..LocalSettings::new(at("run"), directory.path().to_owned())
-        });
+        let mut command = ["python3", "-c", settings.server].map(str::to_owned).to_vec();
+        if settings.front {
+            let front = [env!("CARGO_BIN_EXE_hub"), "server", "--"].map(str::to_owned);
+            command = front.into_iter().chain(command).chain(["{port}".to_owned()]).collect();
+        }
+        let spawner =
+            Spawner::local(LocalSettings { command, ..LocalSettings::new(at("run"), directory.path().to_owned()) });
         let proxy = ProxyClient::new(&api_url, ProxyToken::Value("the-proxy-token".to_owned().into()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let connect_url = format!("http://{}", listener.local_addr().unwrap());

@@ -1,6 +1,7 @@
 //! What a hub tells a server by its environment: the variables that JupyterHub's own single-user server reads. Pure.
 
 use hub_auth::cookie::HOST_PREFIX;
+use hub_traitlets::{Config, Origin};
 use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
@@ -118,6 +119,31 @@ impl Environment {
             activity: reader.activity()?,
             prefix,
         }))
+    }
+
+    /// What the hub says in the names of Jupyter's settings. Nothing else has a say in it.
+    pub(crate) fn settings(&self) -> Config {
+        let mut config = Config::default();
+        let port = self.port.to_string();
+        let mut set = |name: &str, value: &str| {
+            config.set("ServerApp", name, hub_traitlets::Value::Text(vec![value.to_owned()]), Origin::CommandLine);
+        };
+        for (name, value) in [
+            ("ip", self.ip.as_str()),
+            ("port", &port),
+            // The hub knows this one only.
+            ("port_retries", "0"),
+            ("base_url", &self.prefix),
+            ("open_browser", "False"),
+            ("certfile", ""),
+            ("keyfile", ""),
+        ] {
+            set(name, value);
+        }
+        if let Some(directory) = &self.root_dir {
+            set("root_dir", directory);
+        }
+        config
     }
 
     /// Where the browser comes back to from the hub, as a path.

@@ -1,12 +1,18 @@
 //! What the guard asks of the hub, over HTTP.
 
+use jiff::Timestamp;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, header, redirect::Policy};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
 
-use super::{access::Holder, environment::Environment, oauth::Arrived};
+use super::{
+    access::Holder,
+    environment::{ActivitySettings, Environment},
+    oauth::Arrived,
+};
 
 /// One try.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -113,6 +119,21 @@ impl HubClient {
         ]);
         let token: Token = self.json(self.send(request).await?).await?;
         Ok(token.access_token)
+    }
+
+    /// Notes when the server was used last.
+    pub(super) async fn note_activity(&self, settings: &ActivitySettings, latest: Timestamp) -> Result<(), HubError> {
+        let body = json!({
+            "servers": {&settings.server_name: {"last_activity": latest}},
+            "last_activity": latest,
+        });
+        let token = format!("token {}", self.secret.expose_secret());
+        let request = self.http.post(&settings.url).header(header::AUTHORIZATION, token).json(&body);
+        let response = self.send(request).await?;
+        match response.status() {
+            status if status.is_success() => Ok(()),
+            status => Err(HubError::Status { api_url: self.api_url.clone(), status, words: String::new() }),
+        }
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, HubError> {
