@@ -5,7 +5,7 @@ use hub_traitlets::{Config, Error, Origin, Value, jupyter::Environment};
 use std::{path::PathBuf, time::Instant};
 use url::Url;
 
-use crate::{list::List, password, program::Guarded, serve, stop};
+use crate::{install, list::List, password, program::Guarded, serve, stop};
 
 /// Guards one server with the Jupyter Server page's login: token, password, or the hub.
 #[derive(Debug, Args)]
@@ -20,6 +20,7 @@ Examples:
   hub server --port 9999 --ip '*' --certfile cert.pem --keyfile key.pem
   hub server --ServerApp.base_url=/x/ --IdentityProvider.token=...    settings as `jupyter server` has them
   hub server list | stop 8888 | password
+  hub server install /opt/hub-server             copies this program there
 
 {socket}, {port} and {base_url} in a command are filled in. Prefer {socket}: a port of the loopback interface can be
 reached by every user of this machine. Settings are read from jupyter_server_config.py (assignments of literals) and
@@ -38,6 +39,7 @@ enum Command {
     List(List),
     Stop(stop::Stop),
     Password(password::Password),
+    Install(install::Install),
 }
 
 /// What starting takes. Flags that `jupyter server` has too mean the same here.
@@ -125,6 +127,7 @@ impl Server {
             Some(Command::List(list)) => list.run(Vec::new()),
             Some(Command::Stop(stop)) => stop.run().await,
             Some(Command::Password(password)) => password.run(),
+            Some(Command::Install(install)) => Ok(install.run()?),
             None => serve::run(self.start, settings, started).await,
         }
     }

@@ -18,6 +18,7 @@ mod credentials;
 mod front;
 pub mod guard;
 mod hosts;
+mod install;
 mod launch;
 mod list;
 mod login_cookie;
