@@ -1,5 +1,6 @@
 //! The file that the operator renders into a ConfigMap and the hub reads. It holds no secret, only the files that do.
 
+use k8s_openapi::api::core::v1::LocalObjectReference;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -106,6 +107,21 @@ pub struct KubernetesConfig {
     /// Namespace of the user pods.
     pub namespace: String,
     pub singleuser: SingleUser,
+    /// Where user pods get `hub server` from, if it is their front.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub front: Option<FrontImage>,
+}
+
+/// An image with the `hub` program: the hub's own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FrontImage {
+    pub image: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_pull_policy: Option<String>,
+    /// Secrets in the namespace of the user pods, beside those of `singleuser`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub image_pull_secrets: Vec<LocalObjectReference>,
 }
 
 /// Which Hub this is: labels and owner references of user pods come from it.

@@ -82,6 +82,8 @@ pub mod path {
     pub const DATABASE_FILE: &str = "/srv/jupyterhub/jupyterhub.sqlite";
     /// Where commands in the hub's pod reach the running hub; nobody else can.
     pub const CONTROL_SOCKET: &str = "/tmp/hub/control.sock";
+    /// In a user's pod: the `hub` program, if it is the server's front.
+    pub const FRONT_DIR: &str = "/opt/hub-server";
     /// The proxy's scratch volume, with its snapshot of the routes.
     pub const PROXY_STATE_DIR: &str = "/run/hub-proxy";
     pub const PROXY_SNAPSHOT: &str = "/run/hub-proxy/routes.json";

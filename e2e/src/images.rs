@@ -31,11 +31,15 @@ pub struct Images {
     pub proxy: String,
     pub operator: String,
     pub singleuser: String,
+    /// JupyterLab without anything of JupyterHub.
+    pub jupyter: String,
+    /// No C library, no Python.
+    pub busybox: String,
 }
 
 impl Images {
-    pub(crate) fn all(&self) -> [&str; 4] {
-        [&self.hub, &self.proxy, &self.operator, &self.singleuser]
+    pub(crate) fn all(&self) -> [&str; 6] {
+        [&self.hub, &self.proxy, &self.operator, &self.singleuser, &self.jupyter, &self.busybox]
     }
 
     /// The same images, pushed below a registry prefix.
@@ -46,6 +50,8 @@ impl Images {
             proxy: push(&self.proxy).await?,
             operator: push(&self.operator).await?,
             singleuser: push(&self.singleuser).await?,
+            jupyter: push(&self.jupyter).await?,
+            busybox: push(&self.busybox).await?,
         })
     }
 }
@@ -54,9 +60,9 @@ impl Images {
 pub(crate) async fn ensure(places: &Places, docker: &Docker, yes: bool) -> Result<Images> {
     // One waits for the compiler, the other for downloads.
     let build = Build::default();
-    let (ours, singleuser) = tokio::join!(our_images(places, docker, &build), singleuser::ensure(places, docker, yes));
-    let ([hub, proxy, operator], singleuser) = (ours?, singleuser?);
-    Ok(Images { hub, proxy, operator, singleuser })
+    let (ours, users) = tokio::join!(our_images(places, docker, &build), singleuser::ensure(places, docker, yes));
+    let ([hub, proxy, operator], [singleuser, jupyter, busybox]) = (ours?, users?);
+    Ok(Images { hub, proxy, operator, singleuser, jupyter, busybox })
 }
 
 /// Makes our images from release binaries and pushes them below a registry prefix. Gives their names there.

@@ -92,15 +92,17 @@ impl Kind {
     /// Brings images into the node. One that is there under its name, which its content gave it, is left out.
     pub(crate) async fn load(&self, images: &[&str]) -> Result<()> {
         let there = self.docker.output(["exec", &self.node(), "ctr", "-n", "k8s.io", "images", "ls", "-q"]).await?;
-        for image in images.iter().filter(|image| !there.lines().any(|line| line == **image)) {
-            step(&self.places, &format!("Load {image} into {}", self.name), async |_| {
-                let node = self.node();
-                let import = ["exec", "-i", &node, "ctr", "-n", "k8s.io", "images", "import", "-"];
-                self.docker.command(["save", image]).pipe_into(self.docker.command(import)).await
-            })
-            .await?;
+        let missing: Vec<_> = images.iter().filter(|image| !there.lines().any(|line| line == **image)).collect();
+        if missing.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        // All at once: what they have in common is sent one time.
+        step(&self.places, &format!("Load {} images into {}", missing.len(), self.name), async |_| {
+            let node = self.node();
+            let import = ["exec", "-i", &node, "ctr", "-n", "k8s.io", "images", "import", "-"];
+            self.docker.command(["save"]).args(missing).pipe_into(self.docker.command(import)).await
+        })
+        .await
     }
 
     async fn answers(&self) -> Result<bool> {

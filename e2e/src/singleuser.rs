@@ -1,4 +1,5 @@
-//! The single-user image: real JupyterHub and JupyterLab from PyPI, at locked versions, on Debian's Python.
+//! The images of users' servers: real JupyterHub and JupyterLab from PyPI, at locked versions, on Debian's Python; the
+//! same without JupyterHub; and one with nothing but static programs.
 
 use std::fs;
 
@@ -13,24 +14,30 @@ use crate::{
     progress::{Log, step, up_to_date},
 };
 
-const REPOSITORY: &str = "jupyter.rs/singleuser";
+/// The Dockerfile's targets, which give the images their names.
+const TARGETS: [&str; 3] = ["singleuser", "jupyter", "busybox"];
 /// Debian 12's Python: wheels are chosen for it, whatever Python this machine has.
 const PYTHON: &str = "3.11.2";
 
-/// The image's name; it is made when the Dockerfile or a locked version changed.
-pub(crate) async fn ensure(places: &Places, docker: &Docker, yes: bool) -> Result<String> {
-    let source = places.source("singleuser");
-    let image = format!("{REPOSITORY}:{}", Key::default().text(PYTHON).files(&source)?.finish());
-    if docker.has_image(&image).await {
-        up_to_date(&format!("Image {image}"));
-        return Ok(image);
+/// The images' names, in the order of [`TARGETS`]; they are made when the Dockerfile or a locked version changed.
+pub(crate) async fn ensure(places: &Places, docker: &Docker, yes: bool) -> Result<[String; 3]> {
+    let key = Key::default().text(PYTHON).files(&places.source("singleuser"))?.finish();
+    let images = TARGETS.map(|target| format!("jupyter.rs/{target}:{key}"));
+    let mut missing = Vec::new();
+    for (target, image) in TARGETS.into_iter().zip(&images) {
+        match docker.has_image(image).await {
+            true => up_to_date(&format!("Image {image}")),
+            false => missing.push((target, image.as_str())),
+        }
     }
-    ensure_base(places, docker, yes).await?;
-    step(places, "Build the single-user image", async |log| build(places, docker, &image, log).await).await?;
-    Ok(image)
+    if !missing.is_empty() {
+        ensure_base(places, docker, yes).await?;
+        step(places, "Build the single-user images", async |log| build(places, docker, &missing, log).await).await?;
+    }
+    Ok(images)
 }
 
-async fn build(places: &Places, docker: &Docker, image: &str, log: &Log) -> Result<()> {
+async fn build(places: &Places, docker: &Docker, images: &[(&str, &str)], log: &Log) -> Result<()> {
     let context = places.fresh("singleuser-context")?;
     let source = places.source("singleuser");
     for file in fs::read_dir(&source)? {
@@ -57,7 +64,9 @@ async fn build(places: &Places, docker: &Docker, image: &str, log: &Log) -> Resu
         let wheel = wheel?;
         fs::copy(wheel.path(), wheels.join(wheel.file_name()))?;
     }
-    docker.build(log, &context, &["-t", image]).await?;
+    for (target, image) in images {
+        docker.build(log, &context, &["--target", target, "-t", image]).await?;
+    }
     fs::remove_dir_all(&context)?;
     Ok(())
 }

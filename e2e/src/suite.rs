@@ -29,6 +29,7 @@ mod browser;
 pub mod clients;
 mod deletion;
 mod faults;
+mod fronts;
 mod hubs;
 mod installed;
 mod kills;
@@ -83,6 +84,8 @@ pub fn tests() -> Vec<Test<Cluster>> {
         test!(access::a_second_user_cannot_open_the_first_ones_server, 300),
         test!(access::logout_ends_the_access_to_hub_and_server, 300),
         test!(access::an_administrator_revokes_tokens_in_the_hubs_pod_s34, 60),
+        test!(fronts::jupyter_without_jupyterhub_is_safe_behind_the_front, 240),
+        test!(fronts::a_program_without_a_c_library_is_safe_behind_the_front, 180),
         test!(report::the_report_is_written, 120, alone),
         test!(steady::a_deleted_or_edited_child_is_back_within_two_seconds, 120, alone),
         test!(steady::at_rest_the_operator_writes_and_lists_nothing, 90, alone),

@@ -15,6 +15,8 @@ use super::{
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = rules(&[
     ("!has(self.extraLabels) || self.extraLabels.all(k, !k.startsWith('jupyter.rs/') && !k.startsWith('hub.jupyter.org/') && !k.startsWith('app.kubernetes.io/') && k != 'component')", "spec.singleuser.extraLabels must not set jupyter.rs/*, hub.jupyter.org/*, app.kubernetes.io/* or component: the hub finds its pods by them"),
+    ("!has(self.front) || (size(self.cmd) > 0 && !self.cmd[0].endsWith('jupyterhub-singleuser'))", "spec.singleuser.cmd is required with front: set it to the program that is guarded, such as [jupyter, server, '--ServerApp.sock={socket}']; jupyterhub-singleuser guards itself"),
+    ("!has(self.front) || self.cmd.exists(a, a.contains('{socket}') || a.contains('{port}'))", "spec.singleuser.cmd must say with front where the program listens: write {socket} where it takes the path of a Unix socket, or {port} where it takes a port, with 127.0.0.1 as its address"),
 ]))]
 pub struct SingleUser {
     /// Image with `jupyterhub-singleuser` (or what `cmd` names).
@@ -30,6 +32,9 @@ pub struct SingleUser {
     /// Command that starts the server.
     #[schemars(schema_with = "arguments", extend("minItems" = 1))]
     pub cmd: Vec<String>,
+    /// What guards a program that cannot do it itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub front: Option<Front>,
     /// Where a user lands, such as `/lab`. `{username}` is replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512), regex(pattern = r"^/\S*$"))]
@@ -117,6 +122,7 @@ impl Default for SingleUser {
             image_pull_policy: None,
             image_pull_secrets: Vec::new(),
             cmd: vec!["jupyterhub-singleuser".to_owned()],
+            front: None,
             default_url: None,
             cpu: Bounds::default(),
             memory: Bounds { guarantee: Some(Amount::new("1G")), limit: None },
@@ -141,6 +147,17 @@ impl Default for SingleUser {
             pod_template: None,
         }
     }
+}
+
+/// What stands between the proxy and the program, for images without `jupyterhub-singleuser`. It takes the place of the
+/// image's entrypoint, and `cmd` is a web program that it starts: `{socket}` or `{port}` in it says where that listens,
+/// `{base_url}` below which path it is. With `hub-server` an init container brings the hub's own program, and people log
+/// in at the hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Front {
+    /// `hub server`, copied out of the hub's image.
+    HubServer,
 }
 
 /// A request and a limit.

@@ -160,6 +160,26 @@ fn wrong() -> Vec<(&'static str, Value, &'static str)> {
         ("a home outside the tree", json!({"singleuser": {"storage": {"homeMountPath": "home"}}}), "^/["),
         ("no time to start", json!({"singleuser": {"startTimeout": 0}}), "greater than or equal to 1"),
         ("no command", json!({"singleuser": {"cmd": []}}), "at least 1 items"),
+        (
+            "a front without a program",
+            json!({"singleuser": {"front": "hub-server"}}),
+            "spec.singleuser.cmd is required with front",
+        ),
+        (
+            "a front of a server that guards itself",
+            json!({"singleuser": {"front": "hub-server", "cmd": ["/opt/bin/jupyterhub-singleuser", "{socket}"]}}),
+            "jupyterhub-singleuser guards itself",
+        ),
+        (
+            "a front of a program that may listen anywhere",
+            json!({"singleuser": {"front": "hub-server", "cmd": ["jupyter", "server"]}}),
+            "write {socket} where it takes the path",
+        ),
+        (
+            "an unknown front",
+            json!({"singleuser": {"front": "nginx", "cmd": ["p", "{port}"]}}),
+            r#"supported values: "hub-server""#,
+        ),
         ("a service's name that is no part of an address", service(json!({"name": "a/b"})), "it is part of an address"),
         ("a service twice", json!({"services": [{"name": "a"}, {"name": "a"}]}), "Duplicate value"),
         ("a service at no web address", service(json!({"url": "ftp://grades"})), "must be http:// or https://"),

@@ -22,6 +22,7 @@ use super::{Change, Health, ProgressSender, ServerName, SpawnError, StartRequest
 
 mod claims;
 mod events;
+mod front;
 mod health;
 mod merge;
 mod pod;

@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-use super::{merge::merge, quantity, restricted, slug};
+use super::{front, merge::merge, quantity, restricted, slug};
 use crate::spawner::{ServerName, StartRequest};
 
 pub(super) const CONTAINER: &str = "notebook";
@@ -139,6 +139,7 @@ fn build_pod(config: &KubernetesConfig, request: &StartRequest, claim: Option<St
         pod = parse("podTemplate", &merge(base, template))?;
     }
     seal(config, request, &mut pod);
+    front::put_in(config, &mut pod)?;
     match restricted::violations(pod.spec.as_ref()).as_slice() {
         [] => Ok(pod),
         violations => Err(format!(
@@ -243,7 +244,7 @@ fn pod_security(singleuser: &SingleUser) -> PodSecurityContext {
     }
 }
 
-fn container_security() -> SecurityContext {
+pub(super) fn container_security() -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
         capabilities: Some(Capabilities { add: None, drop: Some(vec!["ALL".to_owned()]) }),

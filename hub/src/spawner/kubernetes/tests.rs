@@ -52,7 +52,10 @@ impl Place {
         settings.as_object_mut().unwrap().extend(singleuser.as_object().unwrap().clone());
         let hub = HubIdentity { name: hub.to_owned(), namespace: "hubs".to_owned(), uid: "uid".to_owned() };
         let singleuser = serde_json::from_value(settings).unwrap();
-        KubernetesSpawner::new(&self.client, KubernetesConfig { hub, namespace: self.namespace.clone(), singleuser })
+        KubernetesSpawner::new(
+            &self.client,
+            KubernetesConfig { hub, namespace: self.namespace.clone(), singleuser, front: None },
+        )
     }
 
     async fn end(self) {

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use hub_crds::{
-    config::{HubConfig, HubIdentity, KubernetesConfig, ProxyConnection},
+    Front,
+    config::{FrontImage, HubConfig, HubIdentity, KubernetesConfig, ProxyConnection},
     names::{child, label_value, path, port, secret_key},
 };
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -55,6 +56,17 @@ fn hub_config(hub: &ValidatedHub) -> HubConfig {
             hub: HubIdentity { name: hub.name.clone(), namespace: hub.namespace.clone(), uid: hub.uid.clone() },
             namespace: hub.user_namespace.clone(),
             singleuser: hub.singleuser.clone(),
+            front: hub.singleuser.front.map(|Front::HubServer| front_image(hub)),
         }),
+    }
+}
+
+/// The hub's image has the program. Secrets are found in their own namespace only.
+fn front_image(hub: &ValidatedHub) -> FrontImage {
+    let same_namespace = hub.user_namespace == hub.namespace;
+    FrontImage {
+        image: hub.hub.image.clone(),
+        image_pull_policy: hub.hub.image_pull_policy.clone(),
+        image_pull_secrets: if same_namespace { hub.hub.image_pull_secrets.clone() } else { Vec::new() },
     }
 }

@@ -428,3 +428,21 @@ fn placement_and_images_of_the_spec_reach_the_pods() {
     assert_eq!(pod["priorityClassName"], "high");
     assert_eq!(pod["topologySpreadConstraints"][0]["topologyKey"], "zone");
 }
+
+/// The front of user pods is in the hub's own image, pulled as the hub's own pod pulls it.
+#[test]
+fn the_settings_say_where_the_front_of_servers_comes_from() {
+    let front = |changes: Value| {
+        let text = built(&changes).config_maps[0].data.clone().unwrap()["hub.yaml"].clone();
+        serde_yaml::from_str::<Value>(&text).unwrap()["kubernetes"]["front"].clone()
+    };
+    let hub = json!({"image": "hub:2", "imagePullPolicy": "Never", "imagePullSecrets": [{"name": "registry"}]});
+    let with = |namespace: Value| json!({"hub": hub, "singleuser": {"front": "hub-server", "cmd": ["p", "{port}"], "namespace": namespace}});
+    let secrets = json!([{"name": "registry"}]);
+    assert_eq!(
+        front(with(Value::Null)),
+        json!({"image": "hub:2", "imagePullPolicy": "Never", "imagePullSecrets": secrets}),
+    );
+    assert_eq!(front(with(json!("users"))), json!({"image": "hub:2", "imagePullPolicy": "Never"}));
+    assert_eq!(front(json!({"hub": hub})), Value::Null);
+}

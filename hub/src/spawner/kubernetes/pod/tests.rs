@@ -1,7 +1,8 @@
 //! Whole objects, as they go to the API server.
 
 use super::{super::is_of, *};
-use hub_crds::config::HubIdentity;
+use hub_crds::config::{FrontImage, HubIdentity};
+use k8s_openapi::api::core::v1::LocalObjectReference;
 use secrecy::SecretString;
 use serde_json::json;
 
@@ -13,6 +14,7 @@ fn config(singleuser: Value) -> KubernetesConfig {
         hub: HubIdentity { name: "jhub".to_owned(), namespace: "jupyter".to_owned(), uid: UID.to_owned() },
         namespace: "jupyter".to_owned(),
         singleuser: serde_json::from_value(singleuser).unwrap(),
+        front: None,
     }
 }
 
@@ -328,4 +330,86 @@ fn objects_are_a_servers_own_by_the_names_in_their_annotations() {
         KubernetesConfig { hub: HubIdentity { name: "other".to_owned(), ..config.hub.clone() }, ..config.clone() };
     let name = ServerName { user: "alice".to_owned(), server: "lab".to_owned() };
     assert!(!is_of(&other, &name, &objects.pod));
+}
+
+fn fronted(mut singleuser: Value) -> Value {
+    singleuser["front"] = json!("hub-server");
+    singleuser["cmd"] = json!(["streamlit", "run", "app.py", "--server.port={port}"]);
+    let secrets = ["hub-registry", "registry"].map(|name| LocalObjectReference { name: name.to_owned() }).to_vec();
+    let front = FrontImage {
+        image: "hub:1".to_owned(),
+        image_pull_policy: Some("Never".to_owned()),
+        image_pull_secrets: secrets,
+    };
+    let config = KubernetesConfig { front: Some(front), ..config(singleuser) };
+    serde_json::to_value(build(&config, &request("alice", "")).unwrap().pod).unwrap()
+}
+
+/// The program is reached through the front only, which comes from the hub's own image. All else is as without it.
+#[test]
+fn a_front_is_brought_by_an_init_container_and_starts_the_program() {
+    let plain = pod_of(json!({"imagePullSecrets": [{"name": "registry"}]}));
+    let pod = fronted(json!({"imagePullSecrets": [{"name": "registry"}]}));
+    let mount = json!({"name": "hub-server", "mountPath": "/opt/hub-server"});
+    let mut expected = plain;
+    expected["spec"]["initContainers"] = json!([{
+        "name": "hub-server",
+        "image": "hub:1",
+        "imagePullPolicy": "Never",
+        "args": ["server", "install", "/opt/hub-server"],
+        "resources": {
+            "requests": {"cpu": "10m", "memory": "16Mi"},
+            "limits": {"cpu": "500m", "memory": "64Mi"},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": false,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": true,
+        },
+        "volumeMounts": [mount],
+    }]);
+    expected["spec"]["volumes"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"name": "hub-server", "emptyDir": {"sizeLimit": "256Mi"}}));
+    expected["spec"]["imagePullSecrets"] = json!([{"name": "registry"}, {"name": "hub-registry"}]);
+    let notebook = expected["spec"]["containers"][0].as_object_mut().unwrap();
+    notebook.remove("args");
+    notebook["volumeMounts"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"name": "hub-server", "mountPath": "/opt/hub-server", "readOnly": true}));
+    notebook.insert(
+        "command".to_owned(),
+        json!(["/opt/hub-server/hub", "server", "--", "streamlit", "run", "app.py", "--server.port={port}"]),
+    );
+    assert_eq!(pod, expected);
+}
+
+/// Nor can anybody else: the program behind it has no protection of its own.
+#[test]
+fn a_template_cannot_take_the_front_away() {
+    let pod = fronted(json!({
+        "initContainers": [{"name": "fetch", "image": "git:1"}],
+        "extraVolumeMounts": [{"name": "own", "mountPath": "/opt/hub-server"}],
+        "podTemplate": {"spec": {
+            "initContainers": [{"name": "hub-server", "image": "other:1"}],
+            "volumes": [{"name": "hub-server", "configMap": {"name": "other"}}],
+            "containers": [{"name": "notebook", "command": ["streamlit"], "args": ["run"], "volumeMounts": [
+                {"name": "hub-server", "mountPath": "/elsewhere"}]}],
+        }},
+    }));
+    let plain = fronted(json!({}));
+    let names = |list: &Value| list.as_array().unwrap().iter().map(|item| item["name"].clone()).collect::<Vec<_>>();
+    assert_eq!(pod["spec"]["initContainers"][0], plain["spec"]["initContainers"][0]);
+    assert_eq!(names(&pod["spec"]["initContainers"]), ["hub-server", "fetch"]);
+    for field in ["volumes", "containers"] {
+        assert_eq!(pod["spec"][field], plain["spec"][field], "{field}");
+    }
+}
+
+#[test]
+fn a_front_without_an_image_is_refused() {
+    let error = build(&config(json!({"front": "hub-server"})), &request("alice", "")).err().unwrap();
+    assert!(error.contains("operator"), "{error}");
 }
