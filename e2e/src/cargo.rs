@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, path::PathBuf};
 use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 
-use crate::{places::Places, program::Program, progress::Log};
+use crate::{
+    places::Places,
+    program::Program,
+    progress::{Log, step},
+};
 
 /// What `cargo run` says of the package that it runs. A build script that looks at it would run again, and all that
 /// depends on it be compiled again, whenever cargo is called in here after it was called outside.
@@ -53,6 +57,14 @@ pub(crate) async fn build_binaries(places: &Places, build: &Build, log: &Log) ->
         }
     }
     Ok(binaries)
+}
+
+/// The hub as tests have it.
+pub(crate) async fn build_hub(places: &Places) -> Result<PathBuf> {
+    let build = Build { only: &["hub"], ..Build::default() };
+    let work = async |log: &_| build_binaries(places, &build, log).await;
+    let mut binaries = step(places, "Build the hub", work).await?;
+    binaries.remove("hub").context("cargo built no binary hub")
 }
 
 /// What the compiler called an error, without the warnings around it.

@@ -5,17 +5,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Result, anyhow, ensure};
 use tokio::process::Command;
 
 use crate::{
-    cargo::{self, Build},
+    cargo,
     environments::{self, Environment, Version},
     local_hub::LocalHub,
     packages,
     places::Places,
     program::Program,
-    progress::{explained, step},
+    progress::explained,
 };
 
 /// Our hub, and the clients of two versions of JupyterHub.
@@ -32,10 +32,7 @@ impl Clients {
         packages::ensure(places, yes, packages::BROWSER).await?;
         let v5 = environments::ensure(places, Version::V5).await?;
         let v6 = environments::ensure(places, Version::V6).await?;
-        let build = Build { only: &["hub"], ..Build::default() };
-        let work = async |log: &_| cargo::build_binaries(places, &build, log).await;
-        let mut binaries = step(places, "Build the hub", work).await?;
-        let hub = binaries.remove("hub").context("cargo built no binary hub")?;
+        let hub = cargo::build_hub(places).await?;
         Ok(Self { hub, v5, v6, places: places.clone() })
     }
 

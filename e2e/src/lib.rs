@@ -1,6 +1,7 @@
 //! `cargo e2e`: a Hub on a real cluster for people, and the tests that need one.
 //!
-//! [`commands`] is the command line, [`suite`] the tables of tests, [`cluster`] and [`clients`] what a test is given.
+//! [`commands`] is the command line, [`suite`] the tables of tests, [`cluster`], [`clients`] and
+//! [`servers`] what a test is given.
 
 mod bench;
 mod cargo;
@@ -14,6 +15,7 @@ mod docker;
 mod environments;
 pub mod images;
 mod install;
+mod jupyter_server;
 mod kind;
 mod local_hub;
 mod node_image;
@@ -23,6 +25,7 @@ mod program;
 mod progress;
 mod runner;
 mod scratch;
+pub mod servers;
 mod singleuser;
 pub mod suite;
 mod tools;

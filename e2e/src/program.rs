@@ -1,14 +1,19 @@
 //! Other programs: run, waited for, and named in errors.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
+    fs::File,
     path::Path,
     process::{ExitStatus, Output, Stdio},
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
-use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
+use tokio::{
+    io::AsyncWriteExt,
+    process::{Child, Command},
+    time::timeout,
+};
 
 use crate::progress::Log;
 
@@ -54,6 +59,12 @@ impl Program {
         self
     }
 
+    /// Runs with these variables and no other.
+    pub(crate) fn only_env<'a>(mut self, vars: impl IntoIterator<Item = (&'a str, OsString)>) -> Self {
+        self.command.env_clear().envs(vars);
+        self
+    }
+
     pub(crate) fn dir(mut self, dir: impl AsRef<Path>) -> Self {
         self.command.current_dir(dir);
         self
@@ -63,6 +74,12 @@ impl Program {
     pub(crate) fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.input = Some(bytes.into());
         self
+    }
+
+    /// Starts the program, with every word going to a log. It is not ended when it is dropped.
+    pub(crate) fn start(mut self, log: File) -> Result<Child> {
+        let command = self.command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(false);
+        command.spawn().with_context(|| format!("failed to start `{}`", self.shown))
     }
 
     /// Standard output, without the last line's end; an error if the program fails.

@@ -19,6 +19,7 @@ use crate::{
     packages,
     places::Places,
     progress::{Log, explained, seconds, step},
+    servers::Servers,
     suite::{self, Skipped, Test},
 };
 
@@ -44,8 +45,9 @@ const FORMAT: &str = "lint::format";
 const CLIPPY: &str = "lint::clippy";
 const UNIT: &str = "unit";
 const CLIENTS: &str = "clients";
+const SERVER: &str = "server";
 const CLUSTER_AREA: &str = "cluster";
-const AREAS: [&str; 4] = ["lint", UNIT, CLIENTS, CLUSTER_AREA];
+const AREAS: [&str; 5] = ["lint", UNIT, CLIENTS, SERVER, CLUSTER_AREA];
 
 impl Selection {
     /// A pattern that names an area means that area alone; any other is looked for in every name.
@@ -57,6 +59,10 @@ impl Selection {
 
     fn client_tests(&self) -> Vec<Test<Clients>> {
         self.of_area(CLIENTS, suite::clients::tests())
+    }
+
+    fn server_tests(&self) -> Vec<Test<Servers>> {
+        self.of_area(SERVER, suite::server::tests())
     }
 
     fn cluster_tests(&self) -> Vec<Test<Cluster>> {
@@ -72,8 +78,9 @@ impl Selection {
     pub(crate) fn names(&self) -> Vec<String> {
         let areas = [FORMAT, CLIPPY, UNIT].into_iter().filter(|name| self.has(name)).map(str::to_owned);
         let clients = self.client_tests().into_iter().map(|test| format!("{CLIENTS}::{}", test.name));
+        let server = self.server_tests().into_iter().map(|test| format!("{SERVER}::{}", test.name));
         let cluster = self.cluster_tests().into_iter().map(|test| format!("{CLUSTER_AREA}::{}", test.name));
-        areas.chain(clients).chain(cluster).collect()
+        areas.chain(clients).chain(server).chain(cluster).collect()
     }
 }
 
@@ -119,6 +126,10 @@ pub(crate) async fn run(places: &Places, selection: &Selection, cluster: Where, 
     let tests = selection.client_tests();
     if !tests.is_empty() {
         tally.add(tally_of_area(CLIENTS, &tests, clients_area(places, &tests, yes).await));
+    }
+    let tests = selection.server_tests();
+    if !tests.is_empty() {
+        tally.add(tally_of_area(SERVER, &tests, server_area(places, &tests, yes).await));
     }
     let tests = selection.cluster_tests();
     if !tests.is_empty() {
@@ -225,6 +236,15 @@ async fn clients_area(places: &Places, tests: &[Test<Clients>], yes: bool) -> Re
     let clients = Clients::prepare(places, yes).await?;
     let outcomes = run_tests(&clients, tests).await;
     eprintln!("clients tests: {}", seconds(start.elapsed()));
+    Ok(outcomes)
+}
+
+/// Runs the tests of `hub server` beside the real Jupyter Server.
+async fn server_area(places: &Places, tests: &[Test<Servers>], yes: bool) -> Result<Vec<Outcome>> {
+    let start = Instant::now();
+    let servers = Servers::prepare(places, yes).await?;
+    let outcomes = run_tests(&servers, tests).await;
+    eprintln!("server tests: {}", seconds(start.elapsed()));
     Ok(outcomes)
 }
 
@@ -358,7 +378,9 @@ mod tests {
         assert!(names("cluster::smoke").len() > 1);
         assert_eq!(names("cluster").len(), names("cluster::").len());
         assert_eq!(names("clients").len(), names("clients::").len());
-        assert!(names("clients").iter().all(|name| name.starts_with("clients::")));
+        for area in ["clients", "server"] {
+            assert!(names(area).iter().all(|name| name.starts_with(&format!("{area}::"))));
+        }
         assert_eq!(names("helm_lint"), ["cluster::installed::charts_pass_helm_lint"]);
         assert!(names("no such test").is_empty());
     }

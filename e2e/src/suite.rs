@@ -1,5 +1,5 @@
 //! The table of cluster tests. Each is an `async fn(&Cluster) -> anyhow::Result<()>` in a module below; an error or a panic
-//! fails it, [`skip`] skips it. Tests that need no cluster have a table of their own: [`clients`].
+//! fails it, [`skip`] skips it. Tests that need no cluster have tables of their own: [`clients`] and [`server`].
 
 use std::{fmt, time::Duration};
 
@@ -41,6 +41,7 @@ mod person;
 mod refused;
 mod report;
 mod secrets;
+pub mod server;
 mod smoke;
 mod steady;
 mod token_login;
@@ -126,7 +127,8 @@ mod tests {
     fn names_are_unique() {
         let cluster: Vec<_> = super::tests().iter().map(|test| test.name).collect();
         let clients: Vec<_> = super::clients::tests().iter().map(|test| test.name).collect();
-        for names in [cluster, clients] {
+        let server: Vec<_> = super::server::tests().iter().map(|test| test.name).collect();
+        for names in [cluster, clients, server] {
             assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
         }
     }

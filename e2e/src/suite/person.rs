@@ -8,6 +8,7 @@ mod server;
 
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -87,12 +88,12 @@ impl Answer {
 impl Person {
     /// Somebody who has never been at `base_url`, such as `http://127.0.0.1:8080`.
     pub(super) fn new(name: &str, base_url: &str) -> Result<Self> {
-        Ok(Self {
-            name: name.to_owned(),
-            origin: Url::parse(base_url)?,
-            http: reqwest::Client::builder().redirect(Policy::none()).timeout(REQUEST).no_proxy().build()?,
-            jar: Mutex::default(),
-        })
+        Ok(Self { name: name.to_owned(), origin: Url::parse(base_url)?, http: client(None)?, jar: Mutex::default() })
+    }
+
+    /// The same person at a machine with this address: any of 127.0.0.0/8 is one.
+    pub(super) fn at(self, address: IpAddr) -> Result<Self> {
+        Ok(Self { http: client(Some(address))?, ..self })
     }
 
     /// The same person and browser when the Hub has moved to another address of the same host.
@@ -202,6 +203,12 @@ impl Person {
     fn url(&self, path: &str) -> Result<Url> {
         self.origin.join(path).with_context(|| format!("failed to make an address of {path}"))
     }
+}
+
+/// Sends from an address, if there is one, and follows no redirects.
+pub(super) fn client(address: Option<IpAddr>) -> Result<reqwest::Client> {
+    let client = reqwest::Client::builder().redirect(Policy::none()).timeout(REQUEST).no_proxy();
+    Ok(client.local_address(address).build()?)
 }
 
 /// What people do at the hub itself.
