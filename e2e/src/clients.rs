@@ -1,9 +1,6 @@
 //! What a test of the clients is given: our hub as a program, and the real programs that talk to it.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use anyhow::{Result, anyhow, ensure};
 use tokio::process::Command;
@@ -14,7 +11,7 @@ use crate::{
     local_hub::LocalHub,
     packages,
     places::Places,
-    program::Program,
+    program::{Program, processes_in},
     progress::explained,
 };
 
@@ -82,11 +79,4 @@ impl Clients {
         let _ = hub.stop().await; // what failed first is what counts
         tested.map_err(|error| anyhow!("{}\n{words}", explained(&error)))
     }
-}
-
-/// What runs with its working directory in a directory.
-fn processes_in(dir: &Path) -> Result<Vec<PathBuf>> {
-    let processes = fs::read_dir("/proc")?.filter_map(|entry| Some(entry.ok()?.path()));
-    // Others' processes, and those that end meanwhile, don't tell.
-    Ok(processes.filter(|process| fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir))).collect())
 }

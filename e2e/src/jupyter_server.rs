@@ -69,6 +69,11 @@ impl Home {
         self.dir.path().join("runtime")
     }
 
+    /// What a server says of itself, by its process.
+    pub(crate) fn info_file(&self, pid: u32) -> PathBuf {
+        self.runtime().join(format!("jpserver-{pid}.json"))
+    }
+
     fn data(&self) -> PathBuf {
         self.dir.path().join("data")
     }
@@ -115,7 +120,7 @@ impl JupyterServer {
         let (log, file) = home.log()?;
         let process = program.dir(home.notebooks()).start(file)?;
         let mut server = Self { origin: String::new(), info: Value::Null, process, log };
-        match timeout(START, server.listening(&home.runtime())).await {
+        match timeout(START, server.listening(home)).await {
             Ok(Ok(())) => Ok(server),
             failed => {
                 let why = failed.map_or_else(|_| "it does not listen".to_owned(), |error| format!("{error:?}"));
@@ -125,8 +130,8 @@ impl JupyterServer {
     }
 
     /// Waits for the file in which it says where it listens, and for that to be true.
-    async fn listening(&mut self, runtime: &Path) -> Result<()> {
-        let file = runtime.join(format!("jpserver-{}.json", self.pid()?));
+    async fn listening(&mut self, home: &Home) -> Result<()> {
+        let file = home.info_file(self.pid()?);
         loop {
             if let Some(ended) = self.process.try_wait()? {
                 bail!("it ended with {ended}");

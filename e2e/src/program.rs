@@ -2,8 +2,8 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::File,
-    path::Path,
+    fs::{self, File},
+    path::{Path, PathBuf},
     process::{ExitStatus, Output, Stdio},
     time::Duration,
 };
@@ -170,13 +170,20 @@ fn require(shown: &str, status: ExitStatus, log: &Log) -> Result<()> {
 }
 
 /// Where a program lies on `PATH`.
-pub(crate) fn which(program: &str) -> Option<std::path::PathBuf> {
+pub(crate) fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     // Daemons and administration tools lie in directories that a plain user's PATH may lack.
     std::env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/sbin".into()])
         .map(|dir| dir.join(program))
         .find(|file| file.is_file())
+}
+
+/// What runs with its working directory in a directory.
+pub(crate) fn processes_in(dir: &Path) -> Result<Vec<PathBuf>> {
+    let processes = fs::read_dir("/proc")?.filter_map(|entry| Some(entry.ok()?.path()));
+    // Others' processes, and those that end meanwhile, don't tell.
+    Ok(processes.filter(|process| fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir))).collect())
 }
 
 /// The last lines of a text, without empty ones.

@@ -13,6 +13,9 @@ use crate::{
     program::Program,
 };
 
+/// A program to guard: it shows the files of its directory.
+const SMALL: &[&str] = &["--", "python", "-m", "http.server", "{port}", "--bind", "127.0.0.1"];
+
 /// Both sides' programs.
 pub struct Servers {
     hub: PathBuf,
@@ -40,26 +43,57 @@ impl Servers {
     ) -> Result<JupyterServer> {
         let program = match side {
             Side::Real => self.environment.program("jupyter-lab").args(["--allow-root", "--no-browser"]),
-            Side::Ours => Program::new(&self.hub).arg("server"),
+            Side::Ours => self.ours(),
         };
-        let program = program.only_env(home.environment(&self.environment.bin())?);
+        let program = self.at_home(program, home)?;
         let program = env.iter().fold(program, |program, (name, value)| program.env(name, value));
         JupyterServer::start(program.args(["--ip=127.0.0.1", "--port=0"]).args(args), home).await
+    }
+
+    /// As [`Self::start`], where what is guarded is no matter: ours has a program behind it that starts at once.
+    pub(crate) async fn start_small(
+        &self,
+        side: Side,
+        home: &Home,
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> Result<JupyterServer> {
+        match side {
+            Side::Real => self.start(side, home, args, env).await,
+            Side::Ours => self.start(side, home, &[args, SMALL].concat(), env).await,
+        }
     }
 
     /// `jupyter server COMMAND` or `hub server COMMAND`, for the servers of a home.
     pub(crate) fn command(&self, side: Side, home: &Home, command: &str) -> Result<Program> {
         let program = match side {
             Side::Real => self.environment.program("jupyter-server"),
-            Side::Ours => Program::new(&self.hub).arg("server"),
+            Side::Ours => self.ours(),
         };
-        Ok(program.arg(command).only_env(home.environment(&self.environment.bin())?))
+        self.at_home(program.arg(command), home)
     }
 
-    /// A Python program of our own in `clients/`, run with the real server's libraries.
-    pub(crate) fn script(&self, name: &str, home: &Home) -> Result<Program> {
-        let script = self.places.source("clients").join(name);
-        Ok(self.environment.program("python").arg(script).only_env(home.environment(&self.environment.bin())?))
+    /// The same on a terminal, whose answers are the input: see `clients/on_terminal.py`.
+    pub(crate) fn on_terminal(&self, side: Side, home: &Home, command: &str) -> Result<Program> {
+        let terminal = self.python(home)?.arg(self.places.source("clients/on_terminal.py"));
+        Ok(match side {
+            Side::Real => terminal.arg(self.environment.bin().join("jupyter-server")),
+            Side::Ours => terminal.arg(&self.hub).arg("server"),
+        }
+        .arg(command))
+    }
+
+    /// Python with the real server's libraries.
+    pub(crate) fn python(&self, home: &Home) -> Result<Program> {
+        self.at_home(self.environment.program("python"), home)
+    }
+
+    fn ours(&self) -> Program {
+        Program::new(&self.hub).arg("server")
+    }
+
+    fn at_home(&self, program: Program, home: &Home) -> Result<Program> {
+        Ok(program.only_env(home.environment(&self.environment.bin())?))
     }
 
     /// Where tests leave what people look at.
