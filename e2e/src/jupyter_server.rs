@@ -59,6 +59,10 @@ impl Home {
         Ok(home)
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// Settings: `JUPYTER_CONFIG_DIR`.
     pub(crate) fn config(&self) -> PathBuf {
         self.dir.path().join("config")
@@ -209,4 +213,9 @@ impl Drop for JupyterServer {
             let _ = std::process::Command::new("kill").arg(pid.to_string()).status();
         }
     }
+}
+
+/// Whether a token is one that a server made: 24 random bytes (S8).
+pub(crate) fn is_generated(token: &str) -> bool {
+    token.len() == 48 && token.chars().all(|digit| matches!(digit, '0'..='9' | 'a'..='f'))
 }

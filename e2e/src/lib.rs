@@ -29,3 +29,4 @@ pub mod servers;
 mod singleuser;
 pub mod suite;
 mod tools;
+mod upstream;

@@ -1,6 +1,6 @@
 //! What a test of `hub server` is given: the real Jupyter Server and ours, to be run side by side.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use anyhow::Result;
 
@@ -75,7 +75,7 @@ impl Servers {
 
     /// The same on a terminal, whose answers are the input: see `clients/on_terminal.py`.
     pub(crate) fn on_terminal(&self, side: Side, home: &Home, command: &str) -> Result<Program> {
-        let terminal = self.python(home)?.arg(self.places.source("clients/on_terminal.py"));
+        let terminal = self.script("on_terminal.py", home)?;
         Ok(match side {
             Side::Real => terminal.arg(self.environment.bin().join("jupyter-server")),
             Side::Ours => terminal.arg(&self.hub).arg("server"),
@@ -88,12 +88,22 @@ impl Servers {
         self.at_home(self.environment.program("python"), home)
     }
 
+    /// A program of our own in `clients/`, run with the real server's libraries.
+    pub(crate) fn script(&self, name: &str, home: &Home) -> Result<Program> {
+        Ok(self.python(home)?.arg(self.places.source("clients").join(name)))
+    }
+
+    /// What programs at home find in their environment.
+    pub(crate) fn environment(&self, home: &Home) -> Result<Vec<(&'static str, OsString)>> {
+        home.environment(&self.environment.bin())
+    }
+
     fn ours(&self) -> Program {
         Program::new(&self.hub).arg("server")
     }
 
     fn at_home(&self, program: Program, home: &Home) -> Result<Program> {
-        Ok(program.only_env(home.environment(&self.environment.bin())?))
+        Ok(program.only_env(self.environment(home)?))
     }
 
     /// Where tests leave what people look at.

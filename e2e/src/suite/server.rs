@@ -9,6 +9,7 @@ use crate::servers::Servers;
 mod listing;
 mod matrix;
 mod password;
+mod settings;
 
 /// Every test of the server, in the order in which they start.
 pub fn tests() -> Vec<Test<Servers>> {
@@ -25,5 +26,6 @@ pub fn tests() -> Vec<Test<Servers>> {
         test!(password::old_hashes_are_taken_s22, 120),
         test!(password::the_question_is_asked_three_times_s21, 60),
         test!(password::what_else_the_file_holds_is_kept_s22, 60),
+        test!(settings::the_same_source_counts_as_in_the_real_one_s8, 120),
     ]
 }

@@ -19,7 +19,7 @@ use self::{
     visitor::{Proof, Visitor},
 };
 use crate::{
-    jupyter_server::{Home, JupyterServer, Side},
+    jupyter_server::{Home, JupyterServer, Side, is_generated},
     servers::Servers,
 };
 
@@ -139,11 +139,6 @@ async fn ask_all(server: &JupyterServer, mode: Mode) -> Result<Vec<(Cell, Outcom
         }
     }
     Ok(outcomes)
-}
-
-/// 24 random bytes (S8).
-fn is_generated(token: &str) -> bool {
-    token.len() == 48 && token.chars().all(|digit| matches!(digit, '0'..='9' | 'a'..='f'))
 }
 
 /// What the comparison came to.
