@@ -17,7 +17,10 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::program::{Program, last_lines};
+use crate::{
+    program::{Program, last_lines},
+    progress::explained,
+};
 
 /// From a program's start until it listens and has said where: JupyterLab takes seconds on a busy machine.
 const START: Duration = Duration::from_secs(60);
@@ -127,7 +130,10 @@ impl JupyterServer {
         match timeout(START, server.listening(home)).await {
             Ok(Ok(())) => Ok(server),
             failed => {
-                let why = failed.map_or_else(|_| "it does not listen".to_owned(), |error| format!("{error:?}"));
+                let why = match failed {
+                    Ok(Err(error)) => explained(&error),
+                    _ => "it does not listen".to_owned(),
+                };
                 bail!("the server did not start: {why}\n{}", server.last_words());
             }
         }

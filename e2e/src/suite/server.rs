@@ -19,6 +19,7 @@ pub fn tests() -> Vec<Test<Servers>> {
         test!(matrix::a_password_guards_everything_and_no_token_does_s3_s20, 120),
         test!(matrix::a_password_and_a_token_each_open_everything_s20, 120),
         test!(matrix::an_empty_token_and_an_empty_password_open_everything_s24, 120),
+        test!(matrix::other_sites_and_names_may_be_allowed_s4, 120),
         test!(listing::each_side_lists_the_servers_of_both_s14_s15_s17, 120),
         test!(listing::a_listed_address_logs_in_s16_s18, 120),
         test!(listing::each_side_stops_the_servers_of_the_other, 120),

@@ -135,8 +135,10 @@ pub(super) async fn each_side_stops_the_servers_of_the_other(servers: &Servers) 
             |port: u16| Ok::<_, anyhow::Error>(servers.command(side.other(), &home, "stop")?.arg(port.to_string()));
         let wrong = stop(1)?.output().await.err().context("a port that nobody has is stopped")?.to_string();
         ensure!(wrong.contains(&server.port().to_string()), "{:?} does not say what runs: {wrong}", side.other());
-        stop(server.port())?.output().await.with_context(|| format!("{:?} stops {side:?}", side.other()))?;
-        server.ended().await?;
+        // Together: a process whose end nobody has taken note of is still there.
+        let stopping = stop(server.port())?;
+        let (stopped, ended) = tokio::join!(stopping.output(), server.ended());
+        stopped.with_context(|| format!("{:?} stops {side:?}", side.other())).and(ended)?;
         ensure!(!file.exists(), "{side:?} leaves its file");
         ensure!(home.info_file(stay.pid()?).exists(), "another one was stopped, too");
         stay.stop().await?;

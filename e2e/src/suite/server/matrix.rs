@@ -13,7 +13,7 @@ mod visitor;
 use anyhow::{Context, Result, bail, ensure};
 
 use self::{
-    differences::{Wanted, wanted},
+    differences::{WANTED, Wanted},
     outcome::Outcome,
     requests::{LOGINS, Login, REQUESTS, Request},
     visitor::{Proof, Visitor},
@@ -37,6 +37,8 @@ enum Mode {
     Password,
     Both,
     Nothing,
+    /// The token, of anyone who comes by any name, and from another site.
+    Wide,
 }
 
 impl Mode {
@@ -49,6 +51,11 @@ impl Mode {
             Self::Password => vec![password(HASH)],
             Self::Both => vec![token(TOKEN), password(HASH)],
             Self::Nothing => vec![token(""), password("")],
+            Self::Wide => vec![
+                token(TOKEN),
+                format!("--ServerApp.allow_origin={}", requests::FOREIGN),
+                "--ServerApp.allow_remote_access=True".to_owned(),
+            ],
         }
     }
 }
@@ -96,6 +103,11 @@ pub(super) async fn an_empty_token_and_an_empty_password_open_everything_s24(ser
     compare(servers, Mode::Nothing).await
 }
 
+/// `allow_origin` and `allow_remote_access` open what they name.
+pub(super) async fn other_sites_and_names_may_be_allowed_s4(servers: &Servers) -> Result<()> {
+    compare(servers, Mode::Wide).await
+}
+
 /// Asks both sides for every cell of a mode, and judges the answers.
 async fn compare(servers: &Servers, mode: Mode) -> Result<()> {
     let (real, ours) = tokio::try_join!(ask(servers, Side::Real, mode), ask(servers, Side::Ours, mode))?;
@@ -124,12 +136,15 @@ async fn ask_all(server: &JupyterServer, mode: Mode) -> Result<Vec<(Cell, Outcom
     let token = if mode == Mode::Generated { server.token().to_owned() } else { TOKEN.to_owned() };
     ensure!(mode != Mode::Generated || is_generated(&token), "the generated token is `{token}`");
     let mut outcomes = Vec::new();
-    for proof in Proof::all() {
+    for proof in Proof::all(mode) {
         let visitor = Visitor::arrives(server, mode, &token, proof).await.with_context(|| proof.to_string())?;
         for request in REQUESTS {
             let cell = Cell { mode, proof, ask: Ask::Request(request) };
             outcomes.push((cell, visitor.asks(request).await.with_context(|| cell.to_string())?));
         }
+    }
+    if mode == Mode::Nothing {
+        return Ok(outcomes); // there is no form
     }
     for proof in Proof::typed() {
         let visitor = Visitor::arrives(server, mode, &token, proof).await.with_context(|| proof.to_string())?;
@@ -151,7 +166,7 @@ struct Judged {
 impl Judged {
     fn cell(&mut self, cell: &Cell, real: &Outcome, ours: &Outcome) {
         let mut expected = real.clone();
-        for Wanted { reason, change, .. } in wanted(cell) {
+        for Wanted { reason, change, .. } in WANTED.iter().filter(|wanted| (wanted.holds)(cell, real)) {
             let before = expected.clone();
             change(cell, &mut expected);
             if before == expected {

@@ -39,6 +39,8 @@ enum Difference {
     Token(&'static str),
     /// A token is generated, and asked for.
     Guarded,
+    /// It does not start, and says why.
+    Refused,
 }
 
 /// What settings come to.
@@ -88,7 +90,10 @@ const CASES: &[Case] = &[
         &[],
         &[],
     ),
-    case("a file's parts", &[(PY, "name = 'of ' + 'parts'\nc.IdentityProvider.token = 'literal'\n")], &[], &[]),
+    Case {
+        differs: Some((Difference::Refused, "files in Python are read, not run: a program could be anyone's")),
+        ..case("a file with a program", &[(PY, "name = 'of ' + 'py'\nc.IdentityProvider.token = name\n")], &[], &[])
+    },
     case(
         "another directory",
         &[("more/jupyter_server_config.json", TOKEN_JSON.1)],
@@ -197,6 +202,7 @@ impl Case {
         match difference {
             Difference::Token(token) => expected.token = token.to_owned(),
             Difference::Guarded => (expected.token, expected.guarded) = (GENERATED.to_owned(), true),
+            Difference::Refused => return Ok(None),
         }
         ensure!(expected != *real, "`{reason}` makes no difference to {real:?}");
         Ok(Some(expected))

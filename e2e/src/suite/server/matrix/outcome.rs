@@ -40,6 +40,10 @@ pub(super) enum Body {
 }
 
 impl Outcome {
+    /// An answer that says nothing yet.
+    pub(super) const EMPTY: Self =
+        Self { status: 0, location: None, login_cookie: LoginCookie::Untouched, body: Body::Empty, readable_by: None };
+
     pub(super) async fn of(response: Response, origin: &str, token: &str) -> Result<Self> {
         let plain = |text: &str, own: &str| text.replace(origin, own).replace(token, "TOKEN");
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());

@@ -12,6 +12,21 @@ pub(super) struct Request {
     pub(super) json: Option<&'static str>,
 }
 
+impl Request {
+    fn has(&self, header: (&str, &str)) -> bool {
+        self.headers.contains(&header)
+    }
+
+    /// Whether a person's browser opens a page.
+    pub(super) fn is_navigation(&self) -> bool {
+        self.method == "GET" && self.has(("Sec-Fetch-Mode", "navigate"))
+    }
+
+    pub(super) fn is_websocket(&self) -> bool {
+        self.has(("Upgrade", "websocket"))
+    }
+}
+
 const NAVIGATION: &[(&str, &str)] =
     &[("Accept", "text/html,*/*;q=0.8"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "document")];
 const SCRIPT: &[(&str, &str)] =
@@ -24,7 +39,7 @@ const WEBSOCKET: &[(&str, &str)] = &[
     ("Origin", "{origin}"),
 ];
 /// Another site, and the name under which DNS rebinding would reach this one.
-const FOREIGN: &str = "http://evil.example";
+pub(super) const FOREIGN: &str = "http://evil.example";
 const FOREIGN_HOST: &str = "evil.example";
 
 const NEW_FILE: &str = r#"{"type": "file"}"#;

@@ -60,13 +60,39 @@ pub(super) enum Proof {
 }
 
 impl Proof {
-    /// Every way to ask for something.
-    pub(super) fn all() -> Vec<Self> {
+    /// Every way to ask for something. Whether a token was given or made makes no difference to most.
+    pub(super) fn all(mode: Mode) -> Vec<Self> {
+        if mode == Mode::Generated {
+            let right =
+                [Self::Header("token", Secret::Token), Self::Address(Secret::Token), Self::Cookie(Secret::Token)];
+            return [&[Self::Nothing, Self::Address(Secret::Wrong)][..], &right].concat();
+        }
         let headers = Secret::ALL.map(|secret| Self::Header("token", secret));
         let schemes = ["Token", "bearer", "Bearer", "Basic"].map(|scheme| Self::Header(scheme, Secret::Token));
         let addresses = Secret::ALL.map(Self::Address);
         let cookies = Secret::ALL.map(Self::Cookie);
         [&[Self::Nothing][..], &headers, &schemes, &addresses, &cookies].concat()
+    }
+
+    /// Path and query, with what is proved in the query.
+    pub(super) fn address(self, path: &str, token: &str) -> String {
+        let Self::Address(secret) = self else { return path.to_owned() };
+        let separator = if path.contains('?') { '&' } else { '?' };
+        format!("{path}{separator}token={}", secret.text(token).replace(' ', "%20"))
+    }
+
+    /// Whether it is what a server of this mode asks for.
+    pub(super) fn is_right(self, mode: Mode) -> bool {
+        let takes_token = matches!(mode, Mode::Generated | Mode::Given | Mode::Both | Mode::Wide);
+        match self {
+            Self::Nothing | Self::Header("Basic", _) => false,
+            Self::Header(_, secret) | Self::Address(secret) => takes_token && secret == Secret::Token,
+            Self::Cookie(secret) | Self::Form(secret) => match secret {
+                Secret::Token => takes_token,
+                Secret::Password => matches!(mode, Mode::Password | Mode::Both),
+                Secret::Wrong | Secret::Empty => false,
+            },
+        }
     }
 
     /// Every way to fill in the login form.
@@ -151,11 +177,7 @@ impl Visitor {
 
     /// A request from an address that nobody used before, with what the address and headers prove.
     fn request(&self, method: Method, path: &str) -> Result<reqwest::RequestBuilder> {
-        let mut url = format!("{}{path}", self.origin);
-        if let Proof::Address(secret) = self.proof {
-            let separator = if path.contains('?') { '&' } else { '?' };
-            url += &format!("{separator}token={}", secret.text(&self.token).replace(' ', "%20"));
-        }
+        let url = format!("{}{}", self.origin, self.proof.address(path, &self.token));
         let request = client(Some(another_address()))?.request(method, url);
         Ok(match self.proof {
             Proof::Header(scheme, secret) => {
