@@ -7,7 +7,7 @@ use std::fmt;
 
 pub(crate) mod hub;
 mod load;
-mod process;
+pub(crate) mod process;
 mod sides;
 mod table;
 

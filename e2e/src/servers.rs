@@ -31,9 +31,9 @@ impl Servers {
         Ok(Self { hub: cargo::build_hub(places).await?, environment, places: places.clone() })
     }
 
-    /// Starts a server with these arguments and additional variables on a free port of 127.0.0.1. The real one is
-    /// JupyterLab: `jupyter server` with pages. Ours finds the same program on `PATH` and runs it behind itself, unless
-    /// the arguments name another.
+    /// Starts a server with these arguments and additional variables on 127.0.0.1, on a free port unless they name one.
+    /// The real one is JupyterLab: `jupyter server` with pages. Ours finds the same program on `PATH` and runs it behind
+    /// itself, unless the arguments name another.
     pub(crate) async fn start(
         &self,
         side: Side,
@@ -47,7 +47,8 @@ impl Servers {
         };
         let program = self.at_home(program, home)?;
         let program = env.iter().fold(program, |program, (name, value)| program.env(name, value));
-        JupyterServer::start(program.args(["--ip=127.0.0.1", "--port=0"]).args(args), home).await
+        let any_port = (!args.iter().any(|arg| arg.starts_with("--port="))).then_some("--port=0");
+        JupyterServer::start(program.arg("--ip=127.0.0.1").args(any_port).args(args), home).await
     }
 
     /// As [`Self::start`], where what is guarded is no matter: ours has a program behind it that starts at once.

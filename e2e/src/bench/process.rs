@@ -54,7 +54,7 @@ impl Cores {
 
 /// A process, by its number.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Process(pub(super) u32);
+pub(crate) struct Process(pub(crate) u32);
 
 impl Process {
     fn file(self, name: &str) -> PathBuf {
@@ -76,7 +76,7 @@ impl Process {
     }
 
     /// The ports of IPv4 on which it listens.
-    pub(super) fn ports(self) -> Result<BTreeSet<u16>> {
+    pub(crate) fn ports(self) -> Result<BTreeSet<u16>> {
         let files = fs::read_dir(self.file("fd")).context("failed to list the process's files")?;
         let links = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
         let inodes: BTreeSet<String> = links

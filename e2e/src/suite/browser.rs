@@ -49,7 +49,7 @@ async fn work(browser: &Browser, base_url: &str, user: &str, password: &str) -> 
 }
 
 /// A notebook from the launcher, a cell typed into it, and what comes out below.
-async fn run_a_cell(browser: &Browser) -> Result<()> {
+pub(super) async fn run_a_cell(browser: &Browser) -> Result<()> {
     browser.click(".jp-LauncherCard[data-category=Notebook]").await?;
     // A cell that is run before that is dropped.
     browser.await_text("#jp-main-statusbar", "| Idle").await?;
