@@ -1,21 +1,16 @@
 //! Who may pass to the program: asked by the data path for each request. No I/O.
 
-use hub_auth::cookie;
-use hub_proxy::{AnswerChanges, Arrival, Gate, Passage, Verdict};
+use hub_proxy::{Arrival, Gate, Passage, Verdict};
 use jiff::Timestamp;
-use std::net::IpAddr;
-use url::form_urlencoded;
+use std::borrow::Cow;
 
 use crate::{
     credentials::Credentials,
+    head::Head,
     hosts::Hosts,
-    login_cookie::{LoginCookies, without},
+    login_cookie::LoginCookies,
+    passage::{Source, passage},
 };
-
-/// The name of Jupyter's cookie against cross-site requests.
-pub(crate) const XSRF: &str = "_xsrf";
-/// Stands in for it where the front has seen a token, which no other site knows: the program need not check again.
-const CHECKED: &str = "checked-by-the-front";
 
 /// The front: what it knows of those who may pass.
 #[derive(Debug)]
@@ -32,123 +27,46 @@ pub(crate) struct Front {
 /// Why a request may pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proof {
-    /// It carries the server's token.
-    Token,
-    /// Its browser is logged in.
-    Cookie,
+    /// It carries the server's token, or its browser is logged in.
+    Carried(Source),
     /// Authentication is switched off.
     Open,
 }
 
-/// What of a request says who sends it; pages and data path see requests in different types.
-pub(crate) trait Head {
-    /// The first value of a field, if it is text.
-    fn field(&self, name: &'static str) -> Option<&str>;
-    fn method(&self) -> &str;
-    /// Without its question mark.
-    fn query(&self) -> &str;
-    fn cookies(&self) -> std::borrow::Cow<'_, str>;
-    fn is_websocket(&self) -> bool;
-    fn peer(&self) -> Option<IpAddr>;
-
-    fn host(&self) -> Option<&str> {
-        self.field("host")
-    }
-
-    /// The token that a request carries, as `?token=` or in `Authorization` (S5, S6).
-    fn token(&self) -> Option<String> {
-        query_token(self.query()).or_else(|| self.header_token().map(str::to_owned))
-    }
-
-    fn header_token(&self) -> Option<&str> {
-        let (scheme, token) = self.field("authorization")?.trim().split_once(char::is_whitespace)?;
-        let is_known = ["token", "bearer"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
-        is_known.then(|| token.trim())
-    }
-
-    /// Whether a person's browser goes to a page, rather than a script to an address.
-    fn is_navigation(&self) -> bool {
-        let asks_for_page = match self.field("sec-fetch-mode") {
-            Some(mode) => mode == "navigate",
-            None => self.field("accept").is_some_and(|accept| accept.contains("text/html")),
-        };
-        self.method() == "GET" && !self.is_websocket() && asks_for_page
-    }
-}
-
-impl Head for Arrival<'_> {
-    fn field(&self, name: &'static str) -> Option<&str> {
-        self.value(name)
-    }
-
-    fn method(&self) -> &str {
-        self.method
-    }
-
-    fn query(&self) -> &str {
-        self.query
-    }
-
-    fn cookies(&self) -> std::borrow::Cow<'_, str> {
-        Arrival::cookies(self)
-    }
-
-    fn is_websocket(&self) -> bool {
-        self.is_websocket
-    }
-
-    fn peer(&self) -> Option<IpAddr> {
-        self.peer
-    }
-
-    fn host(&self) -> Option<&str> {
-        self.host
-    }
-}
-
-/// The last `token` of a query that isn't empty.
-pub(crate) fn query_token(query: &str) -> Option<String> {
-    // Most queries have none, and need not be decoded.
-    if !query.contains("token") {
-        return None;
-    }
-    let values = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "token");
-    values.last().map(|(_, value)| value.trim().to_owned()).filter(|token| !token.is_empty())
-}
-
-/// A query without `token`.
-pub(crate) fn without_token(query: &str) -> String {
-    let is_token = |pair: &&str| form_urlencoded::parse(pair.as_bytes()).any(|(name, _)| name == "token");
-    query.split('&').filter(|pair| !is_token(pair)).collect::<Vec<_>>().join("&")
-}
-
 impl Front {
     /// Why a request may pass, if it may.
-    pub(crate) fn proof(&self, request: &impl Head) -> Option<Proof> {
+    pub(crate) fn proof(&self, head: &Head<'_>) -> Option<Proof> {
         if self.credentials.is_open() {
             return Some(Proof::Open);
         }
-        let may_guess = || self.credentials.wait(request.peer()).is_none();
-        if request.token().is_some_and(|token| may_guess() && self.credentials.is_token(&token)) {
-            return Some(Proof::Token);
+        if let Some(source) = self.token_source(head) {
+            return Some(Proof::Carried(source));
         }
-        let name = self.cookies.name(request.host().unwrap_or_default());
-        let now = Timestamp::now().as_second();
-        self.cookies.is_logged_in(&request.cookies(), &name, now).then_some(Proof::Cookie)
+        let name = self.cookies.name(head.host.unwrap_or_default());
+        let is_logged_in = self.cookies.is_logged_in(&head.cookies, &name, Timestamp::now().as_second());
+        is_logged_in.then_some(Proof::Carried(Source::Cookie))
+    }
+
+    /// Where the server's token is (S5, S6).
+    fn token_source(&self, head: &Head<'_>) -> Option<Source> {
+        let in_query = head.query_token().map(|token| (Source::Query, Cow::Owned(token)));
+        let in_header = || head.header_token().map(|token| (Source::Header, Cow::Borrowed(token)));
+        let (source, token) = in_query.or_else(in_header)?;
+        let may_guess = self.credentials.wait(head.peer).is_none();
+        (may_guess && self.credentials.is_token(&token)).then_some(source)
     }
 
     /// Whether another site may have made the request: a browser sends a login along, whoever's page asks. Reading is
     /// harmless, since browsers don't show the answer to that page.
-    pub(crate) fn is_foreign(&self, request: &impl Head) -> bool {
-        let reads = matches!(request.method(), "GET" | "HEAD" | "OPTIONS") && !request.is_websocket();
-        if reads {
+    pub(crate) fn is_foreign(&self, head: &Head<'_>) -> bool {
+        if head.is_read_only() {
             return false;
         }
-        if !self.hosts.admits(request.field("origin"), request.host()) {
-            return true;
+        match head.origin {
+            Some(_) => !self.hosts.admits(head.origin, head.host),
+            // Without an origin, the browser's own word counts.
+            None => head.fetch_site == Some("cross-site"),
         }
-        // Without an origin, the browser's own word counts.
-        request.field("origin").is_none() && request.field("sec-fetch-site") == Some("cross-site")
     }
 
     /// Whether a path is one of the front's own pages.
@@ -163,51 +81,42 @@ impl Front {
     }
 
     /// What the program gets of a request.
-    fn passage(&self, request: &Arrival<'_>, proof: Proof) -> Passage {
-        let mut passage = Passage::default();
-        let cookies = request.cookies();
-        let name = self.cookies.name(request.host.unwrap_or_default());
-        if proof == Proof::Token {
-            passage.query = query_token(request.query).map(|_| without_token(request.query));
-            passage.fields.push(("authorization", None));
-            let others = without(&without(&cookies, &name), XSRF);
-            let separator = if others.is_empty() { "" } else { "; " };
-            passage.fields.push(("cookie", Some(format!("{others}{separator}{XSRF}={CHECKED}"))));
-            passage.fields.push(("x-xsrftoken", Some(CHECKED.to_owned())));
-            self.pass_origin(request, &mut passage);
-        } else if cookies.contains(&name) {
-            passage.fields.push(("cookie", Some(without(&cookies, &name)).filter(|rest| !rest.is_empty())));
+    fn passage(&self, head: &Head<'_>, proof: Proof) -> Passage {
+        let name = self.cookies.name(head.host.unwrap_or_default());
+        let source = match proof {
+            Proof::Carried(source) => source,
+            Proof::Open => Source::Cookie,
+        };
+        let mut passage = passage(head, source, |cookie| cookie == name, name.clone());
+        if source != Source::Cookie {
+            self.pass_origin(head, &mut passage);
         }
-        passage.answer.guarded_cookie = Some(name);
         passage
     }
 
     /// Who has the token may come from any origin, unless the settings name one, as with `jupyter server`.
-    fn pass_origin(&self, request: &Arrival<'_>, passage: &mut Passage) {
-        let Some(origin) = request.value("origin").filter(|origin| !self.hosts.admits(Some(origin), request.host))
-        else {
-            return;
-        };
+    fn pass_origin(&self, head: &Head<'_>, passage: &mut Passage) {
+        let Some(origin) = head.origin.filter(|_| !self.hosts.admits(head.origin, head.host)) else { return };
         passage.fields.push(("origin", None));
         if self.hosts.allow_origin.is_empty() && self.hosts.allow_origin_pat.is_none() {
-            let allowed = ("access-control-allow-origin", origin.to_owned());
-            passage.answer = AnswerChanges { fields: vec![allowed], ..AnswerChanges::default() };
+            passage.answer.fields.push(("access-control-allow-origin", origin.to_owned()));
         }
     }
 }
 
 impl Gate for Front {
     fn judge(&self, request: &Arrival<'_>) -> Verdict {
-        if !self.hosts.serves(request.host) || self.page(request.path).is_some() {
+        let head = Head::of_arrival(request);
+        if !self.hosts.serves(head.host) || self.page(head.path).is_some() {
             return Verdict::Keep;
         }
-        let token = query_token(request.query);
-        match self.proof(request) {
+        let is_launch = || head.query_token().is_some_and(|token| self.credentials.is_launch_token(&token));
+        match self.proof(&head) {
             // The token must not stay in the address, where the browser's history and others' logs keep it.
-            Some(Proof::Token) if token.is_some() && request.is_navigation() => Verdict::Keep,
-            Some(Proof::Cookie) if token.is_some_and(|token| self.credentials.is_launch_token(&token)) => Verdict::Keep,
-            Some(Proof::Cookie | Proof::Open) if self.is_foreign(request) => Verdict::Keep,
-            Some(proof) => Verdict::Pass(self.passage(request, proof)),
+            Some(Proof::Carried(Source::Query)) if head.is_visit() => Verdict::Keep,
+            Some(Proof::Carried(Source::Cookie)) if is_launch() => Verdict::Keep,
+            Some(Proof::Carried(Source::Cookie) | Proof::Open) if self.is_foreign(&head) => Verdict::Keep,
+            Some(proof) => Verdict::Pass(self.passage(&head, proof)),
             None => Verdict::Keep,
         }
     }
@@ -220,32 +129,4 @@ pub(crate) enum Page {
     Logout,
     Style,
     Shutdown,
-}
-
-/// The value of the cross-site cookie that a browser has.
-pub(crate) fn xsrf_cookie(cookies: &str) -> Option<String> {
-    cookie::value(cookies, XSRF).filter(|value| !value.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_token_is_the_last_of_a_query_and_leaves_it() {
-        for (query, token, rest) in [
-            ("token=abc", Some("abc"), ""),
-            ("a=1&token=abc&b=%2F", Some("abc"), "a=1&b=%2F"),
-            ("token=&a", None, "a"),
-            ("token=x&token=y", Some("y"), ""),
-            ("%74oken=abc&a=1", None, "a=1"),
-            ("xtoken=1", None, "xtoken=1"),
-            ("", None, ""),
-        ] {
-            assert_eq!(without_token(query), rest, "{query}");
-            if !query.starts_with('%') {
-                assert_eq!(query_token(query).as_deref(), token, "{query}");
-            }
-        }
-    }
 }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Who the hub does not let in, whose cookie another site's page uses, and whom the hub says nothing about, does not
-//! come in. `environment`, `head`, `origin`, `credentials`, `access`, `answers` and `oauth` are pure.
+//! come in. `environment`, `origin`, `credentials`, `access`, `answers` and `oauth` are pure.
 
 use axum::Router;
 use futures::{
@@ -24,18 +24,18 @@ use std::{
 };
 
 use answers::{Answer, Answers};
-use credentials::{Credential, Credentials, Key, Source};
-use head::Head;
+use credentials::{Credential, Credentials, Key};
 use hub::HubClient;
 use hub_proxy::{Arrival, Gate, Verdict};
 use origin::Distrust;
+
+use crate::{head::Head, passage::Source};
 
 mod access;
 mod activity;
 mod answers;
 mod credentials;
 mod environment;
-mod head;
 mod hub;
 mod oauth;
 mod origin;

@@ -86,15 +86,6 @@ fn keys(secret: &[u8], password: Option<&str>) -> Keys {
     Keys::new(0, &mac.finalize().into_bytes())
 }
 
-/// The `Cookie` header without the cookies of a name, for the program behind.
-pub(crate) fn without(cookies: &str, name: &str) -> String {
-    let others = cookies.split(';').map(str::trim).filter(|pair| {
-        let found = pair.split('=').next().unwrap_or_default().trim();
-        !pair.is_empty() && found != name
-    });
-    others.collect::<Vec<_>>().join("; ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,18 +129,5 @@ mod tests {
         assert!(running.is_logged_in(&login, &name, NOW));
         running.password_changed(Some("b"));
         assert!(!running.is_logged_in(&login, &name, NOW));
-    }
-
-    #[test]
-    fn the_program_does_not_get_the_login() {
-        for (cookies, rest) in [
-            ("a=1; login=x; b=2", "a=1; b=2"),
-            ("login=x", ""),
-            ("login=x;login=y; a=1", "a=1"),
-            ("xlogin=1; login2=2", "xlogin=1; login2=2"),
-            ("", ""),
-        ] {
-            assert_eq!(without(cookies, "login"), rest, "{cookies}");
-        }
     }
 }

@@ -6,24 +6,26 @@ use axum::{
     Router,
     body::{self, Body},
     extract::{Request, State},
-    http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{Html, IntoResponse, Response},
 };
 use hub_auth::{
-    cookie::SetCookie,
+    cookie::{self, SetCookie},
     next_url::{OwnHost, safe_next, with_query},
     token::equal,
 };
 use jiff::Timestamp;
 use serde_json::json;
-use std::{borrow::Cow, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use url::form_urlencoded;
 
 use crate::{
     credentials::Login,
-    front::{Front, Head, Page, Proof, XSRF, query_token, without_token, xsrf_cookie},
+    front::{Front, Page, Proof},
+    head::{Head, without_token},
+    passage::{Source, XSRF},
     password,
 };
 
@@ -88,66 +90,34 @@ struct MessagePage<'a> {
 }
 
 /// Who asks for a page.
-struct Visitor {
-    parts: Parts,
-    peer: Option<IpAddr>,
-    is_secure: bool,
+struct Visitor<'a> {
+    head: Head<'a>,
+    headers: &'a HeaderMap,
 }
 
-impl Visitor {
-    fn new(parts: Parts) -> Self {
-        // The data path appends what it knows itself.
-        let last = |name: &str| {
-            Some(parts.headers.get_all(name).iter().next_back()?.to_str().ok()?.rsplit(',').next()?.trim())
-        };
-        let peer = last("x-forwarded-for").and_then(|address| address.parse().ok());
-        let is_secure = matches!(last("x-forwarded-proto"), Some("https" | "wss"));
-        Self { peer, is_secure, parts }
+impl<'a> Visitor<'a> {
+    fn field(&self, name: &str) -> Option<&'a str> {
+        self.headers.get(name)?.to_str().ok()
     }
 
-    fn path(&self) -> &str {
-        self.parts.uri.path()
-    }
-
+    /// Whether the browser only looks ahead, and nobody has asked for the page yet.
     fn is_prefetch(&self) -> bool {
-        ["sec-purpose", "purpose", "x-moz"].iter().any(|name| {
-            let value = self.parts.headers.get(*name).and_then(|value| value.to_str().ok());
-            value.is_some_and(|value| value.contains("prefetch") || value.contains("preview"))
-        })
-    }
-}
-
-impl Head for Visitor {
-    fn field(&self, name: &'static str) -> Option<&str> {
-        self.parts.headers.get(name)?.to_str().ok()
+        let purposes = ["sec-purpose", "purpose", "x-moz"].iter().filter_map(|name| self.field(name));
+        purposes.into_iter().any(|purpose| purpose.contains("prefetch") || purpose.contains("preview"))
     }
 
-    fn method(&self) -> &str {
-        self.parts.method.as_str()
+    fn host(&self) -> &'a str {
+        self.head.host.unwrap_or_default()
     }
 
-    fn query(&self) -> &str {
-        self.parts.uri.query().unwrap_or_default()
-    }
-
-    fn cookies(&self) -> Cow<'_, str> {
-        let mut values = self.parts.headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let first = values.next().unwrap_or_default();
-        values.fold(Cow::Borrowed(first), |joined, next| Cow::Owned(format!("{joined}; {next}")))
-    }
-
-    fn is_websocket(&self) -> bool {
-        self.field("upgrade").is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
-    }
-
-    fn peer(&self) -> Option<IpAddr> {
-        self.peer
+    fn carries_token(&self) -> bool {
+        self.head.query_token().is_some() || self.head.header_token().is_some()
     }
 }
 
 async fn answer(State(pages): State<Pages>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let visitor = Visitor::new(parts);
+    let visitor = Visitor { head: Head::of_parts(&parts), headers: &parts.headers };
     let mut response = pages.respond(&visitor, body).await;
     let headers = response.headers_mut();
     for (name, value) in [
@@ -165,19 +135,19 @@ async fn answer(State(pages): State<Pages>, request: Request) -> Response {
 }
 
 impl Pages {
-    async fn respond(&self, visitor: &Visitor, body: Body) -> Response {
+    async fn respond(&self, visitor: &Visitor<'_>, body: Body) -> Response {
         let Inner { front, .. } = &*self.0;
-        if !front.hosts.serves(visitor.host()) {
+        if !front.hosts.serves(visitor.head.host) {
             return self.refuse_host(visitor);
         }
-        let proof = front.proof(visitor);
-        let page = front.page(visitor.path());
-        if page.is_none() && front.credentials.wait(visitor.peer()).is_some() && visitor.token().is_some() {
+        let proof = front.proof(&visitor.head);
+        let page = front.page(visitor.head.path);
+        if page.is_none() && front.credentials.wait(visitor.head.peer).is_some() && visitor.carries_token() {
             return self.too_many(visitor);
         }
-        match (page, visitor.method()) {
+        match (page, visitor.head.method) {
             (Some(Page::Style), "GET" | "HEAD") => style(),
-            (Some(Page::Login), "GET" | "HEAD") if proof.is_some() => self.go(visitor, &self.next(visitor)),
+            (Some(Page::Login), "GET" | "HEAD") if proof.is_some() => self.go(&self.next(visitor)),
             (Some(Page::Login), "GET" | "HEAD") => self.form(visitor, StatusCode::OK, None),
             (Some(Page::Login), "POST") => self.log_in(visitor, proof, body).await,
             (Some(Page::Logout), "GET" | "HEAD") => self.log_out(visitor),
@@ -188,12 +158,12 @@ impl Pages {
     }
 
     /// What the front kept from the program.
-    fn kept(&self, visitor: &Visitor, proof: Option<Proof>) -> Response {
+    fn kept(&self, visitor: &Visitor<'_>, proof: Option<Proof>) -> Response {
         let Inner { front, launched, .. } = &*self.0;
-        let token = query_token(visitor.query());
-        if let Some(token) = token.as_deref().filter(|_| matches!(visitor.method(), "GET" | "HEAD")) {
+        let token = visitor.head.query_token();
+        if let Some(token) = token.as_deref().filter(|_| matches!(visitor.head.method, "GET" | "HEAD")) {
             let is_launch = front.credentials.is_launch_token(token);
-            if is_launch && (visitor.is_prefetch() || visitor.method() == "HEAD") {
+            if is_launch && (visitor.is_prefetch() || visitor.head.method == "HEAD") {
                 return self.refuse(visitor, StatusCode::FORBIDDEN, "This address works once, when it is opened.");
             }
             if is_launch && front.credentials.spend_launch_token(token) {
@@ -202,29 +172,30 @@ impl Pages {
                 return self.enter(visitor, &self.without_token(visitor));
             }
             if is_launch && proof.is_some() {
-                return self.go(visitor, &self.without_token(visitor));
+                return self.go(&self.without_token(visitor));
             }
-            if proof == Some(Proof::Token) {
+            if is_token(proof) {
                 return self.enter(visitor, &self.without_token(visitor));
             }
         }
         if proof.is_some() {
             // Only another site's requests are kept from who may pass.
-            let status = if visitor.is_websocket() { StatusCode::FORBIDDEN } else { StatusCode::NOT_FOUND };
-            tracing::warn!(origin = visitor.field("origin").unwrap_or_default(), "blocked a request of another origin");
+            let status = if visitor.head.is_websocket { StatusCode::FORBIDDEN } else { StatusCode::NOT_FOUND };
+            tracing::warn!(origin = visitor.head.origin.unwrap_or_default(), "blocked a request of another origin");
             return self.refuse(visitor, status, "Blocked a request of another origin");
         }
-        if visitor.token().is_some() {
-            tracing::warn!(client = ?visitor.peer(), "a request carried a wrong token");
-            front.credentials.failed(visitor.peer());
+        if visitor.carries_token() {
+            tracing::warn!(client = ?visitor.head.peer, "a request carried a wrong token");
+            front.credentials.failed(visitor.head.peer);
         }
-        if visitor.method() == "OPTIONS" {
+        if visitor.head.method == "OPTIONS" {
             return self.preflight(visitor);
         }
-        let is_page = matches!(visitor.method(), "GET" | "HEAD") && !visitor.is_websocket() && !self.is_api(visitor);
+        let is_page =
+            matches!(visitor.head.method, "GET" | "HEAD") && !visitor.head.is_websocket && !self.is_api(visitor);
         if is_page {
-            let here = visitor.parts.uri.path_and_query().map_or("/", |here| here.as_str());
-            let response = self.go(visitor, &with_query(&format!("{}login", front.base_url), "next", here));
+            let login = with_query(&format!("{}login", front.base_url), "next", &visitor.head.target());
+            let response = self.go(&login);
             return self.without_stale_login(visitor, response);
         }
         let response = self.refuse(visitor, StatusCode::FORBIDDEN, "Forbidden");
@@ -232,14 +203,14 @@ impl Pages {
     }
 
     /// Whether an address is for scripts: those of Jupyter have a segment `api` near their beginning.
-    fn is_api(&self, visitor: &Visitor) -> bool {
-        let path = visitor.path().strip_prefix(&self.0.front.base_url).unwrap_or_default();
+    fn is_api(&self, visitor: &Visitor<'_>) -> bool {
+        let path = visitor.head.path.strip_prefix(&self.0.front.base_url).unwrap_or_default();
         path.split('/').take(2).any(|segment| segment == "api")
     }
 
     /// A question of a browser before it sends another origin's request. It carries no login, so it can't reach the
     /// program; the request itself must carry the token.
-    fn preflight(&self, visitor: &Visitor) -> Response {
+    fn preflight(&self, visitor: &Visitor<'_>) -> Response {
         let mut response = StatusCode::OK.into_response();
         let headers = response.headers_mut();
         let mut set = |name: HeaderName, value: &str| {
@@ -249,28 +220,28 @@ impl Pages {
         };
         set(header::ACCESS_CONTROL_ALLOW_HEADERS, "accept, content-type, authorization, x-xsrftoken");
         set(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, PUT, POST, PATCH, DELETE, OPTIONS");
-        if let Some(origin) = visitor.field("origin").filter(|origin| self.0.front.hosts.is_allowed(origin)) {
+        if let Some(origin) = visitor.head.origin.filter(|origin| self.0.front.hosts.is_allowed(origin)) {
             set(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             set(header::VARY, "Origin");
         }
         response
     }
 
-    async fn log_in(&self, visitor: &Visitor, proof: Option<Proof>, body: Body) -> Response {
+    async fn log_in(&self, visitor: &Visitor<'_>, proof: Option<Proof>, body: Body) -> Response {
         let Inner { front, .. } = &*self.0;
         let Some(fields) = form(body).await else {
             return self.refuse(visitor, StatusCode::BAD_REQUEST, "The form is malformed or too long.");
         };
         let field = |name: &str| fields.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
-        if proof != Some(Proof::Token) {
+        if !is_token(proof) {
             if let Err(message) = check_xsrf(visitor, field(XSRF)) {
                 return self.refuse(visitor, StatusCode::FORBIDDEN, message);
             }
-            if front.is_foreign(visitor) {
+            if front.is_foreign(&visitor.head) {
                 return self.refuse(visitor, StatusCode::NOT_FOUND, "Blocked a request of another origin");
             }
         }
-        if front.credentials.wait(visitor.peer()).is_some() {
+        if front.credentials.wait(visitor.head.peer).is_some() {
             return self.too_many(visitor);
         }
         let given = field("password").unwrap_or_default().to_owned();
@@ -284,8 +255,8 @@ impl Pages {
             (_, Some(_)) => false,
         };
         if !admitted {
-            tracing::warn!(client = ?visitor.peer(), "failed login");
-            front.credentials.failed(visitor.peer());
+            tracing::warn!(client = ?visitor.head.peer, "failed login");
+            front.credentials.failed(visitor.head.peer);
             return self.form(visitor, StatusCode::UNAUTHORIZED, Some("Invalid credentials"));
         }
         if let (true, Some(new)) = (by_token, new_password)
@@ -298,7 +269,7 @@ impl Pages {
                 Some("The password could not be set. The log says why."),
             );
         }
-        tracing::info!(client = ?visitor.peer(), "logged in");
+        tracing::info!(client = ?visitor.head.peer, "logged in");
         self.enter(visitor, &self.next(visitor))
     }
 
@@ -319,21 +290,21 @@ impl Pages {
         Ok(())
     }
 
-    fn log_out(&self, visitor: &Visitor) -> Response {
+    fn log_out(&self, visitor: &Visitor<'_>) -> Response {
         let message = match self.0.front.credentials.is_open() {
             false => "Successfully logged out.",
             true => "Cannot log out. Authentication is disabled.",
         };
         let login = Some(format!("{}login", self.0.front.base_url));
         let response = self.message(StatusCode::OK, "Logged out", message, login);
-        with_cookie(response, &self.0.front.cookies.log_out(host(visitor), now()))
+        with_cookie(response, &self.0.front.cookies.log_out(visitor.host(), now()))
     }
 
     /// Ends the program and the front with it, as `jupyter server stop` asks.
-    fn shut_down(&self, visitor: &Visitor, proof: Option<Proof>) -> Response {
+    fn shut_down(&self, visitor: &Visitor<'_>, proof: Option<Proof>) -> Response {
         let is_safe = match proof {
-            Some(Proof::Token) => true,
-            Some(_) => !self.0.front.is_foreign(visitor) && check_xsrf(visitor, None).is_ok(),
+            Some(Proof::Carried(Source::Query | Source::Header)) => true,
+            Some(_) => !self.0.front.is_foreign(&visitor.head) && check_xsrf(visitor, None).is_ok(),
             None => false,
         };
         if !is_safe {
@@ -345,45 +316,45 @@ impl Pages {
     }
 
     /// Logs the browser in.
-    fn enter(&self, visitor: &Visitor, location: &str) -> Response {
-        let login = self.0.front.cookies.log_in(host(visitor), rand::random(), visitor.is_secure, now());
-        with_cookie(self.go(visitor, location), &login)
+    fn enter(&self, visitor: &Visitor<'_>, location: &str) -> Response {
+        let login = self.0.front.cookies.log_in(visitor.host(), rand::random(), visitor.head.is_secure, now());
+        with_cookie(self.go(location), &login)
     }
 
-    fn go(&self, _visitor: &Visitor, location: &str) -> Response {
+    fn go(&self, location: &str) -> Response {
         let location = HeaderValue::from_str(location).unwrap_or(HeaderValue::from_static("/"));
         (StatusCode::FOUND, [(header::LOCATION, location)]).into_response()
     }
 
     /// Where to go after a login: below the base URL of this server.
-    fn next(&self, visitor: &Visitor) -> String {
+    fn next(&self, visitor: &Visitor<'_>) -> String {
         let base_url = &self.0.front.base_url;
-        let asked = form_urlencoded::parse(visitor.query().as_bytes()).filter(|(name, _)| name == "next").last();
-        let own = visitor.host().map(|host| OwnHost { host, with_subdomains: false });
+        let asked = form_urlencoded::parse(visitor.head.query.as_bytes()).filter(|(name, _)| name == "next").last();
+        let own = visitor.head.host.map(|host| OwnHost { host, with_subdomains: false });
         let next = asked.and_then(|(_, next)| safe_next(&next, own));
         next.filter(|next| next.starts_with(base_url.as_str())).unwrap_or_else(|| base_url.clone())
     }
 
-    fn without_token(&self, visitor: &Visitor) -> String {
-        let query = without_token(visitor.query());
+    fn without_token(&self, visitor: &Visitor<'_>) -> String {
+        let query = without_token(visitor.head.query);
         let separator = if query.is_empty() { "" } else { "?" };
         // Two slashes at the front would name another host.
-        format!("/{}{separator}{query}", visitor.path().trim_start_matches('/'))
+        format!("/{}{separator}{query}", visitor.head.path.trim_start_matches('/'))
     }
 
     /// A cookie that is no login any more is taken away.
-    fn without_stale_login(&self, visitor: &Visitor, response: Response) -> Response {
+    fn without_stale_login(&self, visitor: &Visitor<'_>, response: Response) -> Response {
         let cookies = &self.0.front.cookies;
-        let name = cookies.name(host(visitor));
-        match hub_auth::cookie::value(&visitor.cookies(), &name) {
-            Some(_) => with_cookie(response, &cookies.log_out(host(visitor), now())),
+        let name = cookies.name(visitor.host());
+        match cookie::value(&visitor.head.cookies, &name) {
+            Some(_) => with_cookie(response, &cookies.log_out(visitor.host(), now())),
             None => response,
         }
     }
 
-    fn form(&self, visitor: &Visitor, status: StatusCode, error: Option<&str>) -> Response {
+    fn form(&self, visitor: &Visitor<'_>, status: StatusCode, error: Option<&str>) -> Response {
         let front = &self.0.front;
-        let kept = xsrf_cookie(&visitor.cookies());
+        let kept = xsrf_cookie(&visitor.head.cookies);
         let xsrf = kept.clone().unwrap_or_else(|| hex::encode(rand::random::<[u8; 16]>()));
         let page = LoginPage {
             style: self.style_url(),
@@ -397,28 +368,28 @@ impl Pages {
         let response = html(status, &page);
         match kept {
             Some(_) => response,
-            None => with_cookie(response, &SetCookie::new(XSRF, xsrf, &front.base_url).secure(visitor.is_secure)),
+            None => with_cookie(response, &SetCookie::new(XSRF, xsrf, &front.base_url).secure(visitor.head.is_secure)),
         }
     }
 
-    fn too_many(&self, visitor: &Visitor) -> Response {
-        let wait = self.0.front.credentials.wait(visitor.peer()).unwrap_or(Duration::ZERO);
+    fn too_many(&self, visitor: &Visitor<'_>) -> Response {
+        let wait = self.0.front.credentials.wait(visitor.head.peer).unwrap_or(Duration::ZERO);
         let mut response =
             self.refuse(visitor, StatusCode::TOO_MANY_REQUESTS, "Too many wrong passwords or tokens. Try again later.");
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         response
     }
 
-    fn refuse_host(&self, visitor: &Visitor) -> Response {
+    fn refuse_host(&self, visitor: &Visitor<'_>) -> Response {
         tracing::warn!(
-            host = visitor.host().unwrap_or_default(),
+            host = visitor.host(),
             "blocked a request with a Host that is not local; if the server is to be reached by that name, set ServerApp.allow_remote_access=True"
         );
         self.refuse(visitor, StatusCode::FORBIDDEN, "Forbidden")
     }
 
-    fn refuse(&self, visitor: &Visitor, status: StatusCode, message: &str) -> Response {
-        let is_page = visitor.is_navigation() || self.0.front.page(visitor.path()).is_some();
+    fn refuse(&self, visitor: &Visitor<'_>, status: StatusCode, message: &str) -> Response {
+        let is_page = visitor.head.is_visit() || self.0.front.page(visitor.head.path).is_some();
         if is_page && !self.is_api(visitor) {
             return self.message(status, status.canonical_reason().unwrap_or_default(), message, None);
         }
@@ -445,18 +416,24 @@ async fn form(body: Body) -> Option<Vec<(String, String)>> {
     Some(form_urlencoded::parse(&bytes).into_owned().collect())
 }
 
+/// The cross-site cookie's value that a browser has.
+fn xsrf_cookie(cookies: &str) -> Option<String> {
+    cookie::value(cookies, XSRF).filter(|value| !value.is_empty())
+}
+
 /// Whether the request carries the cross-site cookie's value, which another site can't read.
-fn check_xsrf(visitor: &Visitor, field: Option<&str>) -> Result<(), &'static str> {
+fn check_xsrf(visitor: &Visitor<'_>, field: Option<&str>) -> Result<(), &'static str> {
     let header = visitor.field("x-xsrftoken").or_else(|| visitor.field("x-csrftoken"));
-    match (xsrf_cookie(&visitor.cookies()), field.or(header)) {
+    match (xsrf_cookie(&visitor.head.cookies), field.or(header)) {
         (_, None) => Err("'_xsrf' argument missing from POST"),
         (Some(cookie), Some(carried)) if equal(&cookie, carried) => Ok(()),
         _ => Err("XSRF cookie does not match POST argument"),
     }
 }
 
-fn host(visitor: &Visitor) -> &str {
-    visitor.host().unwrap_or_default()
+/// Whether the request carries the server's token: then no other site made it.
+fn is_token(proof: Option<Proof>) -> bool {
+    matches!(proof, Some(Proof::Carried(Source::Query | Source::Header)))
 }
 
 fn now() -> i64 {

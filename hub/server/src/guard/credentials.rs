@@ -4,28 +4,19 @@ use hub_auth::{
     cookie::{self, DAY, Keys},
     token,
 };
+use hub_proxy::Passage;
 use sha2::{Digest, Sha256};
-use std::borrow::Cow;
-use url::form_urlencoded;
 
-use super::{environment::Environment, head::Head, origin::Distrust};
-use hub_proxy::{AnswerChanges, Passage};
+use super::{environment::Environment, origin::Distrust};
+use crate::{
+    head::Head,
+    passage::{self, Source},
+};
 
 /// How long a signed cookie is believed, in seconds; the token in it may end sooner.
 const COOKIE_MAX_AGE: i64 = 31 * DAY;
 /// How many tokens of one request are looked at. A browser has one cookie of ours; others may plant more.
 const MAX_TOKENS: usize = 4;
-
-/// Where a token came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    /// `?token=`
-    Query,
-    /// `Authorization`
-    Header,
-    /// The cookie (S62).
-    Cookie,
-}
 
 /// What an answer of the hub is remembered by: the token and the session id (S67). It tells neither.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,7 +66,7 @@ pub(super) fn find(
     if let Some(token) = in_query(head, environment) {
         add(Source::Query, token);
     }
-    if let Some(token) = head.authorization.and_then(bearer) {
+    if let Some(token) = head.header_token() {
         add(Source::Header, token.to_owned());
     }
     let name = environment.token_cookie();
@@ -100,63 +91,20 @@ pub(super) fn session_ids(cookies: &str) -> String {
     ids.fold(first, |all, next| format!("{all} {next}"))
 }
 
-/// The token of `Authorization: token X` or `bearer X`, in any case (S5).
-fn bearer(authorization: &str) -> Option<&str> {
-    let (scheme, token) = authorization.trim_start().split_once(|character: char| character.is_ascii_whitespace())?;
-    let is_ours = ["token", "bearer"].iter().any(|name| scheme.eq_ignore_ascii_case(name));
-    is_ours.then(|| token.trim()).filter(|token| !token.is_empty())
-}
-
 /// The token of `?token=`, where the hub allows it. WebSockets may always: scripts can't set their headers.
 fn in_query(head: &Head<'_>, environment: &Environment) -> Option<String> {
-    if !(environment.allow_token_in_url || head.is_websocket) || !head.query.contains("token") {
-        return None;
-    }
-    let values = form_urlencoded::parse(head.query.as_bytes()).filter(|(name, _)| name == "token");
-    values.last().map(|(_, token)| token.into_owned()).filter(|token| !token.is_empty())
-}
-
-/// The query without `token=`.
-pub(super) fn without_token(query: &str) -> String {
-    let is_token = |pair: &&str| form_urlencoded::parse(pair.as_bytes()).any(|(name, _)| name == "token");
-    query.split('&').filter(|pair| !is_token(pair)).collect::<Vec<_>>().join("&")
+    let counts = environment.allow_token_in_url || head.is_websocket;
+    counts.then(|| head.query_token()).flatten()
 }
 
 /// The request as the program gets it: without the cookies of hub and servers, and without the token that let it in.
 pub(super) fn passage(head: &Head<'_>, environment: &Environment, source: Source) -> Passage {
-    let mut fields = Vec::new();
-    if let Cow::Owned(rest) = without_our_cookies(&head.cookies) {
-        fields.push(("cookie", Some(rest).filter(|rest| !rest.is_empty())));
-    }
-    if source == Source::Header {
-        fields.push(("authorization", None));
-    }
-    Passage {
-        query: (source == Source::Query).then(|| without_token(head.query)),
-        fields,
-        // The program must not take the login away.
-        answer: AnswerChanges { guarded_cookie: Some(environment.token_cookie()), ..AnswerChanges::default() },
-    }
+    passage::passage(head, source, is_our_cookie, environment.token_cookie())
 }
 
 /// All that hub and servers set begin so.
 fn is_our_cookie(name: &str) -> bool {
     name.strip_prefix(cookie::HOST_PREFIX).unwrap_or(name).starts_with("jupyterhub-")
-}
-
-fn without_our_cookies(cookies: &str) -> Cow<'_, str> {
-    let is_ours = |pair: &&str| is_our_cookie(pair.split('=').next().unwrap_or_default().trim());
-    if !cookies.split(';').any(|pair| is_ours(&pair)) {
-        return Cow::Borrowed(cookies);
-    }
-    let mut rest = String::with_capacity(cookies.len());
-    for pair in cookies.split(';').filter(|pair| !is_ours(pair)) {
-        if !rest.is_empty() {
-            rest.push_str("; ");
-        }
-        rest.push_str(pair.trim());
-    }
-    Cow::Owned(rest)
 }
 
 #[cfg(test)]
@@ -295,9 +243,12 @@ mod tests {
         assert_eq!((passed.query, passed.answer.guarded_cookie.as_deref()), (None, Some("jupyterhub-user-alice")));
 
         let passed = passage(&head("jupyterhub-session-id=x"), &environment, Source::Header);
-        assert_eq!(passed.fields, [("cookie", None), ("authorization", None)]);
+        assert_eq!(
+            passed.fields[..2],
+            [("authorization", None), ("cookie", Some("_xsrf=checked-by-the-front".to_owned()))]
+        );
 
         let passed = passage(&head("a=b"), &environment, Source::Query);
-        assert_eq!((passed.query.as_deref(), passed.fields.len()), (Some("a=1&b=%26"), 0));
+        assert_eq!(passed.query.as_deref(), Some("a=1&b=%26"));
     }
 }

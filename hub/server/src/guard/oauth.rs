@@ -13,7 +13,8 @@ use hub_auth::{
 use secrecy::SecretString;
 use url::form_urlencoded;
 
-use super::{environment::Environment, head::Head};
+use super::environment::Environment;
+use crate::head::Head;
 
 /// Seconds that a login may take (S75).
 pub(super) const STATE_MAX_AGE: i64 = 600;

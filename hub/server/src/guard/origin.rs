@@ -1,7 +1,7 @@
 //! Whether a request that a browser sent with the cookie was meant by the person: pages of other origins can make the
 //! browser send requests, and the program behind the guard may have no protection of its own. Pure.
 
-use super::head::Head;
+use crate::head::Head;
 
 /// Why the cookie does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -19,11 +19,14 @@ use serde_json::json;
 use super::{
     Guard, Standing,
     answers::Answer,
-    credentials::{self, Credential, Key, Source, session_ids},
+    credentials::{self, Credential, Key, session_ids},
     environment::Environment,
-    head::{Head, with_query},
     hub::HubError,
     oauth::{self, ArrivalError},
+};
+use crate::{
+    head::{Head, with_query, without_token},
+    passage::Source,
 };
 
 /// Seconds after which a page asks again while the hub does not answer.
@@ -74,7 +77,7 @@ enum Redirected {
 
 fn redirected(environment: &Environment, head: &Head<'_>, source: Source) -> Option<Redirected> {
     if source == Source::Query && head.is_navigation() {
-        return Some(Redirected::WithoutToken(with_query(head.path, &credentials::without_token(head.query))));
+        return Some(Redirected::WithoutToken(with_query(head.path, &without_token(head.query))));
     }
     if source == Source::Cookie && !head.path.starts_with(&environment.prefix) {
         return Some(environment.respelled(head.path).map_or(Redirected::Nowhere, Redirected::To));
