@@ -96,6 +96,12 @@ impl<'a> Browser<'a> {
             .insert(0, Cookie { name: name.into(), value: value.into(), path: path.into(), host, for_subdomains });
     }
 
+    /// What is sent to a path.
+    pub(crate) fn cookie_header(&self, path: &str) -> String {
+        let sent = self.cookies.iter().filter(|cookie| cookie.is_for(self.host(), path));
+        sent.map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect::<Vec<_>>().join("; ")
+    }
+
     fn put(&mut self, cookie: Cookie) {
         self.cookies.retain(|other| !other.is_same(&cookie));
         self.cookies.push(cookie);
@@ -133,14 +139,9 @@ impl<'a> Browser<'a> {
         for (name, value) in self.headers.iter().map(|(n, v)| (*n, v.as_str())).chain(headers.iter().copied()) {
             request = request.header(name, value);
         }
-        let sent: Vec<_> = self
-            .cookies
-            .iter()
-            .filter(|cookie| cookie.is_for(self.host(), path))
-            .map(|cookie| format!("{}={}", cookie.name, cookie.value))
-            .collect();
-        if !sent.is_empty() {
-            request = request.header(header::COOKIE, sent.join("; "));
+        let cookies = self.cookie_header(path);
+        if !cookies.is_empty() {
+            request = request.header(header::COOKIE, cookies);
         }
         let request = request.body(body.map_or_else(Body::empty, Body::from)).unwrap();
         let answer = match self.reaches_servers && path.starts_with("/user/") {

@@ -7,6 +7,7 @@ use axum::{
     http::{Method, StatusCode},
     response::{IntoResponse, Response},
 };
+use futures::{SinkExt, StreamExt};
 use hub_proxy::{Bind, GateConfig, ProxyConfig};
 use hub_server::guard::{Environment, Guard};
 use serde_json::{Value, json};
@@ -19,7 +20,11 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Message, client::IntoClientRequest, http},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -77,10 +82,16 @@ impl Guarded {
     }
 
     async fn with(settings: Settings, variables: &[(&str, &str)]) -> Self {
+        let program = serve(Router::new().fallback(echo)).await;
+        Self::before(program, settings, variables).await
+    }
+
+    /// In front of this program.
+    async fn before(program: String, settings: Settings, variables: &[(&str, &str)]) -> Self {
         let hub = TestHub::with(Settings { server: TELLS, ..settings }).await;
         let stopping = CancellationToken::new();
-        let ((environment, line), _) =
-            tokio::join!(start_guard(&hub, variables, &stopping), hub.start_server("alice", ALICE_TOKEN));
+        let guarding = start_guard(&hub, program, variables, &stopping);
+        let ((environment, line), _) = tokio::join!(guarding, hub.start_server("alice", ALICE_TOKEN));
         Self { hub, environment, line, stopping }
     }
 
@@ -110,6 +121,7 @@ impl Guarded {
 /// Waits until the hub has started the server, and is the server then.
 async fn start_guard(
     hub: &TestHub,
+    program: String,
     variables: &[(&str, &str)],
     stopping: &CancellationToken,
 ) -> (BTreeMap<String, String>, Line) {
@@ -121,16 +133,19 @@ async fn start_guard(
     };
     let line = Line::to(&environment["JUPYTERHUB_API_URL"]).await;
     environment.insert("JUPYTERHUB_API_URL".to_owned(), line.url.clone());
+    environment.insert("JUPYTERHUB_ACTIVITY_URL".to_owned(), format!("{}/users/alice/activity", line.url));
     environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     let read = Environment::read(|name| environment.get(name).cloned()).unwrap().unwrap();
     let public = Bind::Tcp(read.ip.clone(), read.port);
     let guard = Guard::new(read, [7; 32]);
     let pages = serve(guard.pages()).await;
-    let gate = GateConfig { gate: Arc::new(guard), pages };
-    let program = serve(Router::new().fallback(echo)).await;
+    let gate = GateConfig { gate: Arc::new(guard.clone()), pages };
     let config =
         ProxyConfig { public, api: None, gate: Some(gate), default_target: Some(program), ..Default::default() };
     let front = hub_proxy::bind(config).await.unwrap();
+    let routes = front.routes();
+    let last_activity = move || routes.get("/")?["last_activity"].as_str()?.parse().ok();
+    tokio::spawn(async move { guard.report_activity(last_activity).await });
     tokio::spawn(front.run(stopping.clone()));
     (environment, line)
 }
@@ -330,6 +345,9 @@ async fn a_token_of_the_hub_in_the_header_comes_in_and_goes_no_further_s5() {
             let seen = seen(&answer);
             assert_eq!((seen["method"].as_str(), seen["headers"]["x-other"].as_str()), (Some("POST"), Some("1")));
             assert!(seen["headers"]["authorization"].is_null());
+            // Jupyter's own check against other sites passes.
+            let xsrf = seen["headers"]["x-xsrftoken"].as_str().unwrap();
+            assert_eq!(seen["headers"]["cookie"], format!("_xsrf={xsrf}"));
         }
     }
     for header in ["token 0123456789abcdef0123456789abcdef", "token x", "Basic YTpi", "token"] {
@@ -388,6 +406,113 @@ async fn pages_of_other_sites_do_nothing_with_the_cookie() {
         let expected = if passes { StatusCode::OK } else { StatusCode::FORBIDDEN };
         assert_eq!(answer.status, expected, "{method} {headers:?} {}", answer.text);
     }
+}
+
+/// A program that speaks nothing but WebSockets: it sends back what it gets, and first the address that it was asked for.
+async fn websocket_program() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut target = String::new();
+                let note = |request: &http::Request<()>, response| {
+                    target = format!("{} {:?}", request.uri(), request.headers().get("cookie"));
+                    Ok(response)
+                };
+                #[expect(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
+                let mut socket = tokio_tungstenite::accept_hdr_async(stream, note).await.unwrap();
+                socket.send(Message::text(target)).await.unwrap();
+                while let Some(Ok(message)) = socket.next().await {
+                    if socket.send(message).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+type Socket = WebSocketStream<TcpStream>;
+
+/// Opens a WebSocket of alice's server; the error is the status that refused it.
+async fn open(server: &Guarded, path: &str, headers: &[(&str, &str)]) -> Result<Socket, u16> {
+    let mut request = format!("ws://hub.test{path}").into_client_request().unwrap();
+    for (name, value) in headers {
+        request.headers_mut().insert(http::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
+    }
+    let address = server.hub.proxy_url.trim_start_matches("http://");
+    let stream = TcpStream::connect(address).await.unwrap();
+    match tokio_tungstenite::client_async(request, stream).await {
+        Ok((socket, _)) => Ok(socket),
+        Err(tokio_tungstenite::tungstenite::Error::Http(answer)) => Err(answer.status().as_u16()),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Attack row 41.
+#[tokio::test]
+async fn websockets_need_the_cookie_and_a_page_of_the_server_or_a_token() {
+    let server = Guarded::before(websocket_program().await, Settings::default(), &[]).await;
+    let mut alice = server.browser(ALICE_TOKEN).await;
+    let location = alice.get(LAB).await.location().to_owned();
+    let callback = alice.get(&location).await.location().to_owned();
+    assert_eq!(alice.get(&callback).await.location(), LAB);
+    let cookies = alice.cookie_header("/user/alice/");
+    let (cookie, ours) = (("cookie", cookies.as_str()), ("origin", "http://hub.test"));
+    let path = "/user/alice/ws";
+
+    let mut socket = open(&server, path, &[cookie, ours]).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text(format!("{path} None")));
+    socket.send(Message::text("hello")).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("hello"));
+
+    let sibling = ("sec-fetch-site", "same-site");
+    for headers in [&[ours][..], &[cookie, ("origin", "http://evil.test")], &[cookie, ours, sibling], &[]] {
+        assert_eq!(open(&server, path, headers).await.err(), Some(403), "{headers:?}");
+    }
+
+    let made = server.hub.api(Method::POST, "/users/alice/tokens", ALICE_TOKEN, None).await.json();
+    let with_token = format!("{path}?a=1&token={}", made["token"].as_str().unwrap());
+    let mut socket = open(&server, &with_token, &[("origin", "http://evil.test")]).await.unwrap();
+    let first = socket.next().await.unwrap().unwrap().into_text().unwrap();
+    assert!(first.starts_with("/user/alice/ws?a=1 Some(\"_xsrf="), "{first}");
+    assert_eq!(open(&server, "/user/alice/ws?token=0123456789abcdef", &[ours]).await.err(), Some(403));
+}
+
+#[tokio::test]
+async fn websockets_by_cookie_can_be_forbidden() {
+    let variables = [("JUPYTERHUB_ALLOW_WEBSOCKET_COOKIE_AUTH", "0")];
+    let server = Guarded::before(websocket_program().await, Settings::default(), &variables).await;
+    let mut alice = server.browser(ALICE_TOKEN).await;
+    let location = alice.get(LAB).await.location().to_owned();
+    let callback = alice.get(&location).await.location().to_owned();
+    assert_eq!(alice.get(&callback).await.location(), LAB);
+    let cookies = alice.cookie_header("/user/alice/");
+    let headers = [("cookie", cookies.as_str()), ("origin", "http://hub.test")];
+    assert_eq!(open(&server, "/user/alice/ws", &headers).await.err(), Some(403));
+}
+
+#[tokio::test]
+async fn the_hub_is_told_that_somebody_works_and_not_that_nobody_does() {
+    let variables = [("JUPYTERHUB_ACTIVITY_INTERVAL", "1")];
+    let server = Guarded::before(websocket_program().await, Settings::default(), &variables).await;
+    let reports = async || {
+        tokio::time::sleep(Duration::from_millis(1300)).await;
+        server.line.asked("/users/alice/activity")
+    };
+    assert_eq!(reports().await, 1, "at the start");
+    assert_eq!(reports().await, 0);
+    let own = format!("/user/alice/ws?token={}", server.environment["JUPYTERHUB_API_TOKEN"]);
+    let mut socket = open(&server, &own, &[]).await.unwrap();
+    socket.send(Message::text("hello")).await.unwrap();
+    assert_eq!(reports().await, 1);
+    assert_eq!(reports().await, 0, "the socket is open, and silent");
+    socket.send(Message::text("hello")).await.unwrap();
+    assert_eq!(reports().await, 1);
+    let known = server.hub.get("/users/alice/server", ALICE_TOKEN).await.json();
+    assert!(!known["last_activity"].is_null(), "{known}");
 }
 
 /// Attack row 28.
@@ -492,11 +617,5 @@ async fn hub_server_makes_any_program_a_server_of_a_hub() {
     assert!(stranger.get(LAB).await.location().starts_with("/hub/api/oauth2/authorize?"));
     assert_ne!(environment["PROGRAM_PORT"], environment["JUPYTERHUB_SERVICE_URL"].rsplit(':').next().unwrap());
 
-    let reported = async {
-        while hub.get("/users/alice/server", ALICE_TOKEN).await.json()["last_activity"].is_null() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), reported).await.expect("activity is reported at once");
     hub.stop_server("alice", ALICE_TOKEN).await;
 }

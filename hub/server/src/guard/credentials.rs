@@ -7,7 +7,10 @@ use hub_auth::{
 use hub_proxy::Passage;
 use sha2::{Digest, Sha256};
 
-use super::{environment::Environment, origin::Distrust};
+use super::{
+    environment::Environment,
+    origin::{self, Distrust},
+};
 use crate::{
     head::Head,
     passage::{self, Source},
@@ -99,7 +102,11 @@ fn in_query(head: &Head<'_>, environment: &Environment) -> Option<String> {
 
 /// The request as the program gets it: without the cookies of hub and servers, and without the token that let it in.
 pub(super) fn passage(head: &Head<'_>, environment: &Environment, source: Source) -> Passage {
-    passage::passage(head, source, is_our_cookie, environment.token_cookie())
+    let mut passage = passage::passage(head, source, is_our_cookie, environment.token_cookie());
+    if source != Source::Cookie && !origin::is_ours(head, environment.public_origin.as_deref()) {
+        passage.fields.push(("origin", None));
+    }
+    passage
 }
 
 /// All that hub and servers set begin so.
@@ -250,5 +257,8 @@ mod tests {
 
         let passed = passage(&head("a=b"), &environment, Source::Query);
         assert_eq!(passed.query.as_deref(), Some("a=1&b=%26"));
+
+        let foreign = Head { origin: Some("http://evil.test"), host: Some("hub.test"), ..head("") };
+        assert!(passage(&foreign, &environment, Source::Header).fields.contains(&("origin", None)));
     }
 }

@@ -35,6 +35,11 @@ pub(super) fn check(head: &Head<'_>, public_origin: Option<&str>, websockets: bo
     }
 }
 
+/// Whether nothing says that a page of another origin made the request.
+pub(super) fn is_ours(head: &Head<'_>, public_origin: Option<&str>) -> bool {
+    is_own(head, public_origin) != Some(false)
+}
+
 /// Whether one of our own pages, or the person themselves, made the request; `None` if nothing says.
 fn is_own(head: &Head<'_>, public_origin: Option<&str>) -> Option<bool> {
     match (head.fetch_site, head.origin) {
