@@ -64,9 +64,29 @@ impl Clients {
         version: Version,
         test: impl AsyncFnOnce(&LocalHub) -> Result<()>,
     ) -> Result<()> {
+        self.with_flags(name, version, &[], test).await
+    }
+
+    /// The same, with `hub server` in front of JupyterLab in place of `jupyterhub-singleuser`.
+    pub(crate) async fn with_front(
+        &self,
+        name: &str,
+        version: Version,
+        test: impl AsyncFnOnce(&LocalHub) -> Result<()>,
+    ) -> Result<()> {
+        self.with_flags(name, version, &["--front"], test).await
+    }
+
+    async fn with_flags(
+        &self,
+        name: &str,
+        version: Version,
+        flags: &[&str],
+        test: impl AsyncFnOnce(&LocalHub) -> Result<()>,
+    ) -> Result<()> {
         let dir = tempfile::tempdir()?;
         let bin = self.environment(version).bin();
-        let hub = LocalHub::start(Command::new(&self.hub), dir.path(), Some(&bin)).await?;
+        let hub = LocalHub::start(Command::new(&self.hub), dir.path(), Some(&bin), flags).await?;
         let tested = test(&hub).await;
         if tested.is_ok() {
             hub.stop().await?;

@@ -42,10 +42,10 @@ pub(crate) struct LocalHub {
 
 impl LocalHub {
     /// Starts `hub`, which is the program or another one that runs it, with its data in `dir/data` and the notebooks in
-    /// `dir`. `programs` is where `jupyterhub-singleuser` is looked for before the system's directories.
-    pub(crate) async fn start(hub: Command, dir: &Path, programs: Option<&Path>) -> Result<Self> {
+    /// `dir`. `programs` is where programs are looked for before the system's directories; `flags` are more of `hub local`.
+    pub(crate) async fn start(hub: Command, dir: &Path, programs: Option<&Path>, flags: &[&str]) -> Result<Self> {
         let (log, data, program) = (dir.join("hub.log"), dir.join("data"), hub.as_std().get_program().to_owned());
-        let mut process = command(hub, dir, programs, &log)?.spawn().context("failed to start the hub")?;
+        let mut process = command(hub, dir, programs, &log)?.args(flags).spawn().context("failed to start the hub")?;
         let login = match timeout(START, login_url(&mut process)).await {
             Ok(Ok(login)) => login,
             failed => {
@@ -162,7 +162,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let script = "echo The Hub is running at:; echo '    http://127.0.0.1:4711/?token=abc'; \
                       trap 'exit 0' TERM; while true; do sleep 0.05; done";
-        let hub = LocalHub::start(shell(script), dir.path(), None).await.unwrap();
+        let hub = LocalHub::start(shell(script), dir.path(), None, &[]).await.unwrap();
         assert_eq!((hub.base_url.as_str(), hub.token.as_str()), ("http://127.0.0.1:4711", "abc"));
         hub.stop().await.unwrap();
     }
@@ -170,7 +170,7 @@ mod tests {
     #[tokio::test]
     async fn a_hub_that_does_not_start_is_an_error_with_its_words() {
         let dir = tempfile::tempdir().unwrap();
-        let error = LocalHub::start(shell("echo no port >&2; exit 1"), dir.path(), None).await.err().unwrap();
+        let error = LocalHub::start(shell("echo no port >&2; exit 1"), dir.path(), None, &[]).await.err().unwrap();
         assert!(error.to_string().contains("no port"), "{error}");
     }
 }

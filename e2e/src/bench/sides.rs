@@ -137,7 +137,7 @@ impl Programs {
         fs::create_dir(&data)?;
         fs::copy(database, data.join("jupyterhub.sqlite"))?;
         let started = Instant::now();
-        let hub = LocalHub::start(self.cores.command(&self.hub), dir.path(), None).await?;
+        let hub = LocalHub::start(self.cores.command(&self.hub), dir.path(), None, &[]).await?;
         await_health(&hub.base_url, started).await.with_context(|| hub.last_words())?;
         let healthy_after = started.elapsed();
         let process = Process(hub.pid()?);

@@ -46,9 +46,12 @@ Examples:
   hub local --port 9000 --user alice
   hub local --subdomain-host http://localhost:8000
   hub local --data-dir ./trial       a hub of its own, with its own database and secrets
+  hub local --front                  with JupyterLab only, without JupyterHub
+  hub local --front -- streamlit run app.py --server.address=127.0.0.1 --server.port={port}
 
 Everything listens on the loopback interface only. Notebooks are in the directory where the command is given. Ctrl-C
-ends the hub and all servers. Servers need `jupyterhub-singleuser` on PATH: pip install jupyterhub jupyterlab
+ends the hub and all servers. Servers need `jupyterhub-singleuser` on PATH: pip install jupyterhub jupyterlab. With
+--front they are what `hub server` would run, behind the login of this hub.
 Exit codes: 0 ended by a signal, 1 it could not run, 2 wrong usage.")]
 pub struct Local {
     /// Port that people use; 0 takes a free one.
@@ -64,6 +67,12 @@ pub struct Local {
     /// Who logs in with the printed token, as an administrator [default: who runs the command].
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
+    /// Guards servers with `hub server`, so that they need nothing of JupyterHub: Jupyter, or the command
+    #[arg(long)]
+    front: bool,
+    /// What servers run behind the front: a command with {socket} or {port} where it is told where to listen
+    #[arg(last = true, value_name = "COMMAND", requires = "front")]
+    command: Vec<String>,
 }
 
 impl Local {
@@ -72,7 +81,11 @@ impl Local {
         let directory = data_dir(self.data_dir)?;
         let files = Files::open(&directory, &user)?;
         let root = env::current_dir().context("failed to find the current directory")?;
-        let settings = LocalSettings::new(files.servers.clone(), root);
+        let mut settings = LocalSettings::new(files.servers.clone(), root);
+        if self.front {
+            settings.front = Some(env::current_exe().context("failed to find this program")?);
+            settings.command = self.command;
+        }
         let missing = settings.check().err();
 
         let stopping = CancellationToken::new();

@@ -43,6 +43,8 @@ const GRACE: Duration = Duration::from_secs(10);
 pub struct LocalSettings {
     /// The command and its arguments.
     pub command: Vec<String>,
+    /// A `hub` program that guards the command with `hub server`, or Jupyter if the command is empty.
+    pub front: Option<PathBuf>,
     /// Logs, and Jupyter's own runtime files, one directory for each server; made if it is not there.
     pub runtime_dir: PathBuf,
     /// Where the servers' files are.
@@ -55,21 +57,30 @@ impl LocalSettings {
     /// `jupyterhub-singleuser`, with its files in `root_dir`.
     pub fn new(runtime_dir: PathBuf, root_dir: PathBuf) -> Self {
         let command = vec!["jupyterhub-singleuser".to_owned()];
-        Self { command, runtime_dir, root_dir, http_timeout: Duration::from_secs(60) }
+        Self { command, front: None, runtime_dir, root_dir, http_timeout: Duration::from_secs(60) }
     }
 
     /// Whether servers can be started at all; the error says what to install.
     pub fn check(&self) -> Result<(), SpawnError> {
-        self.program().map(drop)
+        self.invocation().map(drop)
     }
 
-    fn program(&self) -> Result<PathBuf, SpawnError> {
+    /// The program and its arguments.
+    fn invocation(&self) -> Result<(PathBuf, Vec<String>), SpawnError> {
+        if let Some(hub) = &self.front {
+            let mut arguments = vec!["server".to_owned()];
+            if !self.command.is_empty() {
+                arguments.push("--".to_owned());
+                arguments.extend_from_slice(&self.command);
+            }
+            return Ok((hub.clone(), arguments));
+        }
         let name = self.command.first().map(String::as_str).unwrap_or_default();
-        find_program(name, env::var_os("PATH").as_deref())
-    }
-
-    fn arguments(&self) -> &[String] {
-        self.command.get(1..).unwrap_or_default()
+        let mut arguments = self.command.get(1..).unwrap_or_default().to_vec();
+        if runs_as_root() {
+            arguments.push("--allow-root".to_owned());
+        }
+        Ok((find_program(name, env::var_os("PATH").as_deref())?, arguments))
     }
 }
 
@@ -100,7 +111,7 @@ impl LocalSpawner {
     }
 
     pub(super) async fn start(&self, request: &StartRequest, progress: &ProgressSender) -> Result<Started, SpawnError> {
-        let program = self.settings.program()?;
+        let (program, arguments) = self.settings.invocation()?;
         self.stop(&request.name, &request.state).await?;
         let backend = |action| move |error: io::Error| SpawnError::Backend { action, source: error.into() };
         let directory = private_directory(&self.settings.runtime_dir, &request.name)
@@ -111,8 +122,7 @@ impl LocalSpawner {
         let errors = log.try_clone().map_err(backend("make the server's log file"))?;
         let mut command = Command::new(program);
         command
-            .args(self.settings.arguments())
-            .args(runs_as_root().then_some("--allow-root"))
+            .args(arguments)
             .env_clear()
             .envs(environment(request, port, &directory, |key| env::var(key).ok()))
             .current_dir(&self.settings.root_dir)
@@ -325,6 +335,19 @@ mod tests {
             error.contains("jupyterhub-singleuser") && error.contains("pip install jupyterhub jupyterlab"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_front_starts_the_command_or_jupyter() {
+        let settings = |command: &[&str]| LocalSettings {
+            command: command.iter().map(|&word| word.to_owned()).collect(),
+            front: Some(PathBuf::from("/bin/hub")),
+            ..LocalSettings::new(PathBuf::new(), PathBuf::new())
+        };
+        let invocation = |command: &[&str]| settings(command).invocation().unwrap();
+        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        assert_eq!(invocation(&[]), (PathBuf::from("/bin/hub"), words(&["server"])));
+        assert_eq!(invocation(&["p", "{port}"]), (PathBuf::from("/bin/hub"), words(&["server", "--", "p", "{port}"])));
     }
 
     #[tokio::test]

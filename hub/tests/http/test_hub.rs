@@ -165,13 +165,12 @@ impl TestHub {
             let mut services = settings.rbac.services.iter_mut();
             services.find(|known| known.name == *service).unwrap().token_file = Some(file);
         }
-        let mut command = ["python3", "-c", settings.server].map(str::to_owned).to_vec();
-        if settings.front {
-            let front = [env!("CARGO_BIN_EXE_hub"), "server", "--"].map(str::to_owned);
-            command = front.into_iter().chain(command).chain(["{port}".to_owned()]).collect();
-        }
-        let spawner =
-            Spawner::local(LocalSettings { command, ..LocalSettings::new(at("run"), directory.path().to_owned()) });
+        let port = settings.front.then_some("{port}");
+        let spawner = Spawner::local(LocalSettings {
+            command: ["python3", "-c", settings.server].into_iter().chain(port).map(str::to_owned).collect(),
+            front: settings.front.then(|| env!("CARGO_BIN_EXE_hub").into()),
+            ..LocalSettings::new(at("run"), directory.path().to_owned())
+        });
         let proxy = ProxyClient::new(&api_url, ProxyToken::Value("the-proxy-token".to_owned().into()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let connect_url = format!("http://{}", listener.local_addr().unwrap());

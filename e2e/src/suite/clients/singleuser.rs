@@ -1,4 +1,4 @@
-//! `jupyterhub-singleuser` with JupyterLab: the way from the printed address into a notebook, the four cookies on it,
+//! `jupyterhub-singleuser` with JupyterLab, and `hub server` in its place: the way from the printed address into a notebook, the four cookies on it,
 //! and the logout.
 
 use std::time::Duration;
@@ -32,6 +32,11 @@ pub(super) async fn jupyterhub_6_works_with_the_hub(clients: &Clients) -> Result
 
 pub(super) async fn jupyterhub_5_works_with_the_hub(clients: &Clients) -> Result<()> {
     clients.with_hub("singleuser-5", Version::V5, async |hub| work(hub, "5.4.").await).await
+}
+
+/// What people see of `jupyterhub-singleuser`, they see of `hub server`.
+pub(super) async fn hub_server_works_with_the_hub_as_jupyterhub_does(clients: &Clients) -> Result<()> {
+    clients.with_front("hub-server", Version::V6, async |hub| work(hub, "6.1.").await).await
 }
 
 async fn work(hub: &LocalHub, version: &str) -> Result<()> {

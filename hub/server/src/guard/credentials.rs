@@ -1,6 +1,7 @@
 //! The tokens that a request carries, and the request without them: the program behind the guard sees none. Pure.
 
 use hub_auth::{
+    JUPYTERHUB_VERSION,
     cookie::{self, DAY, Keys},
     token,
 };
@@ -16,6 +17,8 @@ use crate::{
     passage::{self, Source},
 };
 
+/// Every answer of a server of a hub has it.
+pub(super) const VERSION: &str = "x-jupyterhub-version";
 /// How long a signed cookie is believed, in seconds; the token in it may end sooner.
 const COOKIE_MAX_AGE: i64 = 31 * DAY;
 /// How many tokens of one request are looked at. A browser has one cookie of ours; others may plant more.
@@ -106,6 +109,7 @@ pub(super) fn passage(head: &Head<'_>, environment: &Environment, source: Source
     if source != Source::Cookie && !origin::is_ours(head, environment.public_origin.as_deref()) {
         passage.fields.push(("origin", None));
     }
+    passage.answer.fields.push((VERSION, JUPYTERHUB_VERSION.to_owned()));
     passage
 }
 

@@ -1,10 +1,12 @@
 //! The way through the hub's login (S63, S73 to S77): where the browser is sent, what it brings back, and the cookie that
 //! ties both together. Pure.
 //!
-//! Everything that must be remembered meanwhile is in that cookie, signed, so that any number of logins may be under way.
-//! The verifier of PKCE is made of the state with the server's secret, and is nowhere at all.
+//! The state holds all that must be remembered meanwhile, so that any number of logins may be under way: a random id,
+//! and the address that was asked for. The cookie is the same state, signed. The verifier of PKCE is made of it with the
+//! server's secret, and is nowhere at all.
 
 use axum::http::HeaderValue;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hub_auth::{
     cookie::{self, Keys, SetCookie},
     next_url::safe_next,
@@ -18,12 +20,12 @@ use crate::head::Head;
 
 /// Seconds that a login may take (S75).
 pub(super) const STATE_MAX_AGE: i64 = 600;
-/// The longest address that a login comes back to: it must fit into a cookie.
+/// The longest address that a login comes back to: it must fit into a cookie, and into the hub's address.
 const LONGEST_NEXT: usize = 2000;
 /// Logins that one browser may have under way. All are forgotten when one more begins.
 const MOST_STATES: usize = 5;
-/// 16 random bytes in hex.
-const STATE_LENGTH: usize = 32;
+/// Of the id at the front of a state: 16 random bytes in hex.
+const ID_LENGTH: usize = 32;
 
 /// The beginning of a login.
 #[derive(Debug)]
@@ -35,7 +37,8 @@ pub(super) struct Departure {
 
 /// Sends a browser to the hub, to come back to what it asked for. `random` is new for each.
 pub(super) fn depart(head: &Head<'_>, environment: &Environment, keys: &Keys, random: [u8; 16], now: i64) -> Departure {
-    let state = to_hex(random);
+    let next = Some(head.target()).filter(|next| next.len() <= LONGEST_NEXT).unwrap_or_default();
+    let state = format!("{}{}", hex::encode(random), URL_SAFE_NO_PAD.encode(next));
     let location = authorize_url(environment, keys, &state);
     let under_way = state_cookies(&head.cookies, environment);
     let mut name = environment.state_cookie();
@@ -46,15 +49,10 @@ pub(super) fn depart(head: &Head<'_>, environment: &Environment, keys: &Keys, ra
         1..MOST_STATES => name = format!("{name}-{}", &state[..8]),
         _ => cookies = clear_states(head, environment, now),
     }
-    let next = Some(head.target()).filter(|next| next.len() <= LONGEST_NEXT).unwrap_or_default();
-    let value = cookie::sign(keys, &name, format!("{state}{next}").as_bytes(), now);
+    let value = cookie::sign(keys, &name, state.as_bytes(), now);
     let cookie = SetCookie::new(name, value, &environment.prefix).http_only().max_age(STATE_MAX_AGE);
     cookies.push(cookie.secure(is_secure(head, environment)));
     Departure { location, cookies }
-}
-
-fn to_hex(random: [u8; 16]) -> String {
-    random.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The hub's page, which asks the person if need be and sends the browser back with a code.
@@ -105,26 +103,32 @@ pub(super) fn arrive(
     keys: &Keys,
     now: i64,
 ) -> Result<Arrived, ArrivalError> {
-    let fields: Vec<_> = form_urlencoded::parse(head.query.as_bytes()).collect();
-    let field = |name: &str| {
-        let value = fields.iter().rev().find(|(found, _)| found == name).map(|(_, value)| value.as_ref());
-        value.filter(|value| !value.is_empty())
-    };
+    let field = |name| field(head.query, name);
     if let Some(error) = field("error") {
-        let words: String = field("error_description").unwrap_or(error).chars().take(200).collect();
+        let words = field("error_description").unwrap_or(error).chars().take(200).collect();
         return Err(ArrivalError::Refused(words));
     }
     let code = field("code").ok_or(ArrivalError::NoCode)?;
     let state = field("state").ok_or(ArrivalError::NoState)?;
-    let next = state_cookies(&head.cookies, environment)
+    state_cookies(&head.cookies, environment)
         .into_iter()
         .filter_map(|(name, signed)| cookie::verify(keys, &name, &signed, STATE_MAX_AGE, now))
-        .filter_map(|value| String::from_utf8(value).ok())
-        .filter_map(|value| value.split_at_checked(STATE_LENGTH).map(|(id, next)| (id.to_owned(), next.to_owned())))
-        .find(|(id, _)| token::equal(id, state))
-        .map(|(_, next)| next)
+        .find(|ours| token::equal(&String::from_utf8_lossy(ours), &state))
         .ok_or(ArrivalError::WrongState)?;
-    Ok(Arrived { code: code.into(), verifier: verifier(keys, state).into(), next: own_path(&next, environment) })
+    Ok(Arrived { code: code.into(), verifier: verifier(keys, &state).into(), next: destination(head, environment) })
+}
+
+/// Where a browser wants to go that comes back from the hub: whoever made the state, it leads to a page of ours.
+pub(super) fn destination(head: &Head<'_>, environment: &Environment) -> String {
+    let state = field(head.query, "state").unwrap_or_default();
+    let next = state.get(ID_LENGTH..).and_then(|next| URL_SAFE_NO_PAD.decode(next).ok());
+    own_path(&next.and_then(|next| String::from_utf8(next).ok()).unwrap_or_default(), environment)
+}
+
+/// The last value of that name that isn't empty.
+fn field(query: &str, name: &str) -> Option<String> {
+    let values = form_urlencoded::parse(query.as_bytes()).filter(|(found, value)| found == name && !value.is_empty());
+    values.last().map(|(_, value)| value.into_owned())
 }
 
 /// The address if it is a path of ours that a header can hold, and leads not back here; else the server's first page.
@@ -203,6 +207,10 @@ mod tests {
         Head { method: "GET", path, query, cookies: cookies.into(), ..Head::default() }
     }
 
+    fn state_of(random: [u8; 16], next: &str) -> String {
+        hex::encode(random) + &URL_SAFE_NO_PAD.encode(next)
+    }
+
     fn query(url: &str) -> BTreeMap<String, String> {
         form_urlencoded::parse(url.split_once('?').unwrap().1.as_bytes()).into_owned().collect()
     }
@@ -221,7 +229,7 @@ mod tests {
         let departure = depart(&asks("/user/alice/lab", "a=1", ""), &server(), &keys(), [7; 16], NOW);
         assert!(departure.location.starts_with("/hub/api/oauth2/authorize?"), "{}", departure.location);
         let query = query(&departure.location);
-        let state = "07".repeat(16);
+        let state = state_of([7; 16], "/user/alice/lab?a=1");
         for (name, value) in [
             ("client_id", "jupyterhub-user-alice"),
             ("redirect_uri", "/user/alice/oauth_callback"),
@@ -233,15 +241,22 @@ mod tests {
         }
         assert_eq!((query["code_challenge"].len(), query.len()), (43, 6));
         let [cookie] = &departure.cookies[..] else { panic!("{:?}", departure.cookies) };
+        let cookie_name = "jupyterhub-user-alice-oauth-state";
         let text = cookie.to_string();
         assert!(text.starts_with("jupyterhub-user-alice-oauth-state=\"2|"), "{text}");
         assert!(text.ends_with("\"; HttpOnly; Max-Age=600; Path=/user/alice/; SameSite=Lax"), "{text}");
+        let [value] = &cookie::values(&pair(cookie), cookie_name).collect::<Vec<_>>()[..] else { panic!("{text}") };
+        assert_eq!(
+            cookie::verify(&keys(), cookie_name, value, 600, NOW).unwrap(),
+            state.as_bytes(),
+            "and nothing else"
+        );
     }
 
     #[test]
     fn who_comes_back_with_state_and_cookie_has_a_code_and_its_verifier() {
         let departure = depart(&asks("/user/alice/lab", "a=1", ""), &server(), &keys(), [7; 16], NOW);
-        let state = "07".repeat(16);
+        let state = state_of([7; 16], "/user/alice/lab?a=1");
         let arrived = arrive_with(&format!("code=C&state={state}"), &pair(&departure.cookies[0]), NOW + 599).unwrap();
         assert_eq!((arrived.code.expose_secret(), arrived.next.as_str()), ("C", "/user/alice/lab?a=1"));
         let challenge = &query(&departure.location)["code_challenge"];
@@ -253,14 +268,17 @@ mod tests {
     fn without_its_own_state_nobody_comes_in_s73_s75() {
         let of = |random: [u8; 16]| depart(&asks("/user/alice/lab", "", ""), &server(), &keys(), random, NOW);
         let cookie = pair(&of([7; 16]).cookies[0]);
-        let good = format!("code=C&state={}", "07".repeat(16));
-        let forged = "jupyterhub-user-alice-oauth-state=07070707070707070707070707070707";
+        let state = state_of([7; 16], "/user/alice/lab");
+        let good = format!("code=C&state={state}");
+        let elsewhere = format!("code=C&state={}", state_of([7; 16], "/user/alice/tree"));
+        let forged = &format!("jupyterhub-user-alice-oauth-state={state}");
         let renamed = cookie.replacen("state=", "state-07070707=", 1);
         for (query, cookies, now, error) in [
             (good.as_str(), "", NOW, ArrivalError::WrongState),
             (&good, &cookie, NOW + 601, ArrivalError::WrongState),
             (&good, &pair(&of([8; 16]).cookies[0]), NOW, ArrivalError::WrongState),
             (&good, forged, NOW, ArrivalError::WrongState),
+            (&elsewhere, &cookie, NOW, ArrivalError::WrongState),
             (&good, &renamed, NOW, ArrivalError::WrongState),
             ("code=C&state=", &cookie, NOW, ArrivalError::NoState),
             ("code=C", &cookie, NOW, ArrivalError::NoState),
@@ -286,7 +304,7 @@ mod tests {
         assert_eq!(names.len(), 4);
         let all = cookies.join("; ");
         for number in 0..4 {
-            let state = format!("{number:02x}").repeat(16);
+            let state = state_of([number; 16], "/user/alice/lab");
             assert!(arrive_with(&format!("code=C&state={state}"), &all, NOW).is_ok(), "{number}");
         }
         let cleared = clear_states(&asks("/", "", &all), &server(), NOW);

@@ -19,7 +19,7 @@ use serde_json::json;
 use super::{
     Guard, Standing,
     answers::Answer,
-    credentials::{self, Credential, Key, session_ids},
+    credentials::{self, Credential, Key, VERSION, session_ids},
     environment::Environment,
     hub::HubError,
     oauth::{self, ArrivalError},
@@ -32,8 +32,6 @@ use crate::{
 /// Seconds after which a page asks again while the hub does not answer.
 const RETRY_AFTER: u64 = 5;
 
-const VERSION: HeaderName = HeaderName::from_static("x-jupyterhub-version");
-
 /// Nothing is loaded, embedded or executed.
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
@@ -45,7 +43,7 @@ async fn add_headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     for (name, value) in [
-        (VERSION, JUPYTERHUB_VERSION),
+        (HeaderName::from_static(VERSION), JUPYTERHUB_VERSION),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -212,7 +210,7 @@ async fn stray(guard: &Guard, head: &Head<'_>, error: &ArrivalError) -> Response
     let is_in = || async { guard.standing(&guard.credentials(head)).await };
     let status = match error {
         ArrivalError::WrongState if matches!(is_in().await, Standing::Allowed(_)) => {
-            return redirect(&guard.0.environment.prefix);
+            return redirect(&oauth::destination(head, &guard.0.environment));
         }
         ArrivalError::WrongState | ArrivalError::Refused(_) => StatusCode::FORBIDDEN,
         ArrivalError::NoCode | ArrivalError::NoState => StatusCode::BAD_REQUEST,
