@@ -8,8 +8,13 @@ use std::fmt;
 pub(crate) mod hub;
 mod load;
 pub(crate) mod process;
+pub(crate) mod server;
 mod sides;
 mod table;
+
+const MICROSECOND: f64 = 1e6;
+const MILLISECOND: f64 = 1e3;
+const MEGABYTE: f64 = 1e6;
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]

@@ -59,9 +59,9 @@ pub(crate) async fn build_binaries(places: &Places, build: &Build, log: &Log) ->
     Ok(binaries)
 }
 
-/// The hub as tests have it.
-pub(crate) async fn build_hub(places: &Places) -> Result<PathBuf> {
-    let build = Build { only: &["hub"], ..Build::default() };
+/// The hub: as tests have it, or as it is released.
+pub(crate) async fn build_hub(places: &Places, release: bool) -> Result<PathBuf> {
+    let build = Build { release, only: &["hub"], ..Build::default() };
     let work = async |log: &_| build_binaries(places, &build, log).await;
     let mut binaries = step(places, "Build the hub", work).await?;
     binaries.remove("hub").context("cargo built no binary hub")

@@ -29,7 +29,7 @@ impl Clients {
         packages::ensure(places, yes, packages::BROWSER).await?;
         let v5 = environments::ensure(places, Version::V5).await?;
         let v6 = environments::ensure(places, Version::V6).await?;
-        let hub = cargo::build_hub(places).await?;
+        let hub = cargo::build_hub(places, false).await?;
         Ok(Self { hub, v5, v6, places: places.clone() })
     }
 

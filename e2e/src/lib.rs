@@ -13,6 +13,7 @@ mod diagnosis;
 mod digest;
 mod docker;
 mod environments;
+mod http;
 pub mod images;
 mod install;
 mod jupyter_server;

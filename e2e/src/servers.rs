@@ -28,7 +28,7 @@ impl Servers {
     pub(crate) async fn prepare(places: &Places, yes: bool) -> Result<Self> {
         packages::ensure(places, yes, packages::BROWSER).await?;
         let environment = environments::ensure(places, Version::V6).await?;
-        Ok(Self { hub: cargo::build_hub(places).await?, environment, places: places.clone() })
+        Ok(Self { hub: cargo::build_hub(places, false).await?, environment, places: places.clone() })
     }
 
     /// Starts a server with these arguments and additional variables on 127.0.0.1, on a free port unless they name one.

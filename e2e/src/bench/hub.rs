@@ -5,12 +5,12 @@ use std::{fs, sync::Arc, time::Duration};
 use anyhow::{Context, Result};
 
 use super::{
-    Extent, Pairs, Spread,
+    Extent, MEGABYTE, MILLISECOND, Pairs, Spread,
     load::{Load, NOW, Request, Round},
-    process::{Cores, measured},
+    process::{machine, measured},
     shown,
     sides::{Programs, Seed, Server, Side, token},
-    table::{Aim, Line, Section, page},
+    table::{Aim, Line, Section, Subject, page},
 };
 use crate::{local_hub::USER, places::Places, progress::seconds};
 
@@ -28,9 +28,7 @@ const PACE: f64 = 5000.0;
 /// How long a server is left alone before its memory is read.
 const IDLE: Duration = Duration::from_secs(2);
 
-const MICROSECOND: f64 = 1e6;
-const MILLISECOND: f64 = 1e3;
-const MEGABYTE: f64 = 1e6;
+const SUBJECT: Subject = Subject { title: "the hub", command: "hub", theirs: "JupyterHub", ours: "hub" };
 
 /// Measures everything and writes the page.
 pub(crate) async fn run(places: &Places, extent: Extent, release: bool, yes: bool) -> Result<()> {
@@ -41,7 +39,7 @@ pub(crate) async fn run(places: &Places, extent: Extent, release: bool, yes: boo
     }
     let mut sections = requests_and_memory(&programs, extent).await?;
     sections.extend(start_up(&programs, extent).await?);
-    let page = page(&setting(&programs, extent, release), &sections);
+    let page = page(SUBJECT, &setting(&programs, extent, release), &sections);
     let file = places.repository.join("docs/benchmarks-hub.md");
     fs::write(&file, &page).with_context(|| format!("failed to write {}", file.display()))?;
     println!("{page}");
@@ -204,15 +202,11 @@ async fn rounds(both: &Both, kind: &Kind, extent: Extent) -> Result<Lines> {
         // A round counts for both or for neither.
         if let [theirs, ours] = &done[..] {
             lines.add(theirs, ours);
-            let [theirs, ours] = [theirs, ours].map(|(round, cpu)| shown(cpu_per_request(round, *cpu)));
+            let [theirs, ours] = [theirs, ours].map(|(round, cpu)| shown(round.cpu_per_request(*cpu)));
             eprintln!("· {}, round {round}: {theirs} us, {ours} us", kind.what);
         }
     }
     Ok(lines)
-}
-
-fn cpu_per_request(round: &Round, cpu: Duration) -> f64 {
-    cpu.as_secs_f64() * MICROSECOND / round.requests() as f64
 }
 
 impl Lines {
@@ -222,7 +216,7 @@ impl Lines {
             pairs.theirs.push(value(&theirs.0, theirs.1));
             pairs.ours.push(value(&ours.0, ours.1));
         };
-        push(|lines| &mut lines.cpu, cpu_per_request);
+        push(|lines| &mut lines.cpu, Round::cpu_per_request);
         push(|lines| &mut lines.middle, |round, _| round.within(0.5).as_secs_f64() * MILLISECOND);
         push(|lines| &mut lines.slowest, |round, _| round.within(0.99).as_secs_f64() * MILLISECOND);
     }
@@ -317,21 +311,11 @@ async fn start_up(programs: &Programs, extent: Extent) -> Result<Vec<Section>> {
 
 /// On what, and with what, it was measured.
 fn setting(programs: &Programs, extent: Extent, release: bool) -> String {
-    let date = jiff::Zoned::now().date();
-    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let models = cpus.lines().filter_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    let models: Vec<_> = models.map(|(_, model)| model.trim()).collect();
-    let (count, model) = (models.len(), models.first().unwrap_or(&"an unknown processor"));
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split(' ').next().unwrap_or_default();
-    let pinned = match programs.cores {
-        Cores::Apart => "the load generator has one core, the hub that is measured another",
-        Cores::Shared => "the load generator and the hub share the only core",
-    };
+    let machine = machine(programs.cores);
     let profile = if release { "release" } else { "development" };
     let (rounds, starts) = (extent.rounds, extent.rounds.div_ceil(2));
     format!(
-        "Measured on {date}, on {count} cores of `{model}`; {pinned}; the load average at the end was {load}. Each kind of \
+        "Measured {machine}. Each kind of \
          request had {rounds} rounds of {} on each side, each start {starts}.\n\nBoth sides are asked at the hub's own \
          port, past the proxy. JupyterHub 6.1.1 runs with its defaults (SQLite, dummy authenticator, local processes), \
          ours is `hub local` in the {profile} profile. The databases are made with JupyterHub's own tables by \

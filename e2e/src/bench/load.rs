@@ -20,6 +20,8 @@ use tokio::{
     time::{sleep_until, timeout},
 };
 
+use super::MICROSECOND;
+
 /// Connections at a time.
 const CONNECTIONS: usize = 32;
 /// An answer that takes longer is an error.
@@ -42,6 +44,12 @@ pub(super) struct Request {
 impl Request {
     pub(super) fn get(path: &str, token: Option<&str>, marker: &str) -> Self {
         Self::new("GET", path, token, None, marker)
+    }
+
+    /// As a browser asks that is logged in. Its cookies are those of a host and port.
+    pub(super) fn get_with_cookies(host: &str, path: &str, cookies: &str, marker: &str) -> Self {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\nCookie: {cookies}\r\n\r\n");
+        Self { bytes: head.into_bytes(), times: Vec::new(), marker: marker.to_owned() }
     }
 
     pub(super) fn post(path: &str, token: Option<&str>, json: &str) -> Self {
@@ -92,6 +100,11 @@ pub(super) struct Round {
 }
 
 impl Round {
+    /// Microseconds of CPU time for each request, of what was needed for the round.
+    pub(super) fn cpu_per_request(&self, cpu: Duration) -> f64 {
+        cpu.as_secs_f64() * MICROSECOND / self.requests() as f64
+    }
+
     pub(super) fn requests(&self) -> usize {
         self.latencies.len()
     }

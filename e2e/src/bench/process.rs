@@ -40,6 +40,14 @@ impl Cores {
     }
 
     /// A program on the core of what is measured.
+    pub(super) fn program(self, program: &std::path::Path) -> Program {
+        match self {
+            Self::Apart => Program::new("taskset").args(["--cpu-list", "1"]).arg(program),
+            Self::Shared => Program::new(program),
+        }
+    }
+
+    /// The same, to be started in other ways.
     pub(super) fn command(self, program: &std::path::Path) -> Command {
         match self {
             Self::Apart => {
@@ -50,6 +58,22 @@ impl Cores {
             Self::Shared => Command::new(program),
         }
     }
+}
+
+/// When and on what something was measured.
+pub(super) fn machine(cores: Cores) -> String {
+    let date = jiff::Zoned::now().date();
+    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let models = cpus.lines().filter_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let models: Vec<_> = models.map(|(_, model)| model.trim()).collect();
+    let (count, model) = (models.len(), models.first().unwrap_or(&"an unknown processor"));
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or_default();
+    let pinned = match cores {
+        Cores::Apart => "the load generator has one core, what is measured another",
+        Cores::Shared => "the load generator and what is measured share the only core",
+    };
+    format!("on {date}, on {count} cores of `{model}`; {pinned}; the load average at the end was {load}")
 }
 
 /// A process, by its number.

@@ -57,6 +57,18 @@ impl Line {
     }
 }
 
+/// What a page is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subject {
+    /// As in "Benchmarks of ...".
+    pub(super) title: &'static str,
+    /// What `cargo e2e bench` calls it.
+    pub(super) command: &'static str,
+    /// The columns of both sides.
+    pub(super) theirs: &'static str,
+    pub(super) ours: &'static str,
+}
+
 /// Lines of one unit.
 #[derive(Clone, Debug)]
 pub(super) struct Section {
@@ -66,9 +78,9 @@ pub(super) struct Section {
 }
 
 impl Section {
-    fn text(&self) -> String {
+    fn text(&self, subject: Subject) -> String {
         let mut text = format!("\n## {}\n\n{}\n\n", self.title, self.note);
-        text += "| | JupyterHub | hub | ratio | aim |\n|---|---|---|---|---|\n";
+        let _ = writeln!(text, "| | {} | {} | ratio | aim |\n|---|---|---|---|---|", subject.theirs, subject.ours);
         text.extend(self.lines.iter().map(Line::row));
         for line in &self.lines {
             for reason in &line.voided {
@@ -80,13 +92,14 @@ impl Section {
 }
 
 /// The page. `setting` says on what machine, and with what, it was measured.
-pub(super) fn page(setting: &str, sections: &[Section]) -> String {
+pub(super) fn page(subject: Subject, setting: &str, sections: &[Section]) -> String {
+    let Subject { title, command, theirs, ours } = subject;
     let mut text = format!(
-        "# Benchmarks of the hub\n\nWritten by `cargo e2e bench hub`. {setting}\n\nCells hold the median of all rounds and, \
-         in brackets, the lowest and the highest. Rounds alternate between the sides; ratios are JupyterHub's figure divided \
-         by the hub's in the same round, and an aim is met only if the worst round meets it.\n"
+        "# Benchmarks of {title}\n\nWritten by `cargo e2e bench {command}`. {setting}\n\nCells hold the median of all rounds \
+         and, in brackets, the lowest and the highest. Rounds alternate between the sides; ratios are the figure of {theirs} \
+         divided by that of {ours} in the same round, and an aim is met only if the worst round meets it.\n"
     );
-    text.extend(sections.iter().map(Section::text));
+    text.extend(sections.iter().map(|section| section.text(subject)));
     text
 }
 
@@ -115,7 +128,8 @@ mod tests {
         let mut line = line(&[1.0], &[1.0], &[]);
         line.voided.push("an answer has status 500".to_owned());
         let section = Section { title: "CPU", note: "In us.", lines: vec![line] };
-        let page = page("On a machine.", &[section]);
+        let subject = Subject { title: "a thing", command: "thing", theirs: "their thing", ours: "ours" };
+        let page = page(subject, "On a machine.", &[section]);
         assert!(page.contains("A round of GET / did not count: an answer has status 500"), "{page}");
     }
 }

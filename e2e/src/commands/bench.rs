@@ -14,7 +14,8 @@ use crate::{
 Examples:
   cargo e2e bench hub
   cargo e2e bench hub --rounds 7
-  cargo e2e bench hub --long")]
+  cargo e2e bench hub --long
+  cargo e2e bench server")]
 pub(crate) struct Bench {
     #[command(subcommand)]
     subject: Subject,
@@ -23,6 +24,7 @@ pub(crate) struct Bench {
 #[derive(Debug, Subcommand)]
 enum Subject {
     Hub(Hub),
+    Server(Server),
 }
 
 /// `hub local` beside JupyterHub 6.1: CPU time and latency of requests, activity, start-up, memory.
@@ -51,6 +53,23 @@ struct Hub {
     yes: bool,
 }
 
+/// `hub server` in front of a server, beside that server alone: CPU time and latency of requests, start, memory.
+///
+/// Takes about a minute on a machine on which nothing else runs; the first time, a release binary is compiled before.
+/// Writes docs/benchmarks-server.md.
+#[derive(Debug, Args)]
+struct Server {
+    /// Rounds of each kind of request, and starts
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// Measure the binary that tests have, not a release binary
+    #[arg(long)]
+    dev: bool,
+    /// Install missing packages without asking
+    #[arg(long, short)]
+    yes: bool,
+}
+
 impl Bench {
     pub(super) async fn run(&self, places: &Places) -> Result<()> {
         match &self.subject {
@@ -58,6 +77,7 @@ impl Bench {
                 let extent = Extent { rounds: hub.rounds.into(), long: hub.long };
                 bench::hub::run(places, extent, !hub.dev, hub.yes).await
             }
+            Subject::Server(server) => bench::server::run(places, server.rounds.into(), !server.dev, server.yes).await,
         }
     }
 }

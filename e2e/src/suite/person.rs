@@ -10,17 +10,17 @@ use std::{
     collections::BTreeMap,
     net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use reqwest::{
     Method, RequestBuilder,
     header::{HeaderMap, LOCATION, SET_COOKIE},
-    redirect::Policy,
 };
 use serde_json::Value;
 use url::Url;
+
+use crate::http::client;
 
 pub(super) use jar::Jar;
 pub(super) use kernel::Kernel;
@@ -28,8 +28,6 @@ pub(super) use server::ServerState;
 
 /// A browser gives up after about as many.
 const MAX_REDIRECTS: usize = 20;
-/// A spawn that is asked for in a page answers at once; nothing else takes long either.
-const REQUEST: Duration = Duration::from_secs(30);
 
 /// A person, by user name, with the cookies of one browser.
 pub(super) struct Person {
@@ -203,12 +201,6 @@ impl Person {
     fn url(&self, path: &str) -> Result<Url> {
         self.origin.join(path).with_context(|| format!("failed to make an address of {path}"))
     }
-}
-
-/// Sends from an address, if there is one, and follows no redirects.
-pub(super) fn client(address: Option<IpAddr>) -> Result<reqwest::Client> {
-    let client = reqwest::Client::builder().redirect(Policy::none()).timeout(REQUEST).no_proxy();
-    Ok(client.local_address(address).build()?)
 }
 
 /// What people do at the hub itself.

@@ -6,9 +6,9 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{
     bench::process::Process,
+    http::client,
     jupyter_server::{Home, JupyterServer, Side},
     servers::Servers,
-    suite::person::client,
     upstream::{BODY, Upstream},
 };
 

@@ -18,13 +18,10 @@ use tokio::time::{Instant, sleep};
 use url::Url;
 
 use crate::{
+    http::client,
     jupyter_server::{Home, JupyterServer, Side, is_generated},
     servers::Servers,
-    suite::{
-        browser::run_a_cell,
-        person::{Person, client},
-        webdriver::Browser,
-    },
+    suite::{browser::run_a_cell, person::Person, webdriver::Browser},
     upstream::{BODY, Upstream},
 };
 

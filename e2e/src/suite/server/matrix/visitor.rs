@@ -18,10 +18,7 @@ use super::{
     outcome::{Outcome, is_login},
     requests::{Login, Request},
 };
-use crate::{
-    jupyter_server::JupyterServer,
-    suite::person::{Person, client},
-};
+use crate::{http::client, jupyter_server::JupyterServer, suite::person::Person};
 
 /// What a visitor knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
