@@ -63,13 +63,13 @@ enum Next {
 async fn serve_request(client: &mut Client, shared: &Shared, length: usize) -> Next {
     let _active = shared.begin_request();
     let started = Instant::now();
-    let from = From { peer: client.peer, is_secure: client.conn.is_secure() };
+    let from = Sender { peer: client.peer, is_secure: client.conn.is_secure() };
     let mut verdict = None;
     let planned = loop {
         match plan(&client.conn.read[..length], from, verdict.take(), shared) {
-            Ok(Plan::Wait(judging)) => verdict = Some(judging.await),
-            Ok(Plan::Act(request, action)) => break Ok((request, action)),
-            Err(error) => break Err(error),
+            Ok(plan) => break Ok(plan),
+            Err(NoPlan::Wait(judging)) => verdict = Some(judging.await),
+            Err(NoPlan::Refused(error)) => break Err(error),
         }
     };
     client.conn.read.advance(length);
@@ -100,16 +100,22 @@ async fn serve_request(client: &mut Client, shared: &Shared, length: usize) -> N
 
 /// Where a request comes from.
 #[derive(Clone, Copy)]
-struct From {
+struct Sender {
     peer: Option<IpAddr>,
     is_secure: bool,
 }
 
-/// What comes next for a request.
-enum Plan {
+/// Why nothing is done with a request yet.
+enum NoPlan {
+    Refused(RequestError),
     /// The gate has to say.
     Wait(Pin<Box<dyn Future<Output = Verdict> + Send>>),
-    Act(Request, Action),
+}
+
+impl From<RequestError> for NoPlan {
+    fn from(error: RequestError) -> Self {
+        Self::Refused(error)
+    }
 }
 
 /// What is done with a request.
@@ -122,7 +128,7 @@ enum Action {
 
 /// Reads a request head and decides; the head is not needed any more after that, unless the gate has to say first: its
 /// verdict then comes along with the same head.
-fn plan(bytes: &[u8], from: From, verdict: Option<Verdict>, shared: &Shared) -> Result<Plan, RequestError> {
+fn plan(bytes: &[u8], from: Sender, verdict: Option<Verdict>, shared: &Shared) -> Result<(Request, Action), NoPlan> {
     let mut slots = FieldSlots::new();
     let head = request::parse(bytes, &mut slots)?;
     let mut facts = request::examine(&head)?;
@@ -130,7 +136,7 @@ fn plan(bytes: &[u8], from: From, verdict: Option<Verdict>, shared: &Shared) -> 
     let target = path::parse_target(target).map_err(|_| RequestError::Malformed("the request target is malformed"))?;
     if let Some(authority) = target.authority {
         if !field::is_valid_host(authority.as_bytes()) {
-            return Err(RequestError::Malformed("the host of the request target is malformed"));
+            return Err(RequestError::Malformed("the host of the request target is malformed").into());
         }
         facts.host = Some(authority.as_bytes());
     }
@@ -148,7 +154,7 @@ fn plan(bytes: &[u8], from: From, verdict: Option<Verdict>, shared: &Shared) -> 
     let passage = match verdict.unwrap_or_else(|| judge(&head, &facts, &target, from, shared)) {
         Verdict::Pass(passage) => Some(passage),
         Verdict::Keep => None,
-        Verdict::Wait(judging) => return Ok(Plan::Wait(judging)),
+        Verdict::Wait(judging) => return Err(NoPlan::Wait(judging)),
     };
     let action = match (head.target, &shared.gate) {
         ("/_chp_healthz", None) => Action::Health(true, has_body),
@@ -173,7 +179,7 @@ fn plan(bytes: &[u8], from: From, verdict: Option<Verdict>, shared: &Shared) -> 
         let counter = if request.websocket { &shared.metrics.requests_ws } else { &shared.metrics.requests_web };
         counter.fetch_add(1, Ordering::Relaxed);
     }
-    Ok(Plan::Act(request, action))
+    Ok((request, action))
 }
 
 /// What the gate says; without one everything passes as it is.
@@ -181,7 +187,7 @@ fn judge(
     head: &RequestHead<'_, '_>,
     facts: &RequestFacts<'_>,
     target: &path::RequestTarget<'_>,
-    from: From,
+    from: Sender,
     shared: &Shared,
 ) -> Verdict {
     let Some(gated) = &shared.gate else { return Verdict::Pass(Passage::default()) };
@@ -234,7 +240,7 @@ fn is_login(head: &RequestHead<'_, '_>, facts: &RequestFacts<'_>, query: &str) -
 fn start_upload(
     head: &RequestHead<'_, '_>,
     facts: RequestFacts<'_>,
-    from: From,
+    from: Sender,
     target: &path::RequestTarget<'_>,
     route: &Route,
     passage: &Passage,

@@ -47,7 +47,7 @@ pub(crate) struct Place<'a> {
 /// What is behind the front.
 #[derive(Debug)]
 pub(crate) enum Behind {
-    Program(Program),
+    Program(Box<Program>),
     /// The address of a server that runs already.
     Upstream(String),
 }
@@ -62,9 +62,9 @@ impl Behind {
             Guarded::Upstream(url) => Ok(Self::Upstream(url.as_str().trim_end_matches('/').to_owned())),
             Guarded::Jupyter => {
                 tracing::info!("starting Jupyter with its own login off, on a socket that only this front reaches");
-                Program::start(&jupyter(place, flags)?, place).map(Self::Program)
+                Program::start(&jupyter(place, flags)?, place).map(|program| Self::Program(Box::new(program)))
             }
-            Guarded::Command(command) => Program::start(command, place).map(Self::Program),
+            Guarded::Command(command) => Program::start(command, place).map(|program| Self::Program(Box::new(program))),
         }
     }
 

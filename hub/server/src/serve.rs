@@ -296,7 +296,7 @@ async fn forget_launch(note: Option<&Note>, launched: &CancellationToken) {
     if let Some(note) = note {
         note.remove_open_file();
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 fn stop_on_signals(stopping: &CancellationToken) -> anyhow::Result<()> {

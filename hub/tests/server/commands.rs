@@ -20,7 +20,7 @@ async fn running_servers_are_listed_with_their_tokens_s14_s15() {
     let (_, json, _) = hub(&front, &["list", "--json"]);
     let (_, list, _) = hub(&front, &["list", "--jsonlist"]);
     let one: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(serde_json::from_str::<Vec<serde_json::Value>>(&list).unwrap(), [one.clone()]);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&list).unwrap(), serde_json::json!([&one]));
     assert_eq!((one["token"].as_str(), one["pid"].as_u64()), (Some(TOKEN), front.child.id().map(Into::into)));
 }
 

@@ -221,7 +221,7 @@ pub(super) async fn the_same_source_counts_as_in_the_real_one_s8(servers: &Serve
             (Some(expected), Ok(ours)) if ours == expected => {}
             (None, Err(_)) => {} // neither starts
             (expected, Ok(ours)) => {
-                wrong.push(format!("{}\n    expected {expected:?}\n    ours     {ours:?}", case.name))
+                wrong.push(format!("{}\n    expected {expected:?}\n    ours     {ours:?}", case.name));
             }
             (_, Err(error)) => wrong.push(format!("{}: {}", case.name, explained(&error))),
         }

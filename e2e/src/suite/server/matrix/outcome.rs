@@ -75,9 +75,9 @@ impl Body {
 
 /// The last word on the login cookie.
 fn login_cookie(response: &Response) -> LoginCookie {
-    let cookies =
+    let mut cookies =
         response.headers().get_all(SET_COOKIE).iter().filter_map(|value| Cookie::parse(value.to_str().ok()?).ok());
-    match cookies.filter(|cookie| is_login(cookie.name())).last() {
+    match cookies.rfind(|cookie| is_login(cookie.name())) {
         None => LoginCookie::Untouched,
         Some(cookie) if cookie.value_trimmed().is_empty() => LoginCookie::Cleared,
         Some(_) => LoginCookie::Set,
