@@ -64,11 +64,12 @@ impl LocalHub {
         self.process.id().context("the hub has ended")
     }
 
-    /// What `hub COMMAND` prints that asks this hub.
+    /// What `hub COMMAND` prints that asks this hub, and finds nobody else's servers.
     pub(crate) async fn ask(&self, command: &[&str]) -> Result<String> {
         let socket = self.data.join("control/hub.sock");
+        let runtime = self.data.join("no-runtime-files");
         let program = Program::new(&self.program).args(command).arg("--socket").arg(socket);
-        program.output().await
+        program.env("JUPYTER_RUNTIME_DIR", runtime).output().await
     }
 
     /// All that its servers said so far, whoever's they are.
