@@ -23,6 +23,7 @@ pub fn tests() -> Vec<Test<Clients>> {
         test!(singleuser::hub_server_works_with_the_hub_as_jupyterhub_does, 120),
         test!(chromium::pages_and_cookies_satisfy_chromium, 120),
         test!(chromium::a_logout_ends_every_tab, 120),
+        test!(chromium::hub_server_satisfies_chromium, 120),
         test!(token_login::a_token_at_a_running_server_logs_in_at_the_hub_s6, 120),
         test!(token_login::a_link_logs_in_once_s10_s11_s12_s13, 120),
         test!(services::a_hub_oauth_service_logs_people_in, 60),

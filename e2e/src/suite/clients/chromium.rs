@@ -40,32 +40,51 @@ pub(super) async fn pages_and_cookies_satisfy_chromium(clients: &Clients) -> Res
 
 /// A tab that works on while another logs out must not bring the login back (CVE-2021-41247).
 pub(super) async fn a_logout_ends_every_tab(clients: &Clients) -> Result<()> {
-    with_browser(clients, "chromium-logout", async |browser, hub| {
-        log_in(browser, hub).await?;
-        browser.await_path(|path| path.starts_with(LAB)).await?;
-        let first = browser.tab().await?;
-        let second = browser.open_tab().await?;
-        browser.goto(&format!("{}{LAB}", hub.base_url)).await?;
-        browser.find("#jp-main-dock-panel").await?;
-        ensure!(status_of_contents(browser).await? == 200, "a logged in tab has no access");
+    with_browser(clients, "chromium-logout", log_out_in_one_of_two_tabs).await
+}
 
-        browser.switch_to(&first).await?;
-        // Where JupyterLab's own menu leads: the server forgets its cookie and hands over to the hub.
-        browser.goto(&format!("{}/user/ada/logout", hub.base_url)).await?;
-        browser.await_path(|path| path == "/hub/login").await?;
-        browser.switch_to(&second).await?;
-        sleep(LEFT_ALONE).await;
-        let status = status_of_contents(browser).await?;
-        ensure!(status == 403, "the tab that was left open gets {status}");
-        for tab in [&second, &first] {
-            browser.switch_to(tab).await?;
-            browser.goto(&format!("{}{LAB}", hub.base_url)).await?;
-            let url = browser.url().await?;
-            ensure!(url.path() == "/hub/login", "after the logout a tab is at {url}");
-        }
-        Ok(())
-    })
-    .await
+/// `hub server` keeps its cookies in a browser as JupyterHub's own server does, and loses them alike.
+pub(super) async fn hub_server_satisfies_chromium(clients: &Clients) -> Result<()> {
+    let output = clients.output()?;
+    let name = "chromium-front";
+    clients
+        .with_front(name, Version::V6, async |hub| {
+            Browser::with(output, name, async |browser| {
+                log_out_in_one_of_two_tabs(browser, hub).await?;
+                browser.console().await?; // what JupyterLab said of its end
+                log_in(browser, hub).await?;
+                browser.await_path(|path| path.starts_with(LAB)).await?;
+                kept_as_sent(browser, hub).await
+            })
+            .await
+        })
+        .await
+}
+
+async fn log_out_in_one_of_two_tabs(browser: &Browser, hub: &LocalHub) -> Result<()> {
+    log_in(browser, hub).await?;
+    browser.await_path(|path| path.starts_with(LAB)).await?;
+    let first = browser.tab().await?;
+    let second = browser.open_tab().await?;
+    browser.goto(&format!("{}{LAB}", hub.base_url)).await?;
+    browser.find("#jp-main-dock-panel").await?;
+    ensure!(status_of_contents(browser).await? == 200, "a logged in tab has no access");
+
+    browser.switch_to(&first).await?;
+    // Where JupyterLab's own menu leads: the server forgets its cookie and hands over to the hub.
+    browser.goto(&format!("{}/user/ada/logout", hub.base_url)).await?;
+    browser.await_path(|path| path == "/hub/login").await?;
+    browser.switch_to(&second).await?;
+    sleep(LEFT_ALONE).await;
+    let status = status_of_contents(browser).await?;
+    ensure!(status == 403, "the tab that was left open gets {status}");
+    for tab in [&second, &first] {
+        browser.switch_to(tab).await?;
+        browser.goto(&format!("{}{LAB}", hub.base_url)).await?;
+        let url = browser.url().await?;
+        ensure!(url.path() == "/hub/login", "after the logout a tab is at {url}");
+    }
+    Ok(())
 }
 
 /// A hub and a browser of a test's own.
