@@ -416,11 +416,11 @@ async fn websocket_program() -> String {
         while let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(async move {
                 let mut target = String::new();
+                #[expect(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
                 let note = |request: &http::Request<()>, response| {
                     target = format!("{} {:?}", request.uri(), request.headers().get("cookie"));
                     Ok(response)
                 };
-                #[expect(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
                 let mut socket = tokio_tungstenite::accept_hdr_async(stream, note).await.unwrap();
                 socket.send(Message::text(target)).await.unwrap();
                 while let Some(Ok(message)) = socket.next().await {
