@@ -31,6 +31,7 @@ Examples:
   cargo e2e test                  every test, in a cluster of its own
   cargo e2e test --only login     only the tests with `login` in their names
   cargo e2e bench hub             our hub beside JupyterHub: CPU time, latency, start-up, memory
+  cargo e2e bench server          what `hub server` adds to a server that it guards
   cargo e2e down                  deletes the clusters, and stops Docker if it was started here
 
 Environment:
@@ -46,7 +47,7 @@ pub struct Cli {
 enum Command {
     /// Makes or reuses a cluster and brings it a running Hub, built from this checkout
     Up(up::Up),
-    /// Runs the tests: lints, unit and integration tests, real clients, and the cluster tests
+    /// Runs the tests: lints, unit and integration tests, real clients and servers, and the cluster tests
     Test(test::Test),
     /// Measures a part beside what it stands in for, and writes a table to docs/
     Bench(bench::Bench),

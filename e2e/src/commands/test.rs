@@ -5,15 +5,15 @@ use clap::Args;
 
 use crate::{places::Places, runner};
 
-/// Runs lints, unit and integration tests, real JupyterHub clients against a hub on this machine, and the cluster tests, in
-/// a cluster that is made for them and deleted after a run in which all passed. The last line says how many passed; the
+/// Runs lints, unit and integration tests, real JupyterHub clients against a hub on this machine, `hub server` beside the
+/// real Jupyter Server, and the cluster tests, in a cluster that is made for them and deleted after a run in which all passed. The last line says how many passed; the
 /// exit code is 0 only if none failed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   cargo e2e test
   cargo e2e test --only login          tests with `login` in their names; an area's name means all of it
-  cargo e2e test --only clients        areas: lint, unit, clients, cluster
+  cargo e2e test --only clients        areas: lint, unit, clients, server, cluster
   cargo e2e test --only cluster --reuse
   cargo e2e test --long")]
 pub(crate) struct Test {

@@ -4,10 +4,11 @@
 use std::{collections::BTreeSet, fs};
 
 use anyhow::{Context, Result, ensure};
+use futures::future::try_join_all;
 use serde_json::Value;
 
 use crate::{
-    jupyter_server::{Home, JupyterServer, Side},
+    jupyter_server::{Home, JupyterServer, Side, is_generated},
     program::processes_in,
     servers::Servers,
     suite::person::Person,
@@ -23,14 +24,14 @@ pub(super) async fn each_side_lists_the_servers_of_both_s14_s15_s17(servers: &Se
     let password = [&*format!("--ServerApp.password={HASH}")];
     let nothing = ["--ServerApp.token=", "--ServerApp.password="];
     let based = ["--ServerApp.token=given", "--ServerApp.base_url=/below/"];
-    let mut running = Vec::new();
-    for side in Side::BOTH {
-        for (args, listed) in [(&[][..], true), (&password, false), (&nothing, false), (&based, true)] {
-            let server = servers.start_small(side, &home, args, &[]).await?;
-            ensure!(server.token().is_empty() != listed, "{side:?} lists {}", server.info);
-            running.push(server);
-        }
-    }
+    let cases = [(&[][..], true), (&password, false), (&nothing, false), (&based, true)];
+    let starts = Side::BOTH.into_iter().flat_map(|side| cases.map(|(args, listed)| (side, args, listed)));
+    let running = try_join_all(starts.map(async |(side, args, listed)| {
+        let server = servers.start_small(side, &home, args, &[]).await?;
+        ensure!(server.token().is_empty() != listed, "{side:?} lists {}", server.info);
+        Ok(server)
+    }));
+    let running = running.await?;
     same_description(&running[0], &running[4])?;
     let expected: BTreeSet<String> = running.iter().map(|server| line(server, &home)).collect();
     ensure!(expected.len() == running.len(), "{expected:?}");
@@ -120,6 +121,38 @@ pub(super) async fn a_listed_address_logs_in_s16_s18(servers: &Servers) -> Resul
         let stranger = Person::new("grace", &server.origin)?;
         ensure!(stranger.visit("/lab").await?.path() == "/login", "{side:?} is open to everyone");
         server.stop().await?;
+    }
+    Ok(())
+}
+
+/// S9: whoever can read the log can log in with a token that was made for it, and with no other.
+pub(super) async fn the_log_shows_a_generated_token_as_an_address_and_no_given_one_s9(servers: &Servers) -> Result<()> {
+    const GIVEN: &str = "a-token-that-somebody-chose";
+    for side in Side::BOTH {
+        let home = Home::new()?;
+        let server = servers.start_small(side, &home, &[], &[]).await?;
+        server.says("is running at:").await?;
+        let page = if side == Side::Real { "lab" } else { "" };
+        let address = format!("{}/{page}?token={}", server.origin, server.token());
+        let log = server.log();
+        ensure!(is_generated(server.token()) && log.contains(&address), "{side:?} does not log {address}:\n{log}");
+        if side == Side::Ours {
+            // In the page's words: the line, and below it the address alone.
+            let (before, after) = log.split_once("The Jupyter Server is running at:\n").context("the words differ")?;
+            let line = before.lines().last().unwrap_or_default();
+            ensure!(line.starts_with("[I ") && line.ends_with(" ServerApp] "), "the line begins with `{line}`");
+            ensure!(after.lines().next() == Some(&address), "below it stands {after}");
+        }
+        server.stop().await?;
+        for (args, env) in [
+            (&["--IdentityProvider.token=a-token-that-somebody-chose"][..], &[][..]),
+            (&[], &[("JUPYTER_TOKEN", GIVEN)]),
+        ] {
+            let server = servers.start_small(side, &home, args, env).await?;
+            server.says("is running at:").await?;
+            ensure!(!server.log().contains(GIVEN), "{side:?} logs a token that was given:\n{}", server.log());
+            server.stop().await?;
+        }
     }
     Ok(())
 }
