@@ -18,6 +18,9 @@ struct Text(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     pub(super) fn capture() -> Self {
+        // What a thread without any subscriber logs first may stay switched off for all. This one hears all and keeps
+        // nothing; only the first test can set it.
+        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
         let text = Text::default();
         let subscriber = tracing_subscriber::fmt().with_writer(text.clone()).with_max_level(tracing::Level::TRACE);
         Self { text, _guard: tracing::subscriber::set_default(subscriber.with_ansi(false).finish()) }
