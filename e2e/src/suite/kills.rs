@@ -85,12 +85,15 @@ async fn lives_through(cluster: &Cluster, node: &Node, namespace: &str, pod: &Po
 /// Milliseconds from the proxy's start until its table was whole and it served by it, as its log says.
 async fn await_table(cluster: &Cluster, pod: &Pod) -> Result<u64> {
     let pods: Api<Pod> = cluster.api(NAMESPACE);
-    let log = pods.logs(&pod.name_any(), &LogParams::default()).await?;
-    let line = log
-        .lines()
-        .find(|line| line.contains("route table restored"))
-        .with_context(|| format!("the proxy's log does not say when its table was whole:\n{log}"))?;
-    number(line, "ms_since_start").context("the line about the table has no ms_since_start")
+    // Until the kubelet has seen the new container, the log is the dead one's.
+    let what = "the proxy's log to say when its table was whole";
+    cluster
+        .eventually(what, RESTART, async || {
+            let log = pods.logs(&pod.name_any(), &LogParams::default()).await?;
+            let line = log.lines().find(|line| line.contains("route table restored")).context(log.clone())?;
+            number(line, "ms_since_start").context("the line about the table has no ms_since_start")
+        })
+        .await
 }
 
 /// The number of a field of a log line, whatever the log's format and colours.

@@ -67,15 +67,17 @@ impl AnswerChanges {
     pub(crate) fn drops(&self, field: &Header<'_>) -> bool {
         self.fields.iter().any(|(name, _)| field.name.eq_ignore_ascii_case(name))
             || self.guarded_cookie.as_deref().is_some_and(|guarded| {
-                field.name.eq_ignore_ascii_case("set-cookie") && cookie_name(field.value) == guarded.as_bytes()
+                field.name.eq_ignore_ascii_case("set-cookie") && names(field.value, guarded.as_bytes())
             })
     }
 }
 
-/// The name in a `Set-Cookie` value, as browsers read it (RFC 6265 section 5.2).
-fn cookie_name(value: &[u8]) -> &[u8] {
-    let pair = value.split(|byte| *byte == b';').next().unwrap_or_default();
-    pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii()
+/// Whether a `Set-Cookie` value sets this cookie, as browsers read it (RFC 6265 section 5.2). One without a name counts by
+/// its value, since it is sent back as if that began with the name.
+fn names(set_cookie: &[u8], guarded: &[u8]) -> bool {
+    let pair = set_cookie.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    let pair = pair.strip_prefix(b"=").unwrap_or(pair).trim_ascii_start();
+    pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii() == guarded
 }
 
 /// The head of a request that has arrived.
@@ -108,11 +110,12 @@ impl<'a> Arrival<'a> {
         self.values(name).next()
     }
 
-    /// The cookies: one header, or several as one.
+    /// The cookies: one header, or several as one. What is no UTF-8 in them is replaced.
     #[must_use]
     pub fn cookies(&self) -> Cow<'a, str> {
-        let mut values = self.values("cookie");
+        let named = self.fields.iter().filter(|field| field.name.eq_ignore_ascii_case("cookie"));
+        let mut values = named.map(|field| String::from_utf8_lossy(field.value));
         let first = values.next().unwrap_or_default();
-        values.fold(Cow::Borrowed(first), |joined, next| Cow::Owned(format!("{joined}; {next}")))
+        values.fold(first, |joined, next| Cow::Owned(format!("{joined}; {next}")))
     }
 }

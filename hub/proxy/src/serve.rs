@@ -223,7 +223,9 @@ fn find_route(
 fn is_login(head: &RequestHead<'_, '_>, facts: &RequestFacts<'_>, query: &str) -> bool {
     let has = |name: &str| {
         let arguments = query.strip_prefix('?').unwrap_or_default().split('&');
-        arguments.filter_map(|argument| argument.split_once('=')).any(|(key, value)| key == name && !value.is_empty())
+        arguments
+            .filter_map(|argument| argument.split_once('='))
+            .any(|(key, value)| percent_encoding::percent_decode_str(key).eq(name.bytes()) && !value.is_empty())
     };
     let accepts_pages = || {
         let accept = head.fields.iter().filter(|header| header.name.eq_ignore_ascii_case("accept"));
@@ -387,6 +389,7 @@ mod tests {
             ("GET /user/a/tree", false),
             ("GET /user/a/tree?token=", false),
             ("GET /user/a/tree?token", false),
+            ("GET /user/a/tree?%74oken=t", true),
             ("GET /user/a/tree?tokens=t", false),
             ("GET /user/a/tree?a=token=t", false),
             ("GET /user/a/tree?token=t&redirects=1", false),

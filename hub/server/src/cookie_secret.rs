@@ -2,7 +2,12 @@
 
 use anyhow::{Context, bail};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use std::{fs, io::ErrorKind, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs::File,
+    io::{ErrorKind, Read},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
 
 use crate::{
     running::{make_private_dir, write_private},
@@ -22,11 +27,16 @@ pub(crate) fn read(secret: &CookieSecret, runtime_dir: &Path) -> anyhow::Result<
         CookieSecret::File(Some(file)) => file.clone(),
         CookieSecret::File(None) => runtime_dir.join(FILE),
     };
-    let bytes = match fs::read(&file) {
+    let opened = match File::open(&file) {
         Err(error) if error.kind() == ErrorKind::NotFound => return make(&file),
-        read => read.with_context(|| format!("failed to read the cookie secret {}", file.display()))?,
+        opened => opened,
     };
-    let mode = fs::metadata(&file)?.permissions().mode() & 0o777;
+    let read = opened.and_then(|mut opened| {
+        let mut bytes = Vec::new();
+        opened.read_to_end(&mut bytes)?;
+        Ok((bytes, opened.metadata()?.permissions().mode() & 0o777))
+    });
+    let (bytes, mode) = read.with_context(|| format!("failed to read the cookie secret {}", file.display()))?;
     if mode & 0o077 != 0 {
         let file = file.display();
         bail!("refusing the cookie secret {file}: others can read it (mode {mode:04o}); run `chmod 600 {file}`");
@@ -47,6 +57,7 @@ fn make(file: &Path) -> anyhow::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn the_secret_is_made_once_for_its_owner_only() {

@@ -84,27 +84,30 @@ impl Credentials {
         self.password().is_some_and(|hash| password::verify(&hash, given))
     }
 
-    /// How long guesses from this address are not looked at; `None` if they are. What can't be guessed isn't limited.
+    /// How long guesses from this address are not looked at; `None` if they are.
     pub(crate) fn wait(&self, peer: Option<IpAddr>) -> Option<Duration> {
-        self.failures.wait(&network(peer?), Instant::now())
+        self.failures.wait(&network(peer), Instant::now())
     }
 
-    /// Notes a wrong guess.
-    pub(crate) fn failed(&self, peer: Option<IpAddr>) {
-        if let Some(peer) = peer.filter(|_| self.is_guessable()) {
+    /// Notes a wrong token. If the server's can't be guessed, anybody may try: nobody is kept out for it.
+    pub(crate) fn wrong_token(&self, peer: Option<IpAddr>) {
+        if self.token.as_ref().is_some_and(|token| token.expose_secret().len() < UNGUESSABLE) {
             self.failures.record(network(peer), Instant::now());
         }
     }
 
-    fn is_guessable(&self) -> bool {
-        let short = |token: &SecretString| token.expose_secret().len() < UNGUESSABLE;
-        self.password().is_some() || self.token.as_ref().is_some_and(short)
+    /// Notes what was neither the password nor the token.
+    pub(crate) fn wrong_password(&self, peer: Option<IpAddr>) {
+        match self.password() {
+            Some(_) => self.failures.record(network(peer), Instant::now()),
+            None => self.wrong_token(peer),
+        }
     }
 }
 
-/// Who has one IPv6 address has its whole /64.
-fn network(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
+/// Who has one IPv6 address has its whole /64. All whose address is not known are one.
+fn network(peer: Option<IpAddr>) -> IpAddr {
+    match peer.map_or(IpAddr::from([0; 4]), |peer| peer.to_canonical()) {
         IpAddr::V6(v6) => IpAddr::from((v6.to_bits() & !u128::from(u64::MAX)).to_be_bytes()),
         v4 => v4,
     }
@@ -125,16 +128,28 @@ mod tests {
         let weak = credentials(Some("short"), None);
         for _ in 0..GUESSES {
             assert_eq!(weak.wait(peer("2001:db8::1")), None);
-            weak.failed(peer("2001:db8::1"));
+            weak.wrong_token(peer("2001:db8::1"));
         }
         assert!(weak.wait(peer("2001:db8::ffff")).is_some());
         assert_eq!(weak.wait(peer("2001:db8:0:1::1")), None);
         assert_eq!(weak.wait(None), None);
-        let strong = credentials(Some(&"0".repeat(48)), None);
-        for _ in 0..GUESSES * 2 {
-            strong.failed(peer("10.0.0.1"));
+        for _ in 0..GUESSES {
+            weak.wrong_token(None);
         }
-        assert_eq!(strong.wait(peer("10.0.0.1")), None);
+        assert!(weak.wait(None).is_some(), "who hides their address is limited, too");
+        // Another site's page could otherwise lock out whom it likes.
+        let strong = "0".repeat(48);
+        for unguessable in [credentials(Some(&strong), None), credentials(None, Some("sha1:a:b"))] {
+            for _ in 0..GUESSES * 2 {
+                unguessable.wrong_token(peer("10.0.0.1"));
+            }
+            assert_eq!(unguessable.wait(peer("10.0.0.1")), None);
+        }
+        let password = credentials(Some(&strong), Some("sha1:a:b"));
+        for _ in 0..GUESSES {
+            password.wrong_password(peer("10.0.0.1"));
+        }
+        assert!(password.wait(peer("10.0.0.1")).is_some());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::{
     credentials::Credentials,
     head::Head,
     hosts::Hosts,
-    login_cookie::LoginCookies,
+    login_cookie::{LoginCookies, NAME_PREFIX},
     passage::{Source, passage},
 };
 
@@ -56,16 +56,16 @@ impl Front {
         (may_guess && self.credentials.is_token(&token)).then_some(source)
     }
 
-    /// Whether another site may have made the request: a browser sends a login along, whoever's page asks. Reading is
-    /// harmless, since browsers don't show the answer to that page.
+    /// Whether another site may have made the request: a browser sends a login along, whoever's page asks. Links from
+    /// elsewhere may lead here; scripts and pictures of elsewhere may not be made of what is here.
     pub(crate) fn is_foreign(&self, head: &Head<'_>) -> bool {
-        if head.is_read_only() {
-            return false;
-        }
-        match head.origin {
-            Some(_) => !self.hosts.admits(head.origin, head.host),
+        let is_of_elsewhere = matches!(head.fetch_site, Some("cross-site" | "same-site"));
+        match (head.is_read_only(), head.origin) {
+            (true, Some(_)) if self.hosts.admits(head.origin, head.host) => false,
+            (true, _) => is_of_elsewhere && head.fetch_mode.is_some_and(|mode| mode != "navigate"),
+            (false, Some(_)) => !self.hosts.admits(head.origin, head.host),
             // Without an origin, the browser's own word counts.
-            None => head.fetch_site == Some("cross-site"),
+            (false, None) => is_of_elsewhere,
         }
     }
 
@@ -87,7 +87,9 @@ impl Front {
             Proof::Carried(source) => source,
             Proof::Open => Source::Cookie,
         };
-        let mut passage = passage(head, source, |cookie| cookie == name, name.clone());
+        // Browsers send the logins of servers on other ports along.
+        let is_login = |cookie: &str| cookie == name || cookie.starts_with(NAME_PREFIX);
+        let mut passage = passage(head, source, is_login, name.clone());
         if source != Source::Cookie {
             self.pass_origin(head, &mut passage);
         }

@@ -55,14 +55,16 @@ impl<'a> Head<'a> {
 
     pub(crate) fn of_parts(parts: &'a Parts) -> Self {
         let value = |name: &str| text(&parts.headers, name).next();
-        let cookies: Vec<_> = text(&parts.headers, header::COOKIE.as_str()).collect();
+        // A cookie that is no text, from whoever set it, must not take the others with it.
+        let cookies = parts.headers.get_all(header::COOKIE).into_iter();
+        let cookies: Vec<_> = cookies.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
         Self {
             method: parts.method.as_str(),
             path: parts.uri.path(),
             query: parts.uri.query().unwrap_or_default(),
             host: value("host"),
             // The data path appends what it saw itself.
-            peer: text(&parts.headers, "x-forwarded-for").last().and_then(last_of).and_then(|peer| peer.parse().ok()),
+            peer: last_of(&parts.headers, "x-forwarded-for").and_then(|peer| peer.parse().ok()),
             is_websocket: value("upgrade").is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket")),
             is_secure: is_forwarded_secure(value("x-forwarded-proto")),
             authorization: value("authorization"),
@@ -137,9 +139,10 @@ pub(crate) fn without_token(query: &str) -> String {
     query.split('&').filter(|pair| !is_token(pair)).collect::<Vec<_>>().join("&")
 }
 
-/// The last member of a list.
-fn last_of(list: &str) -> Option<&str> {
-    list.rsplit(',').next().map(str::trim)
+/// The last member of a list, whatever stands before it.
+fn last_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let list = headers.get_all(name).into_iter().next_back()?.as_bytes();
+    std::str::from_utf8(list.rsplit(|byte| *byte == b',').next()?).ok().map(str::trim)
 }
 
 /// What the first proxy saw of the connection.

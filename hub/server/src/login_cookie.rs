@@ -11,13 +11,15 @@ use std::{
 /// How long a login lasts, as with `jupyter server`: the browser keeps it for a day less than the server accepts it.
 const MAX_AGE: i64 = 31 * DAY;
 const BROWSER_AGE: i64 = 30 * DAY;
+/// Names of login cookies begin so, unless the settings choose one.
+pub(crate) const NAME_PREFIX: &str = "username-";
 
 /// Makes and checks login cookies.
 pub(crate) struct LoginCookies {
-    /// The server's cookie secret.
-    secret: Vec<u8>,
-    /// Made of the secret and the password: a new password ends all logins.
+    /// Made of the server's cookie secret, its port and the password: a new password ends all logins.
     keys: RwLock<Keys>,
+    /// Another server of the same user has the same secret, and must not take this one's logins.
+    secret: RwLock<Vec<u8>>,
     /// A name that the settings chose.
     name: Option<String>,
     /// The server's base URL.
@@ -35,12 +37,19 @@ impl LoginCookies {
         secure: Option<bool>,
     ) -> Self {
         let keys = RwLock::new(keys(&secret, password));
-        Self { secret, keys, name, path: path.to_owned(), secure }
+        Self { keys, secret: RwLock::new(secret), name, path: path.to_owned(), secure }
+    }
+
+    /// Ties the logins to the port that the server got, and to its path.
+    pub(crate) fn serve_on(&self, port: u16, password: Option<&str>) {
+        let tied = digest(&read(&self.secret), format!("{port}{}", self.path).as_bytes());
+        *self.secret.write().unwrap_or_else(PoisonError::into_inner) = tied;
+        self.password_changed(password);
     }
 
     /// Ends every login: cookies are signed for the new password from now on.
     pub(crate) fn password_changed(&self, password: Option<&str>) {
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys(&self.secret, password);
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys(&read(&self.secret), password);
     }
 
     /// The name for a server that is asked for as `host`, such as `username-localhost-8888`: servers on other ports of
@@ -48,7 +57,7 @@ impl LoginCookies {
     pub(crate) fn name(&self, host: &str) -> String {
         self.name.clone().unwrap_or_else(|| {
             let host = host.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' });
-            format!("username-{}", host.collect::<String>())
+            format!("{NAME_PREFIX}{}", host.collect::<String>())
         })
     }
 
@@ -79,11 +88,18 @@ impl fmt::Debug for LoginCookies {
     }
 }
 
-/// The key that `jupyter server` makes of a secret and a password.
 fn keys(secret: &[u8], password: Option<&str>) -> Keys {
+    Keys::new(0, &digest(secret, password.unwrap_or_default().as_bytes()))
+}
+
+fn digest(secret: &[u8], text: &[u8]) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
-    mac.update(password.unwrap_or_default().as_bytes());
-    Keys::new(0, &mac.finalize().into_bytes())
+    mac.update(text);
+    mac.finalize().into_bytes().to_vec()
+}
+
+fn read(secret: &RwLock<Vec<u8>>) -> Vec<u8> {
+    secret.read().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 #[cfg(test)]
@@ -125,6 +141,14 @@ mod tests {
         assert!(!cookies(Some("b")).is_logged_in(&login, &name, NOW));
         let other = LoginCookies::new(b"other".to_vec(), Some("a"), None, "/base/", None);
         assert!(!other.is_logged_in(&login, &name, NOW));
+        for (port, path, is_same) in [(1, "/base/", true), (2, "/base/", false), (1, "/", false)] {
+            let tied = cookies(Some("a"));
+            tied.serve_on(1, Some("a"));
+            let other = LoginCookies::new(b"secret".to_vec(), Some("a"), None, path, None);
+            other.serve_on(port, Some("a"));
+            let login = header(&tied.log_in(HOST, [1; 16], false, NOW));
+            assert_eq!(other.is_logged_in(&login, &name, NOW), is_same, "{port} {path}");
+        }
         let running = cookies(Some("a"));
         assert!(running.is_logged_in(&login, &name, NOW));
         running.password_changed(Some("b"));

@@ -16,7 +16,7 @@ use hub_auth::{
 };
 use jiff::Timestamp;
 use serde_json::json;
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use url::form_urlencoded;
@@ -89,6 +89,14 @@ struct MessagePage<'a> {
     login: Option<String>,
 }
 
+/// What became of a guess.
+enum Checked {
+    Right,
+    Wrong,
+    /// There were too many before it.
+    TooMany,
+}
+
 /// Who asks for a page.
 struct Visitor<'a> {
     head: Head<'a>,
@@ -108,10 +116,6 @@ impl<'a> Visitor<'a> {
 
     fn host(&self) -> &'a str {
         self.head.host.unwrap_or_default()
-    }
-
-    fn carries_token(&self) -> bool {
-        self.head.query_token().is_some() || self.head.header_token().is_some()
     }
 }
 
@@ -142,8 +146,12 @@ impl Pages {
         }
         let proof = front.proof(&visitor.head);
         let page = front.page(visitor.head.path);
-        if page.is_none() && front.credentials.wait(visitor.head.peer).is_some() && visitor.carries_token() {
-            return self.too_many(visitor);
+        if proof.is_none() && self.is_guess(visitor) {
+            if front.credentials.wait(visitor.head.peer).is_some() {
+                return self.too_many(visitor);
+            }
+            tracing::warn!(client = ?visitor.head.peer, "a request carried a wrong token");
+            front.credentials.wrong_token(visitor.head.peer);
         }
         match (page, visitor.head.method) {
             (Some(Page::Style), "GET" | "HEAD") => style(),
@@ -155,6 +163,13 @@ impl Pages {
             (Some(_), _) => self.refuse(visitor, StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
             (None, _) => self.kept(visitor, proof),
         }
+    }
+
+    /// Whether a request that proves nothing carries a token: any but the launch token, which can't be guessed.
+    fn is_guess(&self, visitor: &Visitor<'_>) -> bool {
+        let head = &visitor.head;
+        let token = head.query_token().or_else(|| head.header_token().map(str::to_owned));
+        token.is_some_and(|token| !self.0.front.credentials.is_launch_token(&token))
     }
 
     /// What the front kept from the program.
@@ -183,10 +198,6 @@ impl Pages {
             let status = if visitor.head.is_websocket { StatusCode::FORBIDDEN } else { StatusCode::NOT_FOUND };
             tracing::warn!(origin = visitor.head.origin.unwrap_or_default(), "blocked a request of another origin");
             return self.refuse(visitor, status, "Blocked a request of another origin");
-        }
-        if visitor.carries_token() {
-            tracing::warn!(client = ?visitor.head.peer, "a request carried a wrong token");
-            front.credentials.failed(visitor.head.peer);
         }
         if visitor.head.method == "OPTIONS" {
             return self.preflight(visitor);
@@ -245,19 +256,22 @@ impl Pages {
             return self.too_many(visitor);
         }
         let given = field("password").unwrap_or_default().to_owned();
-        let new_password = field("new_password").filter(|new| !new.is_empty());
+        let may_set = self.0.password_file.is_some();
+        let new_password = field("new_password").filter(|new| may_set && !new.is_empty());
         let by_token = front.credentials.is_token(given.trim());
-        let admitted = match (proof, new_password) {
-            (Some(Proof::Open), _) => true,
-            _ if by_token => true,
-            (_, None) => self.is_password(given).await,
+        let checked = match (proof, new_password) {
+            (Some(Proof::Open), _) => Checked::Right,
+            _ if by_token => Checked::Right,
             // Only the token lets somebody set a password.
-            (_, Some(_)) => false,
+            (_, new) => self.check_password(visitor.head.peer, given, new.is_none()).await,
         };
-        if !admitted {
-            tracing::warn!(client = ?visitor.head.peer, "failed login");
-            front.credentials.failed(visitor.head.peer);
-            return self.form(visitor, StatusCode::UNAUTHORIZED, Some("Invalid credentials"));
+        match checked {
+            Checked::Right => {}
+            Checked::Wrong => {
+                tracing::warn!(client = ?visitor.head.peer, "failed login");
+                return self.form(visitor, StatusCode::UNAUTHORIZED, Some("Invalid credentials"));
+            }
+            Checked::TooMany => return self.too_many(visitor),
         }
         if let (true, Some(new)) = (by_token, new_password)
             && let Err(error) = self.set_password(new.to_owned()).await
@@ -273,10 +287,19 @@ impl Pages {
         self.enter(visitor, &self.next(visitor))
     }
 
-    async fn is_password(&self, given: String) -> bool {
-        let Ok(_turn) = self.0.checks.acquire().await else { return false };
+    /// Checks a password if it may count. One guess is noted before the next is looked at, however many come at once.
+    async fn check_password(&self, peer: Option<IpAddr>, given: String, counts: bool) -> Checked {
+        let Ok(_turn) = self.0.checks.acquire().await else { return Checked::TooMany };
+        if self.0.front.credentials.wait(peer).is_some() {
+            return Checked::TooMany;
+        }
         let front = self.0.front.clone();
-        tokio::task::spawn_blocking(move || front.credentials.is_password(&given)).await.unwrap_or(false)
+        let checking = tokio::task::spawn_blocking(move || counts && front.credentials.is_password(&given));
+        if checking.await.unwrap_or(false) {
+            return Checked::Right;
+        }
+        self.0.front.credentials.wrong_password(peer);
+        Checked::Wrong
     }
 
     /// Every login that there was ends: its cookie was signed for the old password.

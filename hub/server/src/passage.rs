@@ -34,9 +34,10 @@ pub(crate) fn passage(head: &Head<'_>, source: Source, is_ours: impl Fn(&str) ->
         }
         return passage;
     }
-    match source {
-        Source::Query => passage.query = Some(without_token(head.query)),
-        _ => passage.fields.push(("authorization", None)),
+    // Wherever else a token is: it opens more than this program.
+    passage.query = head.query_token().map(|_| without_token(head.query));
+    if head.header_token().is_some() {
+        passage.fields.push(("authorization", None));
     }
     let rest = without(&head.cookies, |name| name == XSRF || is_ours(name));
     let separator = if rest.is_empty() { "" } else { "; " };
@@ -86,9 +87,12 @@ mod tests {
         let checked =
             [("cookie", Some("b=2; _xsrf=checked-by-the-front".to_owned())), ("x-xsrftoken", Some(CHECKED.to_owned()))];
         assert_eq!(by_query.fields, checked);
-        let by_header = passage(&head, Source::Header, |name| name == "login", "login".to_owned());
-        assert_eq!((by_header.query, &by_header.fields[0]), (None, &("authorization", None)));
-        assert_eq!(by_header.fields[1..], checked);
+        let both = Head { authorization: Some("token t"), ..head.clone() };
+        for source in [Source::Query, Source::Header] {
+            let passed = passage(&both, source, |name| name == "login", "login".to_owned());
+            assert_eq!((passed.query.as_deref(), &passed.fields[0]), (Some("a=1"), &("authorization", None)));
+            assert_eq!(passed.fields[1..], checked);
+        }
         let by_cookie = passage(&head, Source::Cookie, |name| name == "login", "login".to_owned());
         assert_eq!(by_cookie.fields, [("cookie", Some("_xsrf=y; b=2".to_owned()))]);
         assert_eq!(by_cookie.answer.guarded_cookie.as_deref(), Some("login"));

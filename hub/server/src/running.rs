@@ -6,12 +6,13 @@ use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::{
-    fs::{self, DirBuilder, OpenOptions},
+    fs::{self, DirBuilder},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process,
 };
+use tempfile::NamedTempFile;
 
 /// What a server says of itself, in the order in which Jupyter writes it. What another version adds is kept.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -104,18 +105,13 @@ pub(crate) fn make_private_dir(dir: &Path) -> io::Result<()> {
 /// # Errors
 /// The directory can't be written.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let new = path.with_file_name(format!(".{name}.{}", process::id()));
-    let written =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new).and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&new, path)
-        });
-    if written.is_err() {
-        let _ = fs::remove_file(&new);
-    }
-    written
+    let dir = path.parent().unwrap_or(Path::new("."));
+    // A name that nobody else could have taken before, and mode 0600.
+    let mut file = NamedTempFile::new_in(dir)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
 }
 
 /// The servers of this user that run, by file name. The files of dead ones are removed, those that are being written

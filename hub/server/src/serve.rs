@@ -66,6 +66,9 @@ pub(crate) async fn run(start: Start, flags: Config, started: Instant) -> anyhow
     };
     let proxy = bind(&settings, &door, &start, private.path(), started).await?;
     let port = proxy.public_addr().socket_addr().context("failed to find the server's port")?.port();
+    if let Some(front) = &door.front {
+        front.cookies.serve_on(port, settings.login.password.as_deref());
+    }
     let pages = serve_pages(door.pages, private.path())?;
 
     let socket = private.path().join("program.sock");

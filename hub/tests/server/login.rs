@@ -240,3 +240,53 @@ async fn a_login_survives_a_restart_while_its_secret_does_s19() {
     let answer = Client::new().get(front.at("/api")).header("Cookie", &pair).send().await.unwrap();
     assert!(!passed(&answer));
 }
+
+/// However guesses come: at the front's own pages, all at once, or with an address that can't be read.
+#[tokio::test]
+async fn guesses_are_counted_wherever_they_come_from() {
+    let front = Front::with_token("weak").await;
+    let client = Client::new();
+    for attempt in 0..10 {
+        let path = ["/login", "/logout", "/x"][attempt % 3];
+        client.get(front.at(&format!("{path}?token=guess{attempt}"))).send().await.unwrap();
+    }
+    let right = client.get(front.at("/login?token=weak")).send().await.unwrap();
+    assert_eq!(right.status(), StatusCode::TOO_MANY_REQUESTS);
+
+    let front = Setup::new().args([&*format!("--PasswordIdentityProvider.hashed_password={}", hash())]).guard().await;
+    let hidden = reqwest::header::HeaderValue::from_bytes(b"\xff").unwrap();
+    let xsrf = front.browser();
+    let form = xsrf.get("/login").await;
+    let pair = form.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let value = pair.split('=').nth(1).unwrap().to_owned();
+    let guesses = (0..30).map(|_| {
+        let request = client.post(front.at("/login")).header("X-Forwarded-For", hidden.clone()).header("Cookie", &pair);
+        let request = request.form(&[("password", "wrong"), ("_xsrf", value.as_str())]);
+        tokio::spawn(async move { request.send().await.unwrap().status().as_u16() })
+    });
+    let mut statuses = Vec::new();
+    for guess in guesses.collect::<Vec<_>>() {
+        statuses.push(guess.await.unwrap());
+    }
+    let looked_at = statuses.iter().filter(|status| **status == 401).count();
+    assert_eq!((looked_at, statuses.len()), (10, 30), "{statuses:?}");
+}
+
+/// Where only a password is set there is no token to guess: a picture in another site's page must lock nobody out.
+#[tokio::test]
+async fn wrong_tokens_lock_nobody_out_where_none_is_right() {
+    let front = Setup::new().args([&*format!("--PasswordIdentityProvider.hashed_password={}", hash())]).guard().await;
+    for _ in 0..15 {
+        Client::new().get(front.at("/x?token=guess")).send().await.unwrap();
+    }
+    assert_eq!(front.browser().log_in("a good password").await.status(), StatusCode::FOUND);
+}
+
+/// The token may come twice; the program gets it not once.
+#[tokio::test]
+async fn a_token_in_two_places_reaches_the_program_in_none() {
+    let front = Front::with_token(TOKEN).await;
+    let seen = Client::new().get(front.at(&format!("/api?token={TOKEN}&a=1"))).bearer_auth(TOKEN).send().await.unwrap();
+    let seen = seen.text().await.unwrap();
+    assert!(seen.starts_with("GET /api?a=1\n") && !seen.contains(TOKEN), "{seen}");
+}

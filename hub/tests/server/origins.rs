@@ -18,6 +18,7 @@ async fn another_sites_page_changes_nothing_with_a_login() {
         (Method::POST, "Sec-Fetch-Site", "cross-site", false),
         (Method::POST, "Sec-Fetch-Site", "same-origin", true),
         (Method::GET, "Origin", "http://evil.example", true),
+        (Method::POST, "Sec-Fetch-Site", "same-site", false),
         (Method::POST, "X-Nothing", "x", true),
     ] {
         let answer = browser.request(method.clone(), "/api").header(header, value).send().await.unwrap();
@@ -99,4 +100,46 @@ async fn the_program_cannot_take_the_login_away() {
         assert!(passed(&answer));
         assert_eq!(answer.headers().contains_key("set-cookie"), passes);
     }
+}
+
+/// A script or a picture of another site may not be made of what is here; links from there may lead here.
+#[tokio::test]
+async fn another_sites_page_includes_nothing_with_a_login() {
+    let front = Front::with_token(TOKEN).await;
+    let browser = front.browser();
+    browser.log_in(TOKEN).await;
+    for (site, mode, passes) in [
+        ("same-site", "no-cors", false),
+        ("cross-site", "no-cors", false),
+        ("cross-site", "navigate", true),
+        ("same-origin", "no-cors", true),
+        ("none", "navigate", true),
+    ] {
+        let request =
+            browser.request(Method::GET, "/api").header("Sec-Fetch-Site", site).header("Sec-Fetch-Mode", mode);
+        assert_eq!(passed(&request.send().await.unwrap()), passes, "{site} {mode}");
+    }
+}
+
+/// Browsers send the cookies of all ports of a host, and anybody's page of one may set some.
+#[tokio::test]
+async fn cookies_of_neighbours_reach_neither_the_program_nor_the_login() {
+    let front = Front::with_token(TOKEN).await;
+    let request = Client::new().get(front.at("/api")).bearer_auth(TOKEN);
+    let seen =
+        request.header("Cookie", "username-localhost-9999=theirs; a=1").send().await.unwrap().text().await.unwrap();
+    assert!(!seen.contains("theirs") && seen.contains("a=1"), "{seen}");
+
+    let browser = front.browser();
+    let login = browser.log_in(TOKEN).await.headers()["set-cookie"].to_str().unwrap().to_owned();
+    let mut cookies = login.split(';').next().unwrap().as_bytes().to_vec();
+    cookies.extend_from_slice(b"; x=\xff\xc3");
+    let header = reqwest::header::HeaderValue::from_bytes(&cookies).unwrap();
+    assert!(passed(&Client::new().get(front.at("/api")).header("Cookie", header).send().await.unwrap()));
+
+    let other = Setup::new().env("JUPYTER_TOKEN", TOKEN).env("HOME", front.dir.path()).guard().await;
+    let pair = login.split(';').next().unwrap();
+    let host = format!("localhost:{}", front.port());
+    let stray = Client::new().get(other.at("/api")).header("Cookie", pair).header("Host", host).send().await.unwrap();
+    assert!(!passed(&stray), "a login at one server is none at another");
 }

@@ -64,6 +64,11 @@ impl Person {
     /// Starts the server unless it runs, and stays until it is ready; gives the events of its progress.
     pub(in crate::suite) async fn start_server(&self) -> Result<Vec<Value>> {
         self.go_home().await?;
+        // Whoever had the server before may have left it while it stops.
+        let is_stopping = |state: &ServerState| matches!(state, ServerState::Pending(what) if what == "stop");
+        if is_stopping(&self.server_state().await?) {
+            self.await_server(&ServerState::Stopped).await?;
+        }
         if self.server_state().await? == ServerState::Ready {
             return Ok(Vec::new());
         }

@@ -86,8 +86,7 @@ async fn the_pages_get_what_is_kept_as_it_came() {
 /// A target can't take a login away or plant one.
 #[tokio::test]
 async fn a_target_sets_no_cookie_that_the_gate_guards() {
-    let cookies =
-        "Set-Cookie: login=x; Path=/\r\nset-cookie:  login = y\r\nSet-Cookie: loginx=1\r\nSet-Cookie: a=login\r\n";
+    let cookies = "Set-Cookie: login=x; Path=/\r\nset-cookie:  login = y\r\nSet-Cookie: =login=z\r\nSet-Cookie: = login=z\r\nSet-Cookie: loginx=1\r\nSet-Cookie: a=login\r\n";
     let answer = format!("HTTP/1.1 200 OK\r\nX-Allowed: b\r\n{cookies}Content-Length: 0\r\n\r\n");
     let (program, pages) = (Backend::fixed(answer).await, Backend::echo().await);
     let gate = GateConfig { gate: Arc::new(Porter::default()), pages: format!("http://{}", pages.address) };
