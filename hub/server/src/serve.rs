@@ -165,7 +165,9 @@ fn read_settings(
     let token_file = token_file(&environment.variables)?;
     let random = rand::random();
     let surroundings = Surroundings { variables: &environment.variables, current_dir, token_file, random };
-    Ok(Settings::read(&config, &surroundings)?)
+    let mut settings = Settings::read(&config, &surroundings)?;
+    settings.program_flags.extend(hub.map(guard::Environment::jupyter_flags).unwrap_or_default());
+    Ok(settings)
 }
 
 /// Listens, on the next port if one is taken.

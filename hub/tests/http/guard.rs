@@ -619,3 +619,67 @@ async fn hub_server_makes_any_program_a_server_of_a_hub() {
 
     hub.stop_server("alice", ALICE_TOKEN).await;
 }
+
+/// With a host for each user, hub and server have no cookie in common but the session id.
+#[tokio::test]
+async fn a_server_at_its_users_own_host_is_entered_from_there_s62_s69_s77() {
+    let subdomain_host = Some("https://hub.test");
+    for (prefix, path) in [("", "/user/alice/"), ("__Host-", "/")] {
+        let settings = Settings { subdomain_host, cookie_host_prefix: !prefix.is_empty(), ..Settings::default() };
+        let server = Guarded::with(settings, &[]).await;
+        let mut browser = server.browser(ALICE_TOKEN).await;
+        browser.go_to("alice.hub.test");
+        let answer = browser.get(LAB).await;
+        let authorize = answer.location().strip_prefix("https://hub.test").unwrap().to_owned();
+        let [state] = answer.set_cookies(&format!("{prefix}{STATE}"))[..] else { panic!("{:?}", answer.headers) };
+        assert!(state.ends_with(&format!("; HttpOnly; Max-Age=600; Path={path}; SameSite=Lax; Secure")), "{state}");
+
+        browser.go_to("hub.test");
+        let answer = browser.get(&authorize).await;
+        let callback = answer.location().strip_prefix("https://alice.hub.test").unwrap().to_owned();
+        assert!(callback.starts_with("/user/alice/oauth_callback?code="), "{callback}");
+        browser.go_to("alice.hub.test");
+        let answer = browser.get(&callback).await;
+        assert_eq!(answer.location(), LAB);
+        let [cookie] = answer.set_cookies(&format!("{prefix}{COOKIE}"))[..] else { panic!("{:?}", answer.headers) };
+        assert!(cookie.ends_with(&format!("; HttpOnly; Path={path}; SameSite=Lax; Secure")), "{cookie}");
+        let got = seen(&browser.get(LAB).await);
+        assert_eq!(
+            (got["headers"]["cookie"].as_str(), got["headers"]["host"].as_str()),
+            (None, Some("alice.hub.test"))
+        );
+
+        // A page of another user's host is another site's, and so is the hub's.
+        for origin in ["https://bob.hub.test", "https://hub.test"] {
+            let answer = browser.request(Method::POST, LAB, &[("origin", origin)], None).await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{origin}");
+        }
+        let answer = browser.request(Method::POST, LAB, &[("origin", "https://alice.hub.test")], None).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+
+        assert_eq!(browser.get("/user/alice/logout").await.location(), "https://hub.test/hub/logout");
+        browser.go_to("hub.test");
+        browser.get("/hub/logout").await;
+        browser.go_to("alice.hub.test");
+        assert!(browser.get(LAB).await.location().starts_with("https://hub.test/hub/api/oauth2/authorize?"));
+    }
+}
+
+/// Attack row 37.
+#[tokio::test]
+async fn what_changes_at_the_hub_counts_within_ten_seconds_s66() {
+    let server = Guarded::new().await;
+    let made = async |user: &str, token: &str| {
+        let made = server.hub.api(Method::POST, &format!("/users/{user}/tokens"), token, None).await.json();
+        (made["id"].as_str().unwrap().to_owned(), format!("token {}", made["token"].as_str().unwrap()))
+    };
+    let ((id, alices), (_, bobs)) = tokio::join!(made("alice", ALICE_TOKEN), made("bob", BOB_TOKEN));
+    let ask = async |header: &str| server.ask(Method::POST, LAB, &[("authorization", header)]).await.status;
+    assert_eq!((ask(&alices).await, ask(&bobs).await), (StatusCode::OK, StatusCode::FORBIDDEN));
+
+    let path = format!("/users/alice/tokens/{id}");
+    assert_eq!(server.hub.api(Method::DELETE, &path, ALICE_TOKEN, None).await.status, StatusCode::NO_CONTENT);
+    server.hub.give("bob", &["access:servers!server=alice/"]).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!((ask(&alices).await, ask(&bobs).await), (StatusCode::FORBIDDEN, StatusCode::OK));
+}

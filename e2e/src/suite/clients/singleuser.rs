@@ -50,6 +50,7 @@ async fn work(hub: &LocalHub, version: &str) -> Result<()> {
     let lab = ada.open_lab().await?;
     let server_version = lab.headers.get("x-jupyterhub-version").context("the server does not say its version")?;
     ensure!(server_version.to_str()?.starts_with(version), "the server is of JupyterHub {server_version:?}");
+    ensure!(lab.body.contains(r#""hubPrefix": "/hub/""#), "JupyterLab does not know the way to the hub");
     cookies_are_as_documented(&ada)?;
     the_oauth_state_was_short_lived(&ada, &lab)?;
 

@@ -37,19 +37,23 @@ pub struct Environment {
     pub ip: String,
     pub port: u16,
     /// Path of the server, such as `/user/alice/`.
-    pub prefix: String,
+    pub(super) prefix: String,
     /// Below the prefix, such as `/lab`: where who asks for the prefix itself is sent.
-    pub default_url: Option<String>,
+    pub(super) default_url: Option<String>,
     /// The directory of the files.
-    pub root_dir: Option<String>,
+    root_dir: Option<String>,
+    /// Whose server it is.
+    user: String,
     /// Id as an OAuth client of the hub; the cookies are named by it.
     pub(super) client_id: String,
     /// The server's own token, also its secret as an OAuth client.
     pub(super) api_token: SecretString,
     /// The hub's REST API without a slash at its end: `http://jhub-hub.jupyter:8081/hub/api`.
     pub(super) api_url: String,
-    /// Where browsers find the hub: a path such as `/hub/`, or a whole address if the hub has a host of its own.
-    pub(super) hub: String,
+    /// Scheme, host and port of the hub, if they are not the server's.
+    hub_host: String,
+    /// Path of the hub's pages, such as `/hub/`.
+    hub_path: String,
     /// The redirect URI, as the hub knows it: a path, or a whole address.
     pub(super) callback: String,
     /// One of these scopes lets in.
@@ -97,8 +101,6 @@ impl Environment {
             return Err(wrong(name, problem));
         }
         let prefix = with_slashes(&reader.or("JUPYTERHUB_SERVICE_PREFIX", "/"));
-        let hub_path = format!("{}hub/", with_slashes(&reader.or("JUPYTERHUB_BASE_URL", "/")));
-        let hub_host = reader.or("JUPYTERHUB_HOST", "");
         let (ip, port) = reader.listen()?;
         let callback = reader.or("JUPYTERHUB_OAUTH_CALLBACK_URL", &format!("{prefix}oauth_callback"));
         Ok(Some(Self {
@@ -106,10 +108,12 @@ impl Environment {
             port,
             default_url: reader.text("JUPYTERHUB_DEFAULT_URL"),
             root_dir: reader.text("JUPYTERHUB_ROOT_DIR"),
+            user: reader.or("JUPYTERHUB_USER", ""),
             client_id: reader.required("JUPYTERHUB_CLIENT_ID")?,
             api_token: reader.required("JUPYTERHUB_API_TOKEN")?.into(),
             api_url: reader.api_url()?,
-            hub: format!("{}{hub_path}", hub_host.trim_end_matches('/')),
+            hub_host: reader.or("JUPYTERHUB_HOST", "").trim_end_matches('/').to_owned(),
+            hub_path: format!("{}hub/", with_slashes(&reader.or("JUPYTERHUB_BASE_URL", "/"))),
             callback,
             access_scopes: reader.access_scopes()?,
             allow_token_in_url: reader.flag("JUPYTERHUB_ALLOW_TOKEN_IN_URL", false),
@@ -144,6 +148,17 @@ impl Environment {
             set("root_dir", directory);
         }
         config
+    }
+
+    /// Where JupyterLab finds the hub: its menu has the ways there and out then.
+    pub(crate) fn jupyter_flags(&self) -> Vec<String> {
+        let settings = [("hub_prefix", &self.hub_path), ("hub_host", &self.hub_host), ("user", &self.user)];
+        settings.map(|(name, value)| format!("--ServerApp.tornado_settings={name}={value}")).into()
+    }
+
+    /// An address of the hub's pages for browsers: a path, or a whole address if the hub has a host of its own.
+    pub(super) fn hub_page(&self, page: &str) -> String {
+        format!("{}{}{page}", self.hub_host, self.hub_path)
     }
 
     /// Where the browser comes back to from the hub, as a path.
@@ -343,7 +358,7 @@ pub(super) mod tests {
     fn what_a_hub_sets_is_read() {
         let read = alice(&[]).unwrap().unwrap();
         assert_eq!((read.ip.as_str(), read.port), ("0.0.0.0", 8888));
-        assert_eq!((read.prefix.as_str(), read.hub.as_str()), ("/user/alice/", "/hub/"));
+        assert_eq!((read.prefix.as_str(), read.hub_page("home").as_str()), ("/user/alice/", "/hub/home"));
         assert_eq!(
             (read.callback.as_str(), read.callback_path()),
             ("/user/alice/oauth_callback", read.callback.as_str())
@@ -374,7 +389,9 @@ pub(super) mod tests {
         ]);
         let read = read.unwrap().unwrap();
         assert_eq!((read.ip.as_str(), read.port), ("::", 9999));
-        assert_eq!(read.hub, "https://hub.example.org/jupyter/hub/");
+        assert_eq!(read.hub_page("home"), "https://hub.example.org/jupyter/hub/home");
+        let flags = read.jupyter_flags().join(" ").replace("--ServerApp.tornado_settings=", "");
+        assert_eq!(flags, "hub_prefix=/jupyter/hub/ hub_host=https://hub.example.org user=alice");
         assert_eq!(read.callback_path(), "/jupyter/user/alice/oauth_callback");
         assert_eq!(read.public_origin.as_deref(), Some("https://alice.hub.example.org"));
         assert_eq!(read.cookie, CookieRules { prefix: "__Host-", secure: Some(true), days: None });

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     access::Holder,
@@ -21,6 +21,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(10);
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How many may wait so at a time: whoever makes up tokens must not fill the server with questions.
+const WAITING: usize = 64;
 /// The longest answer that is read, in bytes: somebody may hold very many scopes.
 const LONGEST_ANSWER: usize = 4 << 20;
 
@@ -53,6 +55,7 @@ pub(super) struct HubClient {
     client_id: String,
     callback: String,
     secret: SecretString,
+    waiting: Semaphore,
 }
 
 impl std::fmt::Debug for HubClient {
@@ -81,12 +84,14 @@ impl HubClient {
             client_id: environment.client_id.clone(),
             callback: environment.callback.clone(),
             secret: environment.api_token.clone(),
+            waiting: Semaphore::new(WAITING),
         }
     }
 
     /// Whose a token is; `None` if the hub does not know it. `patiently`: a hub that restarts is waited for.
     pub(super) async fn holder(&self, token: &str, patiently: bool) -> Result<Option<Holder>, HubError> {
-        let until = Instant::now() + if patiently { PATIENCE } else { Duration::ZERO };
+        let place = self.waiting.try_acquire().ok().filter(|_| patiently);
+        let until = Instant::now() + if place.is_some() { PATIENCE } else { Duration::ZERO };
         let mut pause = FIRST_WAIT;
         loop {
             match self.holder_once(token).await {

@@ -65,7 +65,7 @@ fn authorize_url(environment: &Environment, keys: &Keys, state: &str) -> String 
         .append_pair("code_challenge", &pkce::challenge(&verifier(keys, state)))
         .append_pair("code_challenge_method", pkce::Method::S256.name())
         .finish();
-    format!("{}api/oauth2/authorize?{query}", environment.hub)
+    environment.hub_page(&format!("api/oauth2/authorize?{query}"))
 }
 
 fn verifier(keys: &Keys, state: &str) -> String {

@@ -233,7 +233,7 @@ fn logout(guard: &Guard, head: &Head<'_>) -> Response {
     for credential in credentials::find(head, environment, &guard.0.keys, Ok(()), now()).list {
         guard.0.answers.forget(credential.key);
     }
-    with_cookies(redirect(&format!("{}logout", environment.hub)), &[oauth::clear_token(environment, now())])
+    with_cookies(redirect(&environment.hub_page("logout")), &[oauth::clear_token(environment, now())])
 }
 
 fn unreachable(guard: &Guard, head: &Head<'_>) -> Response {
@@ -250,7 +250,7 @@ struct Refusal<'a> {
     reason: &'a str,
     message: &'a str,
     server: &'a str,
-    hub: &'a str,
+    home: String,
     retry: bool,
 }
 
@@ -266,7 +266,7 @@ fn refuse(guard: &Guard, head: &Head<'_>, status: StatusCode, message: &str) -> 
         reason: status.canonical_reason().unwrap_or_default(),
         message,
         server: &environment.prefix,
-        hub: &environment.hub,
+        home: environment.hub_page("home"),
         retry: status == StatusCode::SERVICE_UNAVAILABLE && head.path != environment.callback_path(),
     };
     match page.render() {
