@@ -1,5 +1,6 @@
-"""JupyterHub beside our hub in a benchmark: its defaults, on ports and a database that the environment names."""
+"""JupyterHub, beside our hub in a benchmark or with servers of ours: its defaults, where the environment names no other."""
 
+import json
 import os
 
 c = get_config()  # noqa: F821
@@ -15,3 +16,6 @@ c.Authenticator.admin_users = {"ada"}
 c.ConfigurableHTTPProxy.should_start = False
 c.ConfigurableHTTPProxy.api_url = os.environ["BENCH_PROXY_API_URL"]
 c.ConfigurableHTTPProxy.auth_token = os.environ["CONFIGPROXY_AUTH_TOKEN"]
+if "SERVER_COMMAND" in os.environ:
+    c.Spawner.cmd = json.loads(os.environ["SERVER_COMMAND"])
+    c.SimpleLocalProcessSpawner.home_dir_template = os.getcwd()

@@ -12,6 +12,8 @@ pub(crate) mod server;
 mod sides;
 mod table;
 
+pub(crate) use sides::free_ports;
+
 const MICROSECOND: f64 = 1e6;
 const MILLISECOND: f64 = 1e3;
 const MEGABYTE: f64 = 1e6;

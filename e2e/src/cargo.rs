@@ -67,6 +67,15 @@ pub(crate) async fn build_hub(places: &Places, release: bool) -> Result<PathBuf>
     binaries.remove("hub").context("cargo built no binary hub")
 }
 
+/// The hub and the proxy as tests have them.
+pub(crate) async fn build_hub_and_proxy(places: &Places) -> Result<[PathBuf; 2]> {
+    let build = Build { only: &["hub", "hub-proxy"], ..Build::default() };
+    let work = async |log: &_| build_binaries(places, &build, log).await;
+    let mut binaries = step(places, "Build the hub and its proxy", work).await?;
+    let mut binary = |name| binaries.remove(name).with_context(|| format!("cargo built no binary {name}"));
+    Ok([binary("hub")?, binary("hub-proxy")?])
+}
+
 /// What the compiler called an error, without the warnings around it.
 fn errors_alone(log: &Log) -> Option<String> {
     let words = std::fs::read_to_string(log.path()).ok()?;

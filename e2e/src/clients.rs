@@ -13,11 +13,13 @@ use crate::{
     places::Places,
     program::{Program, processes_in},
     progress::explained,
+    real_hub::RealHub,
 };
 
 /// Our hub, and the clients of two versions of JupyterHub.
 pub struct Clients {
     hub: PathBuf,
+    proxy: PathBuf,
     v5: Environment,
     v6: Environment,
     places: Places,
@@ -29,8 +31,8 @@ impl Clients {
         packages::ensure(places, yes, packages::BROWSER).await?;
         let v5 = environments::ensure(places, Version::V5).await?;
         let v6 = environments::ensure(places, Version::V6).await?;
-        let hub = cargo::build_hub(places, false).await?;
-        Ok(Self { hub, v5, v6, places: places.clone() })
+        let [hub, proxy] = cargo::build_hub_and_proxy(places).await?;
+        Ok(Self { hub, proxy, v5, v6, places: places.clone() })
     }
 
     /// A version's programs.
@@ -75,6 +77,21 @@ impl Clients {
         test: impl AsyncFnOnce(&LocalHub) -> Result<()>,
     ) -> Result<()> {
         self.with_flags(name, version, &["--front"], test).await
+    }
+
+    /// Gives a test JupyterHub 6 itself, whose servers are `hub server` in front of JupyterLab, and ends it.
+    pub(crate) async fn with_real_hub(&self, test: impl AsyncFnOnce(&RealHub) -> Result<()>) -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let config = self.file("jupyterhub_config.py");
+        let server = [&*self.hub.to_string_lossy(), "server"];
+        let hub = RealHub::start(&self.v6, &config, &self.proxy, dir.path(), &server).await?;
+        let tested = test(&hub).await;
+        let words = hub.last_words();
+        hub.stop().await?;
+        tested.map_err(|error| anyhow!("{}\nJupyterHub's last words:\n{words}", explained(&error)))?;
+        let left = processes_in(dir.path())?;
+        ensure!(left.is_empty(), "processes outlive the hub: {left:?}");
+        Ok(())
     }
 
     async fn with_flags(

@@ -24,6 +24,7 @@ mod packages;
 mod places;
 mod program;
 mod progress;
+mod real_hub;
 mod runner;
 mod scratch;
 pub mod servers;

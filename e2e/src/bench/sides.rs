@@ -261,7 +261,7 @@ async fn await_listener(address: SocketAddr) -> Result<()> {
 }
 
 /// Addresses of this machine that are free now, all different.
-pub(super) fn free_ports<const N: usize>() -> Result<[SocketAddr; N]> {
+pub(crate) fn free_ports<const N: usize>() -> Result<[SocketAddr; N]> {
     let listeners: Vec<_> = (0..N).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<_, _>>()?;
     let addresses: Vec<_> = listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
     addresses.try_into().ok().context("as many ports as were asked for")

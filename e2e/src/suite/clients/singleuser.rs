@@ -39,6 +39,31 @@ pub(super) async fn hub_server_works_with_the_hub_as_jupyterhub_does(clients: &C
     clients.with_front("hub-server", Version::V6, async |hub| work(hub, "6.1.").await).await
 }
 
+/// The other way round: with JupyterHub itself, `hub server` is as good a server as JupyterHub's own.
+pub(super) async fn hub_server_is_a_server_of_jupyterhub(clients: &Clients) -> Result<()> {
+    clients
+        .with_real_hub(async |hub| {
+            let ada = Person::new(USER, &hub.base_url)?;
+            ada.log_in_with_form("any password will do").await?;
+            ada.start_server().await?;
+            let lab = ada.open_lab().await?;
+            cookies_are_as_documented(&ada)?;
+            the_oauth_state_was_short_lived(&ada, &lab)?;
+            let kernel = ada.start_kernel().await?;
+            let answer = ada.connect(&kernel).await?.run("6*7").await?;
+            ensure!(answer == "42", "6*7 is {answer}");
+
+            let stranger = Person::new("stranger", &hub.base_url)?;
+            stranger.fetch(Method::GET, "/user/ada/api/contents", None).await?.expect(&[403])?;
+            stranger.log_in_with_form("nor does another").await?;
+            let refused = stranger.visit("/user/ada/lab").await?;
+            ensure!(refused.status == 403, "somebody else gets {} at {}", refused.status, refused.url);
+            ada.log_out().await?;
+            ada.fetch(Method::GET, "/user/ada/api/contents", None).await?.expect(&[403]).map(|_| ())
+        })
+        .await
+}
+
 async fn work(hub: &LocalHub, version: &str) -> Result<()> {
     let ada = Person::new(USER, &hub.base_url)?;
     ada.log_in_with_url(&hub.token).await?.leaves_behind(&hub.token)?;
