@@ -16,6 +16,16 @@ pub enum Bind {
     Unix(PathBuf),
 }
 
+impl std::fmt::Display for Bind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address, port) if address.is_empty() => write!(f, "port {port} of all interfaces"),
+            Self::Tcp(address, port) => write!(f, "port {port} of the address {address}"),
+            Self::Unix(path) => write!(f, "the socket {}", path.display()),
+        }
+    }
+}
+
 /// Who may use the REST API.
 #[derive(Clone, Default)]
 pub enum Token {

@@ -29,8 +29,8 @@ const SWEEP: Duration = Duration::from_secs(5);
 /// Why a proxy does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    #[error("failed to listen on {0:?}: {1}")]
-    Listen(Bind, io::Error),
+    #[error("failed to listen on {0}")]
+    Listen(Bind, #[source] io::Error),
     #[error(transparent)]
     Token(#[from] TokenError),
     #[error("bad --default-target: {0}")]

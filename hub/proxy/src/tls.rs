@@ -23,11 +23,11 @@ pub struct TlsFiles {
 /// Why a certificate can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("failed to read {what} from {}: {source}", path.display())]
+    #[error("failed to read {what} from {}", path.display())]
     Read { what: &'static str, path: PathBuf, source: pem::Error },
     #[error("{} holds no certificate", .0.display())]
     NoCertificate(PathBuf),
-    #[error("the key and the certificate in {} can't be used together: {source}", path.display())]
+    #[error("the key and the certificate in {} can't be used together", path.display())]
     Unusable { path: PathBuf, source: rustls::Error },
 }
 
@@ -35,7 +35,8 @@ pub enum TlsError {
 pub(crate) fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     let key_file = files.key.as_ref().unwrap_or(&files.certificate);
     let chain = read_chain(&files.certificate)?;
-    let key = PrivateKeyDer::from_pem_file(key_file).map_err(read_error("a private key", key_file))?;
+    let key =
+        PrivateKeyDer::from_pem_file(key_file).map_err(read_error("a private key that is not encrypted", key_file))?;
     let unusable = |source| TlsError::Unusable { path: files.certificate.clone(), source };
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()

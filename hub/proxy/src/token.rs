@@ -24,7 +24,8 @@ pub enum TokenError {
 /// Decides who may use the API.
 pub(crate) struct TokenGuard {
     token: RwLock<Option<String>>,
-    file: Option<PathBuf>,
+    /// The file, and what it looked like when it was first read.
+    file: Option<(PathBuf, Stamp)>,
 }
 
 impl std::fmt::Debug for TokenGuard {
@@ -38,7 +39,11 @@ impl TokenGuard {
         let (token, file) = match token {
             Token::None => (None, None),
             Token::Value(value) => (Some(value.clone()).filter(|value| !value.is_empty()), None),
-            Token::File(file) => (Some(read_token(file)?), Some(file.clone())),
+            // Looked at before it is read, so that a change in between is noticed.
+            Token::File(file) => {
+                let seen = stamp(file);
+                (Some(read_token(file)?), Some((file.clone(), seen)))
+            }
         };
         if token.is_none() {
             tracing::warn!("REST API is not authenticated.");
@@ -58,10 +63,10 @@ impl TokenGuard {
 
     /// Reads the file again whenever it changes; what cannot be used leaves the last good token in force.
     pub(crate) async fn watch(&self) {
-        let Some(file) = &self.file else {
+        let Some((file, seen)) = &self.file else {
             return std::future::pending().await;
         };
-        let mut seen = stamp(file);
+        let mut seen = seen.clone();
         loop {
             tokio::time::sleep(POLL).await;
             let now = stamp(file);
@@ -81,7 +86,9 @@ impl TokenGuard {
 }
 
 /// What changes when the file does, also when a directory behind it is swapped.
-fn stamp(file: &Path) -> Option<(SystemTime, u64, PathBuf)> {
+type Stamp = Option<(SystemTime, u64, PathBuf)>;
+
+fn stamp(file: &Path) -> Stamp {
     let metadata = std::fs::metadata(file).ok()?;
     Some((metadata.modified().ok()?, metadata.len(), std::fs::canonicalize(file).ok()?))
 }

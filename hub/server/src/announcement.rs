@@ -13,6 +13,8 @@ pub(crate) struct Addresses {
     pub(crate) display: String,
     /// For this machine only, such as `http://127.0.0.1:8888/`.
     pub(crate) local: String,
+    /// For the browser that is opened here: a host that the display address has, too, so that one cookie does for both.
+    pub(crate) browser: String,
     /// For programs: where the server listens on all interfaces, by this machine's name.
     pub(crate) connection: String,
 }
@@ -30,16 +32,19 @@ impl Addresses {
         let display = settings.display_url.clone().unwrap_or_else(|| at(if ip.is_empty() { "localhost" } else { ip }));
         Self {
             display,
+            browser: at(if is_everywhere { "localhost" } else { ip }),
             local: at(if ip.contains(':') { "::1" } else { "127.0.0.1" }),
             connection: at(if is_everywhere { hostname } else { ip }),
         }
     }
 }
 
-/// An address to paste: with the token, if there is one.
-pub(crate) fn with_token(url: &str, login: &Login) -> String {
+/// An address to paste: with the token that was made, which nobody knows yet. Who chose one knows it, and the log need
+/// not.
+fn to_paste(url: &str, login: &Login) -> String {
     match &login.token {
-        Some(token) => with_query(url, "token", token.expose_secret()),
+        Some(token) if login.is_generated => with_query(url, "token", token.expose_secret()),
+        Some(_) => format!("{url}?token=..."),
         None => url.to_owned(),
     }
 }
@@ -47,10 +52,10 @@ pub(crate) fn with_token(url: &str, login: &Login) -> String {
 /// The line of the log that says where the server runs, and the addresses below it.
 pub(crate) fn running_at(addresses: &Addresses, login: &Login, now: &Zoned) -> String {
     let time = now.strftime("%H:%M:%S%.3f");
-    let display = with_token(&addresses.display, login);
+    let display = to_paste(&addresses.display, login);
     let mut text = format!("[I {time} ServerApp] The Jupyter Server is running at:\n{display}");
     if addresses.local != addresses.display {
-        text.push_str(&format!("\n{}", with_token(&addresses.local, login)));
+        text.push_str(&format!("\n{}", to_paste(&addresses.local, login)));
     }
     text
 }

@@ -12,20 +12,23 @@ use crate::{install, list::List, password, program::Guarded, serve, stop};
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
 Examples:
-  hub server                                     JupyterLab, or Jupyter Server, behind a token
-  hub server --browser                           and the browser is opened, logged in
-  hub server -- jupyter lab --ServerApp.sock={socket} --ServerApp.base_url={base_url} --IdentityProvider.token=
+  hub server                                   JupyterLab, or Jupyter Server, behind a token
+  hub server --browser                         and the browser is opened, logged in
+  hub server -- my-program --listen unix:{socket} --base-url {base_url}
   hub server -- streamlit run app.py --server.port={port} --server.address=127.0.0.1
-  hub server --upstream http://127.0.0.1:9000    guard a server that runs already
+  hub server --upstream http://127.0.0.1:9000  a server that runs already
   hub server --port 9999 --ip '*' --certfile cert.pem --keyfile key.pem
-  hub server --ServerApp.base_url=/x/ --IdentityProvider.token=...    settings as `jupyter server` has them
-  hub server list | stop 8888 | password
-  hub server install /opt/hub-server             copies this program there
+  hub server --IdentityProvider.token=...      settings as `jupyter server` has them
+  hub server list
+  hub server stop 8888
+  hub server password
 
-{socket}, {port} and {base_url} in a command are filled in. Prefer {socket}: a port of the loopback interface can be
-reached by every user of this machine. Settings are read from jupyter_server_config.py (assignments of literals) and
-jupyter_server_config.json in Jupyter's directories. With JUPYTERHUB_API_TOKEN in the environment it is the guard of a
-hub's server: people log in at the hub.
+{socket}, {port} and {base_url} in a command are filled in. Prefer {socket}: every user of this
+machine can reach a port of the loopback interface.
+
+Settings are read from jupyter_server_config.py (assignments of literals) and .json in Jupyter's
+directories. Where a hub has set JUPYTERHUB_API_TOKEN, people log in at the hub.
+
 Exit codes: 0 ended by a signal or `stop`, 1 it could not run or the program failed, 2 wrong usage.")]
 pub struct Server {
     #[command(subcommand)]

@@ -21,6 +21,8 @@ const UNGUESSABLE: usize = 32;
 pub(crate) struct Login {
     /// The server's token, if token authentication is on (S2).
     pub(crate) token: Option<SecretString>,
+    /// Whether the server made the token itself (S8).
+    pub(crate) is_generated: bool,
     /// The hash of the password, if there is one (S20).
     pub(crate) password: Option<String>,
     /// Whether who logs in with a token may set a password.

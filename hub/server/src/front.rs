@@ -20,8 +20,6 @@ pub(crate) struct Front {
     pub(crate) hosts: Hosts,
     pub(crate) credentials: Credentials,
     pub(crate) cookies: LoginCookies,
-    /// Whether the program is the front's own, which can be told to end.
-    pub(crate) owns_program: bool,
 }
 
 /// Why a request may pass.
@@ -75,7 +73,7 @@ impl Front {
             "login" => Some(Page::Login),
             "logout" => Some(Page::Logout),
             "login/front.css" => Some(Page::Style),
-            "api/shutdown" if self.owns_program => Some(Page::Shutdown),
+            "api/shutdown" => Some(Page::Shutdown),
             _ => None,
         }
     }

@@ -29,7 +29,10 @@ use hub::HubClient;
 use hub_proxy::{Arrival, Gate, Verdict};
 use origin::Distrust;
 
-use crate::{head::Head, passage::Source};
+use crate::{
+    head::{Head, without_token},
+    passage::Source,
+};
 
 mod access;
 mod activity;
@@ -79,21 +82,21 @@ impl Gate for Guard {
         }
         let credentials = self.credentials(&head);
         if let Some(standing) = self.standing_now(&credentials) {
-            return self.verdict(&head, &standing);
+            let mut verdict = self.verdict(&head, &standing);
+            self.hide_refused(&mut verdict, &credentials, || without_token(head.query));
+            return verdict;
         }
         // The request can't be kept while others are asked; what it becomes if it may pass, is made now.
         let passages = credentials.list.iter().map(|credential| credential.source);
         let passages: Vec<_> =
             passages.map(|source| (source, self.verdict(&head, &Standing::Allowed(source)))).collect();
-        let guard = self.clone();
+        let (guard, query) = (self.clone(), without_token(head.query));
         Verdict::Wait(Box::pin(async move {
-            match guard.standing(&credentials).await {
-                Standing::Allowed(source) => passages
-                    .into_iter()
-                    .find_map(|(of, verdict)| (of == source).then_some(verdict))
-                    .unwrap_or(Verdict::Keep),
-                _ => Verdict::Keep,
-            }
+            let Standing::Allowed(source) = guard.standing(&credentials).await else { return Verdict::Keep };
+            let made = passages.into_iter().find_map(|(of, verdict)| (of == source).then_some(verdict));
+            let mut verdict = made.unwrap_or(Verdict::Keep);
+            guard.hide_refused(&mut verdict, &credentials, || query);
+            verdict
         }))
     }
 }
@@ -124,6 +127,22 @@ impl Guard {
                 Verdict::Pass(credentials::passage(head, &self.0.environment, *source))
             }
             _ => Verdict::Keep,
+        }
+    }
+
+    /// A token of somebody whom the hub knows, and who may not enter, is none of the program's business, though a cookie
+    /// lets the request in. One that the hub does not know may be the program's own.
+    fn hide_refused(&self, verdict: &mut Verdict, credentials: &Credentials, query: impl FnOnce() -> String) {
+        let Verdict::Pass(passage) = verdict else { return };
+        let now = Instant::now();
+        let is_refused =
+            |credential: &&Credential| matches!(self.0.answers.get(credential.key, now), Some(Answer::Forbidden(_)));
+        let mut refused = credentials.list.iter().filter(is_refused).map(|credential| credential.source);
+        if refused.clone().any(|source| source == Source::Header) {
+            passage.fields.push(("authorization", None));
+        }
+        if refused.any(|source| source == Source::Query) {
+            passage.query = Some(query());
         }
     }
 

@@ -14,8 +14,8 @@ use crate::running::{self, ServerInfo};
 Examples:
   hub server list
   hub server list --jsonlist
-  kubectl exec deploy/jhub-hub -- hub server list                     the hub and its users' servers
-  hub server list --socket ~/.local/share/jupyter-hub/control/hub.sock    for `hub local`
+  kubectl exec deploy/jhub-hub -- hub server list     the hub and its users' servers
+  hub server list --socket ~/.local/share/jupyter-hub/control/hub.sock     of `hub local`
 
 Exit codes: 0 listed (also if nothing runs), 1 a hub did not answer as it should, 2 wrong usage.")]
 pub struct List {

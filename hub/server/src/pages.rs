@@ -114,6 +114,11 @@ impl<'a> Visitor<'a> {
         purposes.into_iter().any(|purpose| purpose.contains("prefetch") || purpose.contains("preview"))
     }
 
+    /// Who it is, for the log.
+    fn client(&self) -> String {
+        self.head.peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_canonical().to_string())
+    }
+
     fn host(&self) -> &'a str {
         self.head.host.unwrap_or_default()
     }
@@ -150,13 +155,17 @@ impl Pages {
             if front.credentials.wait(visitor.head.peer).is_some() {
                 return self.too_many(visitor);
             }
-            tracing::warn!(client = ?visitor.head.peer, "a request carried a wrong token");
+            tracing::warn!(client = visitor.client(), "a request carried a wrong token");
             front.credentials.wrong_token(visitor.head.peer);
         }
         match (page, visitor.head.method) {
             (Some(Page::Style), "GET" | "HEAD") => style(),
+            (Some(Page::Login), "GET" | "HEAD") if is_token(proof) => self.enter(visitor, &self.next(visitor)),
             (Some(Page::Login), "GET" | "HEAD") if proof.is_some() => self.go(&self.next(visitor)),
-            (Some(Page::Login), "GET" | "HEAD") => self.form(visitor, StatusCode::OK, None),
+            (Some(Page::Login), "GET" | "HEAD") => {
+                let form = self.form(visitor, StatusCode::OK, None);
+                self.without_stale_login(visitor, form)
+            }
             (Some(Page::Login), "POST") => self.log_in(visitor, proof, body).await,
             (Some(Page::Logout), "GET" | "HEAD") => self.log_out(visitor),
             (Some(Page::Shutdown), "POST") => self.shut_down(visitor, proof),
@@ -268,7 +277,7 @@ impl Pages {
         match checked {
             Checked::Right => {}
             Checked::Wrong => {
-                tracing::warn!(client = ?visitor.head.peer, "failed login");
+                tracing::warn!(client = visitor.client(), "failed login");
                 return self.form(visitor, StatusCode::UNAUTHORIZED, Some("Invalid credentials"));
             }
             Checked::TooMany => return self.too_many(visitor),
@@ -283,7 +292,7 @@ impl Pages {
                 Some("The password could not be set. The log says why."),
             );
         }
-        tracing::info!(client = ?visitor.head.peer, "logged in");
+        tracing::info!(client = visitor.client(), "logged in");
         self.enter(visitor, &self.next(visitor))
     }
 
@@ -323,7 +332,7 @@ impl Pages {
         with_cookie(response, &self.0.front.cookies.log_out(visitor.host(), now()))
     }
 
-    /// Ends the program and the front with it, as `jupyter server stop` asks.
+    /// Ends the front, and the program that it started, as `jupyter server stop` asks. What ran before goes on.
     fn shut_down(&self, visitor: &Visitor<'_>, proof: Option<Proof>) -> Response {
         let is_safe = match proof {
             Some(Proof::Carried(Source::Query | Source::Header)) => true,

@@ -76,14 +76,23 @@ impl Behind {
         }
     }
 
-    /// Waits until a program answers; what runs already is not waited for.
+    /// Waits until a program answers; what is said to run already is asked once, and warned of.
     ///
     /// # Errors
     /// It ends before it does, or takes longer than `patience`.
     pub(crate) async fn ready(&mut self, base_url: &str, patience: Duration) -> anyhow::Result<()> {
         match self {
             Self::Program(program) => program.ready(base_url, patience).await,
-            Self::Upstream(_) => Ok(()),
+            Self::Upstream(url) => {
+                let (client, address) = client(&Target::Address(url.clone()), base_url)?;
+                if client.get(address).timeout(PAUSE * 10).send().await.is_err() {
+                    tracing::warn!(
+                        upstream = url,
+                        "nothing answers there yet: requests are answered with 503 until it does"
+                    );
+                }
+                Ok(())
+            }
         }
     }
 
@@ -193,6 +202,9 @@ impl Program {
     /// It says neither `{socket}` nor `{port}`, or can't be started.
     pub(crate) fn start(command: &[String], place: &Place<'_>) -> anyhow::Result<Self> {
         let (command, target) = fill_in(command, place)?;
+        if !place.root_dir.is_dir() {
+            bail!("the directory {} is not there; make it, or name another with --root-dir", place.root_dir.display());
+        }
         let [program, arguments @ ..] = command.as_slice() else {
             bail!("the command is empty: hub server -- COMMAND")
         };
@@ -248,7 +260,9 @@ fn client(target: &Target, base_url: &str) -> anyhow::Result<(reqwest::Client, S
 
 fn fill_in(command: &[String], place: &Place<'_>) -> anyhow::Result<(Vec<String>, Target)> {
     let mentions = |placeholder: &str| command.iter().any(|argument| argument.contains(placeholder));
-    let (target, port) = if mentions("{socket}") {
+    let (target, port) = if mentions("{socket}") && mentions("{port}") {
+        bail!("the command has both {{socket}} and {{port}}: the program listens in one place, so leave one out");
+    } else if mentions("{socket}") {
         (Target::Socket(place.socket.to_owned()), String::new())
     } else if mentions("{port}") {
         let port = free_port().context("failed to find a free port")?.to_string();

@@ -37,7 +37,7 @@ use crate::{
     login_cookie::LoginCookies,
     pages::Pages,
     password,
-    program::{Behind, Guarded, Place, socket_url, token_file},
+    program::{Behind, Place, socket_url, token_file},
     running::{Note, ServerInfo, forget_behind},
     settings::{Settings, Surroundings},
 };
@@ -62,7 +62,7 @@ pub(crate) async fn run(start: Start, flags: Config, started: Instant) -> anyhow
     let private = private.context("failed to make a private directory")?;
     let door = match hub {
         Some(hub) => Door::of_hub(hub),
-        None => Door::new(&settings, &start.guarded(), &environment, &stopping)?,
+        None => Door::new(&settings, &environment, &stopping)?,
     };
     let proxy = bind(&settings, &door, &start, private.path(), started).await?;
     let port = proxy.public_addr().socket_addr().context("failed to find the server's port")?.port();
@@ -115,12 +115,7 @@ struct Door {
 }
 
 impl Door {
-    fn new(
-        settings: &Settings,
-        guarded: &Guarded,
-        environment: &Environment,
-        stopping: &CancellationToken,
-    ) -> anyhow::Result<Self> {
+    fn new(settings: &Settings, environment: &Environment, stopping: &CancellationToken) -> anyhow::Result<Self> {
         let launch = settings.open_browser.then(|| LaunchToken::new(rand::random(), Instant::now()));
         let secret = cookie_secret::read(&settings.cookie_secret, &environment.runtime_dir())?;
         let password = settings.login.password.as_deref();
@@ -130,7 +125,6 @@ impl Door {
             hosts: settings.hosts.clone(),
             credentials: Credentials::new(&settings.login, launch),
             cookies: LoginCookies::new(secret, password, name, &settings.base_url, settings.secure_cookie),
-            owns_program: !matches!(guarded, Guarded::Upstream(_)),
         });
         let launched = CancellationToken::new();
         let file = password::settings_file(environment);
@@ -248,7 +242,7 @@ fn introduce(
     tracing::debug!(start_ms = started.elapsed().as_millis(), "started");
     let note = note.ok()?;
     if let Some(token) = front.credentials.launch_token() {
-        let url = with_query(&addresses.local, "token", token.expose_secret());
+        let url = with_query(&addresses.browser, "token", token.expose_secret());
         if let Err(error) = open_browser(settings, &url, &note) {
             tracing::warn!(error = format!("{error:#}"), "failed to open the browser");
         }

@@ -2,7 +2,7 @@
 
 use hub_auth::{password::PasswordHash, token::new_login_token};
 use hub_proxy::TlsFiles;
-use hub_traitlets::{Config, Error, Found, Value, Variables};
+use hub_traitlets::{Config, Error, Found, Origin, Value, Variables};
 use regex::Regex;
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -73,6 +73,8 @@ const PROVIDER: &[&str] =
 pub(crate) enum SettingsError {
     #[error(transparent)]
     Setting(#[from] Error),
+    #[error("failed to use {name} from {origin}: {remedy}")]
+    Value { name: String, origin: Origin, remedy: String },
     #[error("the environment variable {name} is {value:?}; {remedy}")]
     Variable { name: &'static str, value: String, remedy: &'static str },
     #[error(
@@ -141,18 +143,18 @@ impl Settings {
             read(server("port"), Found::int)?.map_or_else(|| number(surroundings, "JUPYTER_PORT"), |p| Ok(Some(p)));
         let retries = read(server("port_retries"), Found::int)?;
         let retries = retries.map_or_else(|| number(surroundings, "JUPYTER_PORT_RETRIES"), |retries| Ok(Some(retries)));
-        let root_dir = read(config.get_first(ROOT_DIR).and_then(Found::not_none), Found::string)?;
+        let root_dir = read(first(config, ROOT_DIR).and_then(Found::not_none), Found::string)?;
         let root_dir = root_dir.filter(|dir| !dir.is_empty());
         Ok(Self {
             hosts: hosts(config, &ip)?,
             ip,
             port: port?.unwrap_or(DEFAULT_PORT),
             port_retries: retries?.unwrap_or(DEFAULT_RETRIES),
-            base_url: with_slashes(&read(server("base_url"), Found::string)?.unwrap_or_default()),
+            base_url: base_url(config)?,
             root_dir: root_dir.map_or(surroundings.current_dir.clone(), |dir| surroundings.current_dir.join(dir)),
             login: login(config, surroundings)?,
-            cookie_name: read(config.get_first(COOKIE_NAME), Found::string)?.filter(|name| !name.is_empty()),
-            secure_cookie: read(config.get_first(SECURE_COOKIE).and_then(Found::not_none), Found::bool)?,
+            cookie_name: read(first(config, COOKIE_NAME), Found::string)?.filter(|name| !name.is_empty()),
+            secure_cookie: read(first(config, SECURE_COOKIE).and_then(Found::not_none), Found::bool)?,
             cookie_secret: cookie_secret(config)?,
             tls: tls(config)?,
             open_browser: read(server("open_browser"), Found::bool)?.unwrap_or(false),
@@ -170,29 +172,46 @@ fn read<'a, T>(
     found.map(|found| reader(&found)).transpose()
 }
 
+/// What a setting of several names is set to. On a command line each name counts before files, as in `jupyter server`.
+fn first<'a>(config: &'a Config, names: Names) -> Option<Found<'a>> {
+    let mut set = names.iter().filter_map(|(class, name)| config.get(class, name));
+    set.find(|found| *found.origin == Origin::CommandLine).or_else(|| config.get_first(names))
+}
+
+/// A setting of the right type that can't be used.
+fn unusable(found: &Found<'_>, remedy: impl ToString) -> SettingsError {
+    SettingsError::Value { name: found.name(), origin: found.origin.clone(), remedy: remedy.to_string() }
+}
+
 fn number(surroundings: &Surroundings<'_>, name: &'static str) -> Result<Option<u16>, SettingsError> {
     let Some(value) = surroundings.variables.get(name).filter(|value| !value.is_empty()) else { return Ok(None) };
     let remedy = "write a number up to 65535, or leave it out";
     value.parse().map(Some).map_err(|_| SettingsError::Variable { name, value: value.clone(), remedy })
 }
 
-fn with_slashes(base_url: &str) -> String {
-    match base_url.trim_matches('/') {
+/// The base URL with a slash at both ends.
+fn base_url(config: &Config) -> Result<String, SettingsError> {
+    let Some(found) = config.get("ServerApp", "base_url") else { return Ok("/".to_owned()) };
+    let text = found.string()?;
+    if text.chars().any(|c| c.is_control() || c.is_whitespace() || "?#\\\"<>;".contains(c)) {
+        return Err(unusable(&found, "write a path such as /notebooks/, with other characters percent-encoded"));
+    }
+    Ok(match text.trim_matches('/') {
         "" => "/".to_owned(),
         inner => format!("/{inner}/"),
-    }
+    })
 }
 
 /// Token and password, and which of them are on (S2, S3, S8, S24). Both empty switch authentication off; one that is
 /// empty alone says nothing.
 fn login(config: &Config, surroundings: &Surroundings<'_>) -> Result<Login, SettingsError> {
-    let token = read(config.get_first(TOKEN).and_then(Found::not_none), Found::string)?;
-    let password = config.get_first(PASSWORD).and_then(Found::not_none);
+    let token = read(first(config, TOKEN).and_then(Found::not_none), Found::string)?;
+    let password = first(config, PASSWORD).and_then(Found::not_none);
     let hash = read(password, Found::string)?;
     if let (Some(found), Some(hash)) = (password, hash.as_deref().filter(|hash| !hash.is_empty())) {
-        PasswordHash::parse(hash).map_err(|error| found.error(error.to_string()))?;
+        PasswordHash::parse(hash).map_err(|error| unusable(&found, error))?;
     }
-    let required = read(config.get_first(PASSWORD_REQUIRED), Found::bool)?.unwrap_or(false);
+    let required = read(first(config, PASSWORD_REQUIRED), Found::bool)?.unwrap_or(false);
     if required && hash.as_deref().unwrap_or_default().is_empty() {
         return Err(SettingsError::PasswordRequired);
     }
@@ -203,12 +222,13 @@ fn login(config: &Config, surroundings: &Surroundings<'_>) -> Result<Login, Sett
         None if is_open => None,
         None => environment_token(surroundings)?,
     };
-    let allow_password_change = read(config.get_first(PASSWORD_CHANGE), Found::bool)?.unwrap_or(true);
-    let token = match token {
-        None if hash.is_none() && !is_open => Some(new_login_token(surroundings.random)),
-        token => token.map(Into::into),
+    let allow_password_change = read(first(config, PASSWORD_CHANGE), Found::bool)?.unwrap_or(true);
+    let is_generated = token.is_none() && hash.is_none() && !is_open;
+    let token = match is_generated {
+        true => Some(new_login_token(surroundings.random)),
+        false => token.map(Into::into),
     };
-    Ok(Login { token, password: hash, allow_password_change })
+    Ok(Login { token, is_generated, password: hash, allow_password_change })
 }
 
 fn environment_token(surroundings: &Surroundings<'_>) -> Result<Option<String>, SettingsError> {
@@ -225,7 +245,7 @@ fn hosts(config: &Config, ip: &str) -> Result<Hosts, SettingsError> {
     let pattern = server("allow_origin_pat");
     let pattern = match read(pattern, Found::string)?.filter(|text| !text.is_empty()).zip(pattern) {
         Some((text, found)) => {
-            Some(Regex::new(&text).map_err(|_| found.error("write a regular expression without look-around"))?)
+            Some(Regex::new(&text).map_err(|_| unusable(&found, "write a regular expression without look-around"))?)
         }
         None => None,
     };
@@ -260,7 +280,7 @@ fn tls(config: &Config) -> Result<Option<TlsFiles>, SettingsError> {
     let (certificate, key) = (file("certfile")?, file("keyfile")?);
     match (certificate, key, config.get("ServerApp", "keyfile")) {
         (None, Some(_), Some(found)) => {
-            Err(found.error("the certificate is missing: set ServerApp.certfile, too").into())
+            Err(unusable(&found, "the certificate is missing; set ServerApp.certfile (--certfile), too"))
         }
         (certificate, key, _) => {
             Ok(certificate.map(|certificate| TlsFiles { certificate: certificate.into(), key: key.map(PathBuf::from) }))

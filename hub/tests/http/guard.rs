@@ -356,6 +356,32 @@ async fn a_token_of_the_hub_in_the_header_comes_in_and_goes_no_further_s5() {
     }
 }
 
+/// The program may be another person's: a token goes no further from wherever it stands, and neither does one of
+/// somebody whom the hub knows, next to a cookie. What the hub does not know may be the program's own.
+#[tokio::test]
+async fn tokens_of_the_hub_reach_the_program_from_nowhere() {
+    let server = Guarded::with(Settings::default(), &[("JUPYTERHUB_ALLOW_TOKEN_IN_URL", "1")]).await;
+    let bearer = |token: &str| format!("token {token}");
+    let path = format!("/user/alice/api?token={ALICE_TOKEN}&a=1");
+    let twice =
+        server.ask(Method::GET, &path, &[("authorization", &bearer(ALICE_TOKEN)), ("sec-fetch-mode", "cors")]).await;
+    let mut alice = server.alice().await;
+    let mut seen = vec![twice.text];
+    for (token, passes) in [(BOB_TOKEN, false), ("a-key-of-the-program", true)] {
+        // The first is asked about, the second answered from memory.
+        for _ in 0..2 {
+            let answer =
+                alice.request(Method::GET, "/user/alice/api", &[("authorization", &bearer(token))], None).await;
+            assert_eq!((answer.status, answer.text.contains(token)), (StatusCode::OK, passes), "{}", answer.text);
+            seen.push(answer.text);
+        }
+    }
+    for text in seen {
+        assert!(text.contains("/user/alice/api"), "the program is not reached: {text}");
+        assert!(!text.contains(ALICE_TOKEN) && !text.contains(BOB_TOKEN), "{text}");
+    }
+}
+
 #[tokio::test]
 async fn programs_are_told_and_people_are_sent_to_the_login() {
     let server = Guarded::new().await;

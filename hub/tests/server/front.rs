@@ -22,7 +22,10 @@ pub(crate) async fn program() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let echo = async |request: axum::extract::Request| {
-        let headers = request.headers().iter().map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()));
+        let headers = request
+            .headers()
+            .iter()
+            .map(|(name, value)| format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())));
         let head = format!("{} {}\n{}", request.method(), request.uri(), headers.collect::<String>());
         ([("set-cookie", "username-planted=1"), ("x-program", "yes")], head)
     };
@@ -132,7 +135,13 @@ impl Front {
         self.dir.path().join(".local/share/jupyter/runtime")
     }
 
-    pub(crate) fn info_file(&self) -> PathBuf {
+    /// What the server says of itself in Jupyter's runtime directory.
+    pub(crate) fn info(&self, name: &str) -> serde_json::Value {
+        let info: serde_json::Value = serde_json::from_slice(&std::fs::read(self.info_file()).unwrap()).unwrap();
+        info[name].clone()
+    }
+
+    fn info_file(&self) -> PathBuf {
         self.runtime_dir().join(format!("jpserver-{}.json", self.child.id().unwrap()))
     }
 

@@ -19,8 +19,7 @@ async fn with_a_certificate_the_server_speaks_https_and_its_cookie_is_secure() {
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let front = setup.args(["--certfile", cert.to_str().unwrap(), "--keyfile", key.to_str().unwrap()]).guard().await;
     assert!(front.url.starts_with("https://localhost:"), "{}", front.url);
-    let info: serde_json::Value = serde_json::from_slice(&std::fs::read(front.info_file()).unwrap()).unwrap();
-    assert_eq!(info["secure"], true);
+    assert_eq!(front.info("secure"), true);
 
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();

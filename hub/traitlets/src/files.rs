@@ -40,7 +40,11 @@ fn merge_named(config: &mut Config, file: &Path, variables: &Variables) -> Resul
     if is_yaml && file.is_file() {
         config.merge(document::from_yaml(&read(file)?, file)?);
     } else if is_yaml || !merge_both(config, &file.with_extension(""), variables)? {
-        let message = "--config names it, and it isn't there; correct the name or leave --config out".to_owned();
+        let message = match file.is_file() {
+            true => "--config names it, and its name ends in none of .py, .json, .yaml and .yml; rename it",
+            false => "--config names it, and it isn't there; correct the name or leave --config out",
+        };
+        let message = message.to_owned();
         return Err(Error::File { path: file.to_owned(), message });
     }
     Ok(())

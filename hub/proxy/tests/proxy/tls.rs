@@ -96,8 +96,8 @@ async fn files_that_cannot_be_used_are_named() {
     let cases = [
         (TlsFiles { certificate: dir.path().join("missing.pem"), key: files.key.clone() }, "missing.pem"),
         (TlsFiles { certificate: empty.clone(), key: files.key.clone() }, "empty.pem holds no certificate"),
-        (TlsFiles { certificate: both, key: Some(empty) }, "a private key from"),
-        (TlsFiles { certificate: files.certificate.clone(), key: None }, "a private key from"),
+        (TlsFiles { certificate: both, key: Some(empty) }, "a private key that is not encrypted from"),
+        (TlsFiles { certificate: files.certificate.clone(), key: None }, "a private key that is not encrypted from"),
         (TlsFiles { certificate: files.certificate, key: others.key }, "can't be used together"),
     ];
     for (tls, expected) in cases {
