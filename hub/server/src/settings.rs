@@ -4,7 +4,7 @@ use hub_auth::{password::PasswordHash, token::new_login_token};
 use hub_proxy::TlsFiles;
 use hub_traitlets::{Config, Error, Found, Origin, Value, Variables};
 use regex::Regex;
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fmt::Display, path::PathBuf};
 
 use crate::{credentials::Login, hosts::Hosts};
 
@@ -179,7 +179,7 @@ fn first<'a>(config: &'a Config, names: Names) -> Option<Found<'a>> {
 }
 
 /// A setting of the right type that can't be used.
-fn unusable(found: &Found<'_>, remedy: impl ToString) -> SettingsError {
+fn unusable(found: &Found<'_>, remedy: impl Display) -> SettingsError {
     SettingsError::Value { name: found.name(), origin: found.origin.clone(), remedy: remedy.to_string() }
 }
 
