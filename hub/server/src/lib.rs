@@ -23,6 +23,7 @@ mod install;
 mod launch;
 mod list;
 mod login_cookie;
+mod orphans;
 mod pages;
 mod passage;
 mod password;

@@ -108,6 +108,14 @@ impl Behind {
         Ok(())
     }
 
+    /// A program's number, while it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        match self {
+            Self::Program(program) => program.child.id(),
+            Self::Upstream(_) => None,
+        }
+    }
+
     /// Asks a program to end, and ends it if it doesn't.
     pub(crate) async fn stop(self) {
         if let Self::Program(program) = self {

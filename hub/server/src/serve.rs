@@ -35,6 +35,7 @@ use crate::{
     guard::{self, Guard},
     launch::{LIFETIME, LaunchToken},
     login_cookie::LoginCookies,
+    orphans,
     pages::Pages,
     password,
     program::{Behind, Place, socket_url, token_file},
@@ -73,6 +74,7 @@ pub(crate) async fn run(start: Start, flags: Config, started: Instant) -> anyhow
 
     let socket = private.path().join("program.sock");
     let place = Place { socket: &socket, base_url: &settings.base_url, root_dir: &settings.root_dir };
+    orphans::adopt();
     let mut behind = Behind::start(&start.guarded(), &place, &settings.program_flags)?;
     let patience = Duration::from_secs(start.start_timeout);
     let ready = tokio::select! {
@@ -86,9 +88,11 @@ pub(crate) async fn run(start: Start, flags: Config, started: Instant) -> anyhow
             proxy.routes().add(route, Map::from_iter([("target".to_owned(), json!(behind.target()))]))?;
             let note = introduce(&settings, port, &runtime_dir, door.front.as_deref(), started);
             let routes = proxy.routes();
+            let program = behind.pid();
             let served = tokio::select! {
                 served = proxy.run(stopping) => served.context("the server failed"),
                 ended = behind.ended() => ended,
+                () = orphans::bury(program) => Ok(()),
                 () = forget_launch(note.as_ref(), &door.launched) => Ok(()),
                 () = report_activity(door.guard.as_ref(), || last_activity(&routes, route)) => Ok(()),
             };

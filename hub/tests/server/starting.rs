@@ -47,6 +47,34 @@ fn sockets_of_programs() -> Vec<std::path::PathBuf> {
     of_program.filter_map(|line| line.split('\0').nth(3).map(Into::into)).collect()
 }
 
+/// In a container nobody else would: the front is the first process there.
+#[tokio::test]
+async fn what_the_program_leaves_behind_does_not_stay_in_the_table_of_processes() {
+    let setup = Setup::new().env("JUPYTER_TOKEN", TOKEN);
+    std::fs::write(setup.dir.path().join("program.py"), PROGRAM).unwrap();
+    // The shell that starts it ends first, and leaves it to the front.
+    let leaves = "(sh -c 'sleep 2; exit 3' & echo $! > left) ; exec python3 program.py x {socket}";
+    let front = setup.args(["--port", "0", "--", "sh", "-c", leaves]).start().await;
+    let left = std::fs::read_to_string(front.dir.path().join("left")).unwrap();
+    let stat = format!("/proc/{}/stat", left.trim());
+    let parent = |stat: String| stat.rsplit_once(')').unwrap().1.split_whitespace().nth(1).unwrap().to_owned();
+    let adopted = async {
+        while parent(std::fs::read_to_string(&stat).unwrap()) != front.child.id().unwrap().to_string() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(1), adopted).await.expect("it is left to the front");
+    let gone = async {
+        while std::path::Path::new(&stat).exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone).await.expect("it is gone, and no zombie");
+    let answer = Client::new().get(front.at("/")).bearer_auth(TOKEN).send().await.unwrap();
+    assert_eq!(answer.status(), 200, "the program goes on");
+    front.stop().await;
+}
+
 #[tokio::test]
 async fn stopping_on_request_needs_the_token_and_ends_the_program_too() {
     let setup = Setup::new().env("JUPYTER_TOKEN", TOKEN);
