@@ -160,7 +160,9 @@ impl Pages {
         }
         match (page, visitor.head.method) {
             (Some(Page::Style), "GET" | "HEAD") => style(),
-            (Some(Page::Login), "GET" | "HEAD") if is_token(proof) => self.enter(visitor, &self.next(visitor)),
+            (Some(Page::Login), "GET" | "HEAD") if proof == Some(Proof::Carried(Source::Query)) => {
+                self.enter(visitor, &self.next(visitor))
+            }
             (Some(Page::Login), "GET" | "HEAD") if proof.is_some() => self.go(&self.next(visitor)),
             (Some(Page::Login), "GET" | "HEAD") => {
                 let form = self.form(visitor, StatusCode::OK, None);
