@@ -24,6 +24,9 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 pub(super) const SHIFT: &str = "\u{E008}";
 pub(super) const ENTER: &str = "\u{E007}";
 
+/// A page that takes longer to load, or a script to run, is a failure that says which.
+const PAGE_LOAD: Duration = Duration::from_secs(45);
+
 /// One of a browser's tabs.
 pub(super) struct Tab(String);
 
@@ -87,6 +90,7 @@ impl Browser {
             "browserName": "chrome",
             "goog:chromeOptions": {"args": args},
             "goog:loggingPrefs": {"browser": "ALL"},
+            "timeouts": {"pageLoad": PAGE_LOAD.as_millis(), "script": PAGE_LOAD.as_millis()},
         }}})
     }
 
