@@ -67,6 +67,12 @@ impl Credentials {
         self.token.as_ref().is_some_and(|token| equal(token.expose_secret(), given))
     }
 
+    /// Whether this is the server's token, and counts: what can be guessed doesn't from who has guessed too often.
+    pub(crate) fn takes_token(&self, given: &str, peer: Option<IpAddr>) -> bool {
+        let counts = !self.is_token_guessable() || self.wait(peer).is_none();
+        counts && self.is_token(given)
+    }
+
     /// The token for the browser that the server opens, if it opens one.
     pub(crate) fn launch_token(&self) -> Option<&SecretString> {
         self.launch.as_ref().map(LaunchToken::token)
@@ -93,9 +99,13 @@ impl Credentials {
 
     /// Notes a wrong token. If the server's can't be guessed, anybody may try: nobody is kept out for it.
     pub(crate) fn wrong_token(&self, peer: Option<IpAddr>) {
-        if self.token.as_ref().is_some_and(|token| token.expose_secret().len() < UNGUESSABLE) {
+        if self.is_token_guessable() {
             self.failures.record(network(peer), Instant::now());
         }
+    }
+
+    fn is_token_guessable(&self) -> bool {
+        self.token.as_ref().is_some_and(|token| token.expose_secret().len() < UNGUESSABLE)
     }
 
     /// Notes what was neither the password nor the token.
@@ -152,6 +162,8 @@ mod tests {
             password.wrong_password(peer("10.0.0.1"));
         }
         assert!(password.wait(peer("10.0.0.1")).is_some());
+        assert!(password.takes_token(&strong, peer("10.0.0.1")), "what can't be guessed goes on");
+        assert!(!weak.takes_token("short", None) && weak.takes_token("short", peer("10.0.0.1")));
     }
 
     #[test]

@@ -50,8 +50,7 @@ impl Front {
         let in_query = head.query_token().map(|token| (Source::Query, Cow::Owned(token)));
         let in_header = || head.header_token().map(|token| (Source::Header, Cow::Borrowed(token)));
         let (source, token) = in_query.or_else(in_header)?;
-        let may_guess = self.credentials.wait(head.peer).is_none();
-        (may_guess && self.credentials.is_token(&token)).then_some(source)
+        self.credentials.takes_token(&token, head.peer).then_some(source)
     }
 
     /// Whether another site may have made the request: a browser sends a login along, whoever's page asks. Links from
