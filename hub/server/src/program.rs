@@ -6,7 +6,6 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::{
     env,
     ffi::OsStr,
-    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
@@ -14,7 +13,10 @@ use std::{
 use tokio::process::{Child, Command};
 use url::Url;
 
-use crate::process::{Group, runs_as_root};
+use crate::{
+    ports::free_port,
+    process::{Group, runs_as_root},
+};
 
 /// How long the program has to end before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
@@ -285,11 +287,6 @@ fn fill_in(command: &[String], place: &Place<'_>) -> anyhow::Result<(Vec<String>
         argument.replace("{socket}", &socket).replace("{port}", &port).replace("{base_url}", place.base_url)
     };
     Ok((command.iter().map(fill).collect(), target))
-}
-
-/// A port of the loopback interface that nobody has just now.
-fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 /// The token that a file named by the environment holds.

@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, HashMap},
     env, fs, io,
-    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::Stdio,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -18,7 +17,7 @@ use tracing::debug;
 use url::Url;
 
 use super::{Change, Health, Progress, ProgressSender, ServerName, SpawnError, StartRequest, Started};
-use hub_server::{Group, runs_as_root};
+use hub_server::{Group, free_port, runs_as_root};
 use secrecy::ExposeSecret;
 
 /// What a process gets of the hub's own environment, beside `JUPYTERHUB_*`: where programs are, and whose they are.
@@ -246,12 +245,6 @@ fn private_directory(runtime_dir: &Path, name: &ServerName) -> io::Result<PathBu
     let directory = runtime_dir.join(super::kubernetes::slug::user_server(&name.user, &name.server));
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
     Ok(directory)
-}
-
-/// A loopback port that is free now. Between this and the server's own bind another program could take it; the server
-/// then ends, and says so.
-fn free_port() -> io::Result<u16> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr().map(|address| address.port())
 }
 
 /// All that the process gets. `inherited` reads the hub's own environment.
