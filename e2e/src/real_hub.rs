@@ -3,6 +3,7 @@
 use std::{
     env,
     fs::{self, File},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
@@ -25,6 +26,20 @@ const LAST_WORDS: usize = 25;
 /// What JupyterHub and its proxy agree upon.
 const PROXY_TOKEN: &str = "e2e";
 
+/// Starts the proxy of a JupyterHub: ours, which speaks the same API. It ends with what this gives.
+pub(crate) fn start_proxy(proxy: &Path, public: SocketAddr, api: SocketAddr, token: &str) -> Result<Child> {
+    Command::new(proxy)
+        .args(["--ip", &public.ip().to_string(), "--port", &public.port().to_string()])
+        .args(["--api-ip", &api.ip().to_string(), "--api-port", &api.port().to_string()])
+        .env("CONFIGPROXY_AUTH_TOKEN", token)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .context("failed to start the proxy")
+}
+
 /// A JupyterHub that lets everybody in, with any password. It ends with this.
 pub(crate) struct RealHub {
     /// Without a slash at its end.
@@ -45,16 +60,7 @@ impl RealHub {
     ) -> Result<Self> {
         let [public, api, own] = free_ports()?;
         let log = dir.join("hub.log");
-        let proxy = Command::new(proxy)
-            .args(["--ip", &public.ip().to_string(), "--port", &public.port().to_string()])
-            .args(["--api-ip", &api.ip().to_string(), "--api-port", &api.port().to_string()])
-            .env("CONFIGPROXY_AUTH_TOKEN", PROXY_TOKEN)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .context("failed to start the proxy")?;
+        let proxy = start_proxy(proxy, public, api, PROXY_TOKEN)?;
         let path = env::join_paths([environment.bin().as_path(), Path::new("/usr/bin"), Path::new("/bin")])?;
         let hub = Command::new(environment.bin().join("jupyterhub"))
             .arg("--config")

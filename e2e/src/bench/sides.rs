@@ -13,11 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use reqwest::{StatusCode, header::AUTHORIZATION};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use tokio::{
-    net::TcpStream,
-    process::{Child, Command},
-    time::sleep,
-};
+use tokio::{net::TcpStream, process::Child, time::sleep};
 
 use super::process::{Cores, Process};
 use crate::{
@@ -29,6 +25,7 @@ use crate::{
     places::Places,
     program::last_lines,
     progress::step,
+    real_hub::start_proxy,
 };
 
 /// From a program's start to its first good answer.
@@ -149,7 +146,7 @@ impl Programs {
         let file = dir.path().join("jupyterhub.sqlite");
         fs::copy(database, &file)?;
         let [public, api, own] = free_ports()?;
-        let proxy = self.proxy(public, api)?.spawn().context("failed to start the proxy")?;
+        let proxy = start_proxy(&self.proxy, public, api, PROXY_TOKEN)?;
         await_listener(api).await?;
         let log = dir.path().join("hub.log");
         let started = Instant::now();
@@ -180,20 +177,6 @@ impl Programs {
         let process = Process(hub.id().context("JupyterHub has ended")?);
         let running = Running::Theirs { hub, proxy };
         Ok(Server { process, address: own, healthy_after, started, running, _dir: dir })
-    }
-
-    /// JupyterHub's proxy: ours, which speaks the same API.
-    fn proxy(&self, public: SocketAddr, api: SocketAddr) -> Result<Command> {
-        let mut proxy = Command::new(&self.proxy);
-        proxy
-            .args(["--ip", &public.ip().to_string(), "--port", &public.port().to_string()])
-            .args(["--api-ip", &api.ip().to_string(), "--api-port", &api.port().to_string()])
-            .env("CONFIGPROXY_AUTH_TOKEN", PROXY_TOKEN)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true);
-        Ok(proxy)
     }
 }
 

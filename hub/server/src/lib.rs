@@ -33,6 +33,7 @@ mod program;
 mod running;
 mod serve;
 mod settings;
+mod signals;
 mod stop;
 
 pub use cli::{Server, split_settings};
@@ -41,3 +42,4 @@ pub use list::List;
 pub use ports::free_port;
 pub use process::{Group, runs_as_root};
 pub use running::ServerInfo;
+pub use signals::stop_on;

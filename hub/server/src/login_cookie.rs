@@ -5,7 +5,7 @@ use hub_auth::cookie::{self, DAY, Keys, SetCookie};
 use sha2::Sha256;
 use std::{
     fmt,
-    sync::{PoisonError, RwLock},
+    sync::{OnceLock, PoisonError, RwLock},
 };
 
 /// How long a login lasts, as with `jupyter server`: the browser keeps it for a day less than the server accepts it.
@@ -16,10 +16,13 @@ pub(crate) const NAME_PREFIX: &str = "username-";
 
 /// Makes and checks login cookies.
 pub(crate) struct LoginCookies {
-    /// Made of the server's cookie secret, its port and the password: a new password ends all logins.
+    /// Made of secret, port, path and password: a new password ends all logins.
     keys: RwLock<Keys>,
-    /// Another server of the same user has the same secret, and must not take this one's logins.
-    secret: RwLock<Vec<u8>>,
+    /// The cookie secret.
+    secret: Vec<u8>,
+    /// Where the server listens, once it does: another one of the same user has the same secret, and must not take this
+    /// one's logins.
+    port: OnceLock<u16>,
     /// A name that the settings chose.
     name: Option<String>,
     /// The server's base URL.
@@ -36,20 +39,20 @@ impl LoginCookies {
         path: &str,
         secure: Option<bool>,
     ) -> Self {
-        let keys = RwLock::new(keys(&secret, password));
-        Self { keys, secret: RwLock::new(secret), name, path: path.to_owned(), secure }
+        let keys = RwLock::new(keys(&secret, None, path, password));
+        Self { keys, secret, port: OnceLock::new(), name, path: path.to_owned(), secure }
     }
 
-    /// Ties the logins to the port that the server got, and to its path.
+    /// Ties the logins to the port that the server got.
     pub(crate) fn serve_on(&self, port: u16, password: Option<&str>) {
-        let tied = digest(&read(&self.secret), format!("{port}{}", self.path).as_bytes());
-        *self.secret.write().unwrap_or_else(PoisonError::into_inner) = tied;
+        self.port.get_or_init(|| port);
         self.password_changed(password);
     }
 
     /// Ends every login: cookies are signed for the new password from now on.
     pub(crate) fn password_changed(&self, password: Option<&str>) {
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys(&read(&self.secret), password);
+        let keys = keys(&self.secret, self.port.get().copied(), &self.path, password);
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 
     /// The name for a server that is asked for as `host`, such as `username-localhost-8888`: servers on other ports of
@@ -88,18 +91,15 @@ impl fmt::Debug for LoginCookies {
     }
 }
 
-fn keys(secret: &[u8], password: Option<&str>) -> Keys {
-    Keys::new(0, &digest(secret, password.unwrap_or_default().as_bytes()))
+fn keys(secret: &[u8], port: Option<u16>, path: &str, password: Option<&str>) -> Keys {
+    let place = format!("{}{path}", port.unwrap_or_default());
+    Keys::new(0, &digest(&digest(secret, place.as_bytes()), password.unwrap_or_default().as_bytes()))
 }
 
 fn digest(secret: &[u8], text: &[u8]) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
     mac.update(text);
     mac.finalize().into_bytes().to_vec()
-}
-
-fn read(secret: &RwLock<Vec<u8>>) -> Vec<u8> {
-    secret.read().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 #[cfg(test)]

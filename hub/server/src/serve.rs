@@ -19,10 +19,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{
-    net::UnixListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::{net::UnixListener, signal::unix::SignalKind};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -41,6 +38,7 @@ use crate::{
     program::{Behind, Place, socket_url, token_file},
     running::{Note, ServerInfo, forget_behind},
     settings::{Settings, Surroundings},
+    signals::stop_on,
 };
 
 /// Settings files, by name; a later name wins.
@@ -56,7 +54,7 @@ pub(crate) async fn run(start: Start, flags: Config, started: Instant) -> anyhow
     let settings = read_settings(&start, flags, &environment, hub.as_ref())?;
     let runtime_dir = environment.runtime_dir();
     let stopping = CancellationToken::new();
-    stop_on_signals(&stopping)?;
+    stop_on(&[SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()], &stopping)?;
 
     // Only this user can enter it: who reaches the sockets in it needs no login.
     let private = tempfile::Builder::new().prefix("hub-server-").permissions(Permissions::from_mode(0o700)).tempdir();
@@ -300,15 +298,4 @@ async fn forget_launch(note: Option<&Note>, launched: &CancellationToken) {
         note.remove_open_file();
     }
     std::future::pending::<()>().await;
-}
-
-fn stop_on_signals(stopping: &CancellationToken) -> anyhow::Result<()> {
-    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
-        let (mut signals, stopping) = (signal(kind)?, stopping.clone());
-        tokio::spawn(async move {
-            signals.recv().await;
-            stopping.cancel();
-        });
-    }
-    Ok(())
 }

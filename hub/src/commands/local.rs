@@ -7,6 +7,7 @@ use hub_crds::{
     config::{AuthConfig, AuthenticatorConfig, RbacConfig, TokenLogin},
 };
 use hub_proxy::{Bind, ErrorPages, Proxy, ProxyConfig, Token};
+use hub_server::stop_on;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use std::{
@@ -15,10 +16,7 @@ use std::{
     path::{Path, PathBuf},
     time::Instant,
 };
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::{net::TcpListener, signal::unix::SignalKind};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -125,7 +123,7 @@ impl Local {
 
         let end_of_proxy = CancellationToken::new();
         let proxy = tokio::spawn(proxy.run(end_of_proxy.clone()));
-        stop_on_signals(&stopping)?;
+        stop_on(&[SignalKind::terminate(), SignalKind::interrupt()], &stopping)?;
         announce(&app, missing.map(|error| error.to_string()), started);
         let served = run(app, listener, &files.control_socket).await;
         // Servers tell the proxy that they go, so it goes last.
@@ -203,17 +201,6 @@ fn announce(app: &App, missing: Option<String>, started: Instant) {
         println!("No server can be started yet: {missing}");
     }
     tracing::info!(start_ms = started.elapsed().as_millis(), "the hub is healthy");
-}
-
-fn stop_on_signals(stopping: &CancellationToken) -> anyhow::Result<()> {
-    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
-        let (mut signals, stopping) = (signal(kind)?, stopping.clone());
-        tokio::spawn(async move {
-            signals.recv().await;
-            stopping.cancel();
-        });
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -5,15 +5,13 @@ use hub_crds::{
     HttpsType,
     config::{AuthenticatorConfig, HubConfig},
 };
+use hub_server::stop_on;
 use jiff::Timestamp;
 use std::{
     path::{Path, PathBuf},
     time::Instant,
 };
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::{net::TcpListener, signal::unix::SignalKind};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -47,7 +45,7 @@ impl Serve {
     pub async fn run(self, started: Instant) -> anyhow::Result<()> {
         let config = config::load(&self.config)?;
         let stopping = CancellationToken::new();
-        stop_on_signals(&stopping)?;
+        stop_on(&[SignalKind::terminate(), SignalKind::interrupt()], &stopping)?;
         let listener = TcpListener::bind(&config.bind)
             .await
             .with_context(|| format!("failed to listen on {} (the field bind)", config.bind))?;
@@ -102,16 +100,4 @@ async fn hub(config: HubConfig, urls: Urls) -> anyhow::Result<Hub> {
         clients: config.clients,
         clock: Timestamp::now,
     })
-}
-
-fn stop_on_signals(stopping: &CancellationToken) -> anyhow::Result<()> {
-    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
-        let mut signals = signal(kind)?;
-        let stopping = stopping.clone();
-        tokio::spawn(async move {
-            signals.recv().await;
-            stopping.cancel();
-        });
-    }
-    Ok(())
 }
