@@ -161,8 +161,9 @@ mod tests {
     #[tokio::test]
     async fn the_address_is_read_and_the_program_is_ended() {
         let dir = tempfile::tempdir().unwrap();
-        let script = "echo The Hub is running at:; echo '    http://127.0.0.1:4711/?token=abc'; \
-                      trap 'exit 0' TERM; while true; do sleep 0.05; done";
+        // The trap comes first: whoever has read the address may end the program at once.
+        let script = "trap 'exit 0' TERM; echo The Hub is running at:; \
+                      echo '    http://127.0.0.1:4711/?token=abc'; while true; do sleep 0.05; done";
         let hub = LocalHub::start(shell(script), dir.path(), None, &[]).await.unwrap();
         assert_eq!((hub.base_url.as_str(), hub.token.as_str()), ("http://127.0.0.1:4711", "abc"));
         hub.stop().await.unwrap();
