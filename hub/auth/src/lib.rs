@@ -3,7 +3,9 @@
 //! safe redirects and names.
 
 pub mod cookie;
+pub mod crypt_keys;
 pub mod failure_limit;
+pub mod fernet;
 pub mod names;
 pub mod next_url;
 pub mod password;
