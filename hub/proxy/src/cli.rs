@@ -3,11 +3,19 @@
 //! What the original has and this proxy cannot do yet is refused by name: an option that is ignored in silence is a
 //! setting that somebody believes in.
 
+mod tls;
+mod unsupported;
+
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, CommandFactory as _, Parser, ValueEnum};
+use clap::{CommandFactory as _, Parser, ValueEnum};
+use ipnet::IpNet;
+
+use self::tls::{ApiTlsArgs, TargetTlsArgs, TlsArgs};
+use self::unsupported::Unsupported;
 
 use crate::config::{Bind, ErrorPages, ProxyConfig, Snapshot, Token};
 
@@ -23,10 +31,12 @@ Examples:
     curl -X POST -H \"Authorization: token $CONFIGPROXY_AUTH_TOKEN\" \\
          -d '{\"target\": \"http://127.0.0.1:8888\"}' http://127.0.0.1:8001/api/routes/user/alice
 
-configurable-http-proxy's options for TLS (--ssl-*, --api-ssl-*, --client-ssl-*, --insecure, --redirect-*) and
---storage-backend are known, and refused for now.
+  With TLS, everybody on port 80 sent to it, certificates read again when their files change:
+    hub-proxy --port 443 --ssl-key tls.key --ssl-cert tls.crt --redirect-port 80 --hsts 31536000
 
-On SIGTERM or SIGINT it stops accepting, lets requests finish for --grace-period seconds and exits with status 0
+configurable-http-proxy's --storage-backend is refused: --snapshot keeps the table over a restart.
+
+On SIGTERM or SIGINT it stops accepting, lets requests and WebSockets go on for --grace-period seconds and exits with status 0
 (configurable-http-proxy exits at once with status 2).";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -81,9 +91,17 @@ pub struct Cli {
     /// The first segment of a route is the host
     #[arg(long)]
     host_routing: bool,
+    /// Let servers see the hub's cookies and set any on the whole host, as configurable-http-proxy does. Without it a server
+    /// below /user/NAME/ neither sees who is logged in elsewhere nor sets anything beyond its own paths
+    #[arg(long)]
+    compat: bool,
     /// Do not add X-Forwarded-* fields to requests
     #[arg(long)]
     no_x_forward: bool,
+    /// Proxies in front, as addresses or CIDRs with commas between them: only they are believed when they say whom they
+    /// forward for; from others X-Forwarded-*, Forwarded, X-Real-IP and X-Scheme are dropped [default: all are believed]
+    #[arg(long, value_name = "CIDR,...", value_parser = parse_nets)]
+    trusted_proxies: Option<Nets>,
     /// Do not put a target's path before a request's
     #[arg(long)]
     no_prepend_path: bool,
@@ -112,13 +130,21 @@ pub struct Cli {
     /// Milliseconds that a client's idle connection is kept
     #[arg(long, value_name = "MS", default_value_t = 5000)]
     keep_alive_timeout: u64,
-    /// Seconds that requests may go on after SIGTERM
+    /// Connections that one address may have at the same time, but for those of --trusted-proxies; 0 means any number
+    #[arg(long, value_name = "COUNT", default_value_t = 4096)]
+    max_connections_per_client: usize,
+    /// Seconds that requests and WebSockets may go on after SIGTERM
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     grace_period: u64,
 
-    /// File that holds the API's token; read again when it changes. Without it CONFIGPROXY_AUTH_TOKEN holds the token
+    /// File that holds the API's token, or several, one on each line, which are all accepted; read again when it changes.
+    /// Without it CONFIGPROXY_AUTH_TOKEN holds the token
     #[arg(long, value_name = "FILE", env = "CONFIGPROXY_AUTH_TOKEN_FILE")]
     auth_token_file: Option<PathBuf>,
+    /// Directory of a mounted Secret whose token rotates: `proxy-token`, or with versions.json the accepted ones of
+    /// `proxy-token.N`
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "auth_token_file")]
+    auth_token_dir: Option<PathBuf>,
     /// File that keeps the routing table over a restart within the same pod (POD_UID)
     #[arg(long, value_name = "FILE")]
     snapshot: Option<PathBuf>,
@@ -129,106 +155,17 @@ pub struct Cli {
     #[arg(long, value_enum, default_value = "info", ignore_case = true)]
     log_level: LogLevel,
     /// Write a line of JSON to standard output for each request
-    #[arg(long)]
+    #[arg(long, env = "HUB_PROXY_ACCESS_LOG")]
     access_log: bool,
 
     #[command(flatten)]
+    tls: TlsArgs,
+    #[command(flatten)]
+    api_tls: ApiTlsArgs,
+    #[command(flatten)]
+    target_tls: TargetTlsArgs,
+    #[command(flatten)]
     unsupported: Unsupported,
-}
-
-/// The original's options that wait for their own work.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Options of configurable-http-proxy that are refused for now")]
-struct Unsupported {
-    #[arg(long, hide = true)]
-    ssl_key: Option<String>,
-    #[arg(long, hide = true)]
-    ssl_cert: Option<String>,
-    #[arg(long, hide = true)]
-    ssl_ca: Option<String>,
-    #[arg(long, hide = true, action = ArgAction::SetTrue)]
-    ssl_request_cert: bool,
-    #[arg(long, hide = true, action = ArgAction::SetTrue)]
-    ssl_reject_unauthorized: bool,
-    #[arg(long, hide = true)]
-    ssl_protocol: Option<String>,
-    #[arg(long, hide = true)]
-    ssl_ciphers: Option<String>,
-    #[arg(long, hide = true, action = ArgAction::SetTrue)]
-    ssl_allow_rc4: bool,
-    #[arg(long, hide = true)]
-    ssl_dhparam: Option<String>,
-    #[arg(long, hide = true)]
-    api_ssl_key: Option<String>,
-    #[arg(long, hide = true)]
-    api_ssl_cert: Option<String>,
-    #[arg(long, hide = true)]
-    api_ssl_ca: Option<String>,
-    #[arg(long, hide = true, action = ArgAction::SetTrue)]
-    api_ssl_request_cert: bool,
-    #[arg(long, hide = true, action = ArgAction::SetTrue)]
-    api_ssl_reject_unauthorized: bool,
-    #[arg(long, hide = true)]
-    client_ssl_key: Option<String>,
-    #[arg(long, hide = true)]
-    client_ssl_cert: Option<String>,
-    #[arg(long, hide = true)]
-    client_ssl_ca: Option<String>,
-    #[arg(long, hide = true, action = ArgAction::SetTrue)]
-    client_ssl_request_cert: bool,
-    #[arg(long, hide = true, action = ArgAction::SetTrue)]
-    client_ssl_reject_unauthorized: bool,
-    #[arg(long, hide = true, action = ArgAction::SetTrue)]
-    insecure: bool,
-    #[arg(long, hide = true)]
-    redirect_port: Option<String>,
-    #[arg(long, hide = true)]
-    redirect_to: Option<String>,
-    #[arg(long, hide = true)]
-    storage_backend: Option<String>,
-}
-
-impl Unsupported {
-    /// The first option that was given, and what to do instead.
-    fn given(&self) -> Option<(&'static str, &'static str)> {
-        const TLS: &str = "TLS is not supported yet; end it in front of the proxy";
-        const STORE: &str = "storage backends are JavaScript classes; --snapshot keeps the table over a restart";
-        [
-            (self.ssl_key.is_some(), "--ssl-key", TLS),
-            (self.ssl_cert.is_some(), "--ssl-cert", TLS),
-            (self.ssl_ca.is_some(), "--ssl-ca", TLS),
-            (self.ssl_request_cert, "--ssl-request-cert", TLS),
-            (self.ssl_reject_unauthorized, "--ssl-reject-unauthorized", TLS),
-            (self.ssl_protocol.is_some(), "--ssl-protocol", TLS),
-            (self.ssl_ciphers.is_some(), "--ssl-ciphers", TLS),
-            (self.ssl_allow_rc4, "--ssl-allow-rc4", "RC4 is broken and will not be supported"),
-            (self.ssl_dhparam.is_some(), "--ssl-dhparam", TLS),
-            (self.api_ssl_key.is_some(), "--api-ssl-key", TLS),
-            (self.api_ssl_cert.is_some(), "--api-ssl-cert", TLS),
-            (self.api_ssl_ca.is_some(), "--api-ssl-ca", TLS),
-            (self.api_ssl_request_cert, "--api-ssl-request-cert", TLS),
-            (self.api_ssl_reject_unauthorized, "--api-ssl-reject-unauthorized", TLS),
-            (self.client_ssl_key.is_some(), "--client-ssl-key", TLS),
-            (self.client_ssl_cert.is_some(), "--client-ssl-cert", TLS),
-            (self.client_ssl_ca.is_some(), "--client-ssl-ca", TLS),
-            (self.client_ssl_request_cert, "--client-ssl-request-cert", TLS),
-            (self.client_ssl_reject_unauthorized, "--client-ssl-reject-unauthorized", TLS),
-            (self.insecure, "--insecure", "https targets are not supported yet"),
-            (
-                self.redirect_port.is_some(),
-                "--redirect-port",
-                "HTTPS redirection needs certificates, and TLS is not supported yet",
-            ),
-            (
-                self.redirect_to.is_some(),
-                "--redirect-to",
-                "HTTPS redirection needs certificates, and TLS is not supported yet",
-            ),
-            (self.storage_backend.is_some(), "--storage-backend", STORE),
-        ]
-        .into_iter()
-        .find_map(|(is_given, name, remedy)| is_given.then_some((name, remedy)))
-    }
 }
 
 impl Cli {
@@ -254,15 +191,23 @@ impl Cli {
         }
         // Never an option: a list of processes would show it.
         let token = std::env::var("CONFIGPROXY_AUTH_TOKEN").ok().filter(|token| !token.is_empty());
-        let token = match (token, self.auth_token_file) {
-            (Some(_), Some(_)) => {
+        let token = match (token, self.auth_token_file, self.auth_token_dir) {
+            (Some(_), Some(_), _) => {
                 let message = "CONFIGPROXY_AUTH_TOKEN and --auth-token-file are both given; keep one of them";
                 return Err(refuse(message.to_owned()));
             }
-            (_, Some(file)) => Token::File(file),
-            (Some(value), None) => Token::Value(value),
-            (None, None) => Token::None,
+            (Some(_), _, Some(_)) => {
+                let message = "CONFIGPROXY_AUTH_TOKEN and --auth-token-dir are both given; keep one of them";
+                return Err(refuse(message.to_owned()));
+            }
+            (_, Some(file), _) => Token::File(file),
+            (_, _, Some(directory)) => Token::Directory(directory),
+            (Some(value), ..) => Token::Value(value),
+            (None, ..) => Token::None,
         };
+        let (tls_options, redirect, hsts) =
+            (self.tls.options(), self.tls.redirect(&all(self.ip.clone())), self.tls.hsts());
+        let tls_options = tls_options.map_err(refuse)?;
         let metrics = match (self.metrics_socket, self.metrics_port) {
             (Some(path), _) => Some(Bind::Unix(path)),
             (None, port) => port.map(|port| Bind::Tcp(all(self.metrics_ip), port)),
@@ -274,6 +219,12 @@ impl Cli {
             public: self.socket.map_or_else(|| Bind::Tcp(all(self.ip), self.port), Bind::Unix),
             api: Some(self.api_socket.map_or_else(|| Bind::Tcp(all(self.api_ip), api_port), Bind::Unix)),
             metrics,
+            tls: self.tls.files(),
+            api_tls: self.api_tls.config(),
+            target_tls: self.target_tls.config(),
+            tls_options,
+            redirect,
+            hsts,
             token,
             default_target: self.default_target.filter(|target| !target.is_empty()),
             error_pages: match (self.error_target, self.error_path) {
@@ -282,7 +233,9 @@ impl Cli {
                 (None, None) => ErrorPages::BuiltIn,
             },
             host_routing: self.host_routing,
+            compat: self.compat,
             x_forward: !self.no_x_forward,
+            trusted_proxies: self.trusted_proxies.map(|nets| nets.0),
             prepend_path: !self.no_prepend_path,
             include_prefix: !self.no_include_prefix,
             change_origin: self.change_origin,
@@ -293,6 +246,8 @@ impl Cli {
             proxy_timeout: self.proxy_timeout.filter(|ms| *ms > 0).map(Duration::from_millis),
             keep_alive_timeout: Duration::from_millis(self.keep_alive_timeout),
             grace_period: Duration::from_secs(self.grace_period),
+            max_connections_per_client: Some(self.max_connections_per_client).filter(|count| *count > 0),
+            idle_grace_period: Duration::from_millis(self.keep_alive_timeout),
             snapshot: self.snapshot.map(|file| Snapshot { file, pod_uid }),
             access_log: self.access_log,
             started,
@@ -316,6 +271,21 @@ fn all(ip: String) -> String {
     if ip == "*" { String::new() } else { ip }
 }
 
+/// A list that may be empty.
+#[derive(Debug, Clone)]
+struct Nets(Vec<IpNet>);
+
+fn parse_nets(text: &str) -> Result<Nets, String> {
+    let parse = |entry: &str| {
+        let address = entry.parse::<IpAddr>().map(IpNet::from);
+        address
+            .or_else(|_| entry.parse())
+            .map_err(|_| format!("{entry:?} is no address and no CIDR such as 10.0.0.0/8"))
+    };
+    let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+    entries.map(parse).collect::<Result<_, _>>().map(Nets)
+}
+
 fn parse_header(text: &str) -> Result<(String, String), String> {
     const OURS: [&str; 7] =
         ["host", "connection", "content-length", "transfer-encoding", "upgrade", "expect", "keep-alive"];
@@ -335,106 +305,4 @@ fn parse_header(text: &str) -> Result<(String, String), String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(arguments: &[&str]) -> Result<ProxyConfig, clap::Error> {
-        let cli = Cli::try_parse_from([&["hub-proxy"], arguments].concat())?;
-        cli.into_config(Instant::now())
-    }
-
-    #[test]
-    fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn defaults_are_the_originals() {
-        let config = config(&[]).unwrap();
-        assert_eq!(config.public, Bind::Tcp(String::new(), 8000));
-        assert_eq!(config.api, Some(Bind::Tcp("localhost".to_owned(), 8001)));
-        assert_eq!((config.metrics, config.keep_alive_timeout), (None, Duration::from_secs(5)));
-        assert!(config.x_forward && config.prepend_path && config.include_prefix);
-    }
-
-    #[test]
-    fn options_reach_the_configuration() {
-        let config = config(&[
-            "--ip=*",
-            "--port=8000",
-            "--port=80",
-            "--api-ip=0.0.0.0",
-            "--no-x-forward",
-            "--no-include-prefix",
-            "--custom-header",
-            "K2:v1",
-            "--custom-header",
-            "k1:v1",
-            "--custom-header",
-            " k2 : v2:x ",
-            "--proxy-timeout",
-            "100",
-            "--log-level",
-            "INFO",
-        ])
-        .unwrap();
-        assert_eq!(config.public, Bind::Tcp(String::new(), 80));
-        assert_eq!(config.api, Some(Bind::Tcp("0.0.0.0".to_owned(), 81)));
-        assert!(!config.x_forward && !config.include_prefix);
-        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(config.custom_headers, [header("k1", "v1"), header("k2", "v2:x")]);
-        assert_eq!(config.proxy_timeout, Some(Duration::from_millis(100)));
-    }
-
-    #[test]
-    fn unsupported_options_are_refused_by_name() {
-        for arguments in [
-            ["--ssl-key", "k"],
-            ["--ssl-cert", "c"],
-            ["--ssl-ca", "c"],
-            ["--ssl-protocol", "p"],
-            ["--ssl-ciphers", "c"],
-            ["--ssl-dhparam", "f"],
-            ["--api-ssl-key", "k"],
-            ["--api-ssl-cert", "c"],
-            ["--api-ssl-ca", "c"],
-            ["--client-ssl-key", "k"],
-            ["--client-ssl-cert", "c"],
-            ["--client-ssl-ca", "c"],
-            ["--redirect-port", "80"],
-            ["--redirect-to", "443"],
-            ["--storage-backend", "x"],
-        ] {
-            let message = config(&arguments).unwrap_err().to_string();
-            assert!(message.contains(arguments[0]), "{message}");
-        }
-        for flag in [
-            "--ssl-request-cert",
-            "--ssl-reject-unauthorized",
-            "--ssl-allow-rc4",
-            "--api-ssl-request-cert",
-            "--api-ssl-reject-unauthorized",
-            "--client-ssl-request-cert",
-            "--client-ssl-reject-unauthorized",
-            "--insecure",
-        ] {
-            let message = config(&[flag]).unwrap_err().to_string();
-            assert!(message.contains(flag), "{message}");
-        }
-    }
-
-    #[test]
-    fn contradictions_and_bad_values_are_refused() {
-        for arguments in [
-            vec!["--error-target", "http://a", "--error-path", "/b"],
-            vec!["--socket", "/a", "--port", "80"],
-            vec!["--custom-header", "no colon"],
-            vec!["--custom-header", "Content-Length: 5"],
-            vec!["--custom-header", "a: b\r\nc"],
-            vec!["--port", "x"],
-            vec!["--no-such-option"],
-        ] {
-            assert!(config(&arguments).is_err(), "{arguments:?}");
-        }
-    }
-}
+mod tests;

@@ -2,13 +2,14 @@
 
 use std::future::poll_fn;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, BytesMut};
 use tokio::time::Instant;
 
-use crate::headers::{write_status, write_text};
+use crate::headers::{write_hsts, write_status, write_text};
 use crate::http1::head::HeadScan;
 use crate::http1::request::RequestError;
 use crate::shared::Limits;
@@ -25,6 +26,8 @@ pub(crate) struct Client {
     pub(crate) conn: Conn,
     pub(crate) timer: Timer,
     pub(crate) peer: Option<IpAddr>,
+    /// `Strict-Transport-Security` of each answer.
+    pub(crate) hsts: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -49,8 +52,10 @@ pub(crate) struct Reply<'a> {
 }
 
 impl Client {
-    pub(crate) fn new(stream: Stream, peer: Option<IpAddr>) -> Self {
-        Self { conn: Conn::new(stream), timer: Timer::default(), peer }
+    /// `hsts` is sent if the connection is encrypted.
+    pub(crate) fn new(stream: Stream, peer: Option<IpAddr>, hsts: Option<Arc<str>>) -> Self {
+        let hsts = hsts.filter(|_| stream.is_secure());
+        Self { conn: Conn::new(stream), timer: Timer::default(), peer, hsts }
     }
 
     /// Waits for the next request and gives the length of its head, which stands at the front of the buffer.
@@ -111,6 +116,7 @@ impl Client {
             write_text(&mut out, format_args!("Content-Encoding: {encoding}\r\n"));
         }
         out.put_slice(reply.extra.as_bytes());
+        write_hsts(&mut out, self.hsts.as_deref());
         if !reply.keep_alive {
             out.put_slice(b"Connection: close\r\n");
         }
@@ -161,6 +167,8 @@ impl Client {
 pub(crate) fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        301 => "Moved Permanently",
+        308 => "Permanent Redirect",
         400 => "Bad Request",
         404 => "Not Found",
         405 => "Method Not Allowed",

@@ -8,11 +8,12 @@ use bytes::{Buf, BytesMut};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::client::reason;
+use crate::connect::Connector;
 use crate::headers::write_text;
 use crate::http1::body::Piece;
 use crate::http1::head::{FieldSlots, HeadScan};
 use crate::http1::response;
-use crate::stream::{Conn, Stream};
+use crate::stream::Conn;
 use crate::target::Target;
 
 /// A page must come within this time, else the built-in one is sent.
@@ -52,12 +53,12 @@ enum PageError {
 
 impl ErrorPageSource {
     /// The page for a status; `url` is the request target that failed.
-    pub(crate) async fn page(&self, status: u16, url: &str) -> Page {
+    pub(crate) async fn page(&self, status: u16, url: &str, connector: &Connector) -> Page {
         let page = match self {
             Self::BuiltIn => return built_in(status),
             Self::Directory(directory) => from_directory(directory, status).map_err(PageError::Io),
             Self::Target(target) => {
-                let fetching = tokio::time::timeout(FETCH_TIMEOUT, fetch(target, status, url));
+                let fetching = tokio::time::timeout(FETCH_TIMEOUT, fetch(target, status, url, connector));
                 fetching.await.unwrap_or(Err(PageError::Timeout))
             }
         };
@@ -91,8 +92,8 @@ fn from_directory(directory: &Path, status: u16) -> std::io::Result<Page> {
     Ok(Page { content_type: "text/html".to_owned(), content_encoding: None, body })
 }
 
-async fn fetch(target: &Target, status: u16, url: &str) -> Result<Page, PageError> {
-    let mut conn = Conn::new(Stream::connect(&target.address).await?);
+async fn fetch(target: &Target, status: u16, url: &str, connector: &Connector) -> Result<Page, PageError> {
+    let mut conn = Conn::new(connector.connect(target).await?);
     conn.write_all(&fetch_request(target, status, url)).await?;
     let mut scan = HeadScan::default();
     let length = loop {
@@ -159,6 +160,7 @@ fn fetch_request(target: &Target, status: u16, url: &str) -> BytesMut {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connect::TargetTls;
 
     #[test]
     fn the_page_server_is_asked_by_status_and_url() {
@@ -172,10 +174,11 @@ mod tests {
     async fn pages_come_from_files_and_fall_back() {
         let directory = tempfile::tempdir().unwrap();
         let source = ErrorPageSource::Directory(directory.path().to_owned());
-        assert_eq!(source.page(404, "/").await, built_in(404));
+        let connector = Connector::new(TargetTls::default()).unwrap();
+        assert_eq!(source.page(404, "/", &connector).await, built_in(404));
         std::fs::write(directory.path().join("error.html"), "any").unwrap();
         std::fs::write(directory.path().join("404.html"), "missing").unwrap();
-        assert_eq!(source.page(404, "/").await.body, b"missing");
-        assert_eq!(source.page(503, "/").await.body, b"any");
+        assert_eq!(source.page(404, "/", &connector).await.body, b"missing");
+        assert_eq!(source.page(503, "/", &connector).await.body, b"any");
     }
 }

@@ -120,15 +120,15 @@ async fn acquire(client: &mut Client, shared: &Shared, route: &Route, fresh: boo
         return Ok((Conn::new(stream), true));
     }
     let limit = if route.is_hub { HUB_ATTEMPT } else { CONNECT_TIMEOUT };
-    let stream = match connect(route, limit).await {
+    let stream = match connect(shared, route, limit).await {
         Err(error) if route.is_hub => wait_for_hub(client, shared, route, error).await?,
         connected => connected.map_err(Failure::Connect)?,
     };
     Ok((Conn::new(stream), false))
 }
 
-async fn connect(route: &Route, limit: Duration) -> io::Result<Stream> {
-    let connecting = Stream::connect(&route.upstream.address);
+async fn connect(shared: &Shared, route: &Route, limit: Duration) -> io::Result<Stream> {
+    let connecting = shared.connector.connect(&route.target);
     tokio::time::timeout(limit, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
@@ -139,7 +139,7 @@ async fn wait_for_hub(
     route: &Route,
     first: io::Error,
 ) -> Result<Stream, Failure> {
-    let Ok(_place) = shared.waiting.try_acquire() else {
+    let Ok(_place) = shared.running.waiting.try_acquire() else {
         return Err(Failure::Connect(first));
     };
     let until = Instant::now() + HUB_WAIT;
@@ -154,7 +154,7 @@ async fn wait_for_hub(
         if is_gone.await {
             return Err(Failure::ClientGone);
         }
-        match connect(route, HUB_ATTEMPT.min(until.saturating_duration_since(Instant::now()))).await {
+        match connect(shared, route, HUB_ATTEMPT.min(until.saturating_duration_since(Instant::now()))).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
@@ -186,7 +186,7 @@ async fn respond(
         exchange.relay(&mut answer.download).await?;
         let whole = exchange.uploaded && !exchange.upload_broken;
         if let Some(stream) = exchange.upstream.into_idle().filter(|_| whole && answer.upstream_keep_alive) {
-            exchange.route.upstream.keep(stream);
+            exchange.route.keep(stream);
         }
         let reusable = whole && answer.client_keep_alive;
         return Ok(Outcome::Answered(Finished { status: answer.status, reusable }));
@@ -272,11 +272,13 @@ impl<'a> Exchange<'a> {
         let has_no_length = matches!(facts.body, Body::Chunked(_) | Body::UntilClose);
         let chunked = has_no_length && request.is_http11;
         let client_keep_alive =
-            request.keep_alive && (chunked || !has_no_length) && !request.websocket && !shared.is_draining();
+            request.keep_alive && (chunked || !has_no_length) && !request.websocket && !shared.running.is_draining();
         let client =
             ClientSide { is_http11: request.is_http11, keep_alive: client_keep_alive, host: request.host.as_deref() };
         let mut out = BytesMut::new();
-        let back = Back { target: &self.route.target, changes: &request.changes, client };
+        let hsts = self.client.hsts.as_deref();
+        let Route { target, realm, .. } = self.route;
+        let back = Back { target, realm: realm.as_ref(), changes: &request.changes, hsts, client };
         write_response(&mut out, &head, &facts, chunked, &back, &shared.rewrite);
         if status >= 200 && !request.websocket {
             shared.metrics.requests_proxy.count(status);

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use httparse::Header;
 
+use crate::http1::field::cookie_name;
 use crate::table::Route;
 
 /// Judges requests. It is asked on the data path: an answer that needs no waiting should need no waiting.
@@ -58,6 +59,8 @@ pub struct Passage {
 pub struct AnswerChanges {
     /// The name of a cookie that the target must not set: the gate's own.
     pub guarded_cookie: Option<String>,
+    /// The target sets no cookie at all.
+    pub drops_cookies: bool,
     /// Fields that replace all of their names, which are in lower case.
     pub fields: Vec<(&'static str, String)>,
 }
@@ -66,18 +69,11 @@ impl AnswerChanges {
     /// Whether a field of the target's answer is left out.
     pub(crate) fn drops(&self, field: &Header<'_>) -> bool {
         self.fields.iter().any(|(name, _)| field.name.eq_ignore_ascii_case(name))
+            || (self.drops_cookies && field.name.eq_ignore_ascii_case("set-cookie"))
             || self.guarded_cookie.as_deref().is_some_and(|guarded| {
-                field.name.eq_ignore_ascii_case("set-cookie") && names(field.value, guarded.as_bytes())
+                field.name.eq_ignore_ascii_case("set-cookie") && cookie_name(field.value) == guarded.as_bytes()
             })
     }
-}
-
-/// Whether a `Set-Cookie` value sets this cookie, as browsers read it (RFC 6265 section 5.2). One without a name counts by
-/// its value, since it is sent back as if that began with the name.
-fn names(set_cookie: &[u8], guarded: &[u8]) -> bool {
-    let pair = set_cookie.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    let pair = pair.strip_prefix(b"=").unwrap_or(pair).trim_ascii_start();
-    pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii() == guarded
 }
 
 /// The head of a request that has arrived.

@@ -1,25 +1,32 @@
 //! Writes the heads that go on: to the backend and back to the client. Pure.
 //!
-//! Fields for one hop are left out (RFC 9110 section 7.6.1); `X-Forwarded-*` grow as configurable-http-proxy grows
-//! them: for, port and proto are appended after a comma, host is set only where it is absent.
+//! Fields for one hop are left out (RFC 9110 section 7.6.1); what becomes of `X-Forwarded-*` [`forwarded`] says.
+
+mod forwarded;
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use bytes::{BufMut, BytesMut};
 use httparse::Header;
+use ipnet::IpNet;
 
+pub(crate) use self::forwarded::is_trusted;
+use self::forwarded::{Belief, Forwarded};
 use crate::gate::{AnswerChanges, Passage};
 use crate::http1::body::Body;
 use crate::http1::field::{self, Name};
 use crate::http1::request::{RequestFacts, RequestHead};
 use crate::http1::response::{ResponseFacts, ResponseHead};
+use crate::realm::{Realm, Ruling};
 use crate::target::Target;
 
 /// How requests are changed on their way; from the command line.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rewrite {
     pub(crate) x_forward: bool,
+    /// Who is believed when they say whom they forward for; everybody if nobody is named.
+    pub(crate) trusted_proxies: Option<Vec<IpNet>>,
     pub(crate) prepend_path: bool,
     pub(crate) include_prefix: bool,
     pub(crate) change_origin: bool,
@@ -35,6 +42,8 @@ pub(crate) struct Hop<'a> {
     /// Whether the client's connection is encrypted.
     pub(crate) is_secure: bool,
     pub(crate) target: &'a Target,
+    /// What of its host is the target's.
+    pub(crate) realm: Option<&'a Realm>,
     /// The host that the client asked for, if it named one.
     pub(crate) host: Option<&'a [u8]>,
     /// Path and query without the target's own.
@@ -58,9 +67,11 @@ pub(crate) fn write_request(
     put(out, &[b" HTTP/1.1\r\nHost: "]);
     let own_host = if rewrite.change_origin { None } else { hop.host };
     put(out, &[own_host.unwrap_or(hop.target.host.as_bytes()), b"\r\n"]);
-    let mut forwarded = Forwarded::default();
+    let mut forwarded = Forwarded::new(Belief::of(hop.peer, rewrite.trusted_proxies.as_deref()));
     for header in head.fields {
-        if is_replaced(header.name, hop.passage, rewrite) || (facts.nominates && is_nominated(head.fields, header.name))
+        if is_replaced(header.name, hop.passage, rewrite)
+            || (facts.nominates && is_nominated(head.fields, header.name))
+            || forwarded.belief.drops(header.name)
         {
             continue;
         }
@@ -68,6 +79,7 @@ pub(crate) fn write_request(
             Name::ForwardedFor if rewrite.x_forward => forwarded.client.push(header.value),
             Name::ForwardedPort if rewrite.x_forward => forwarded.port.push(header.value),
             Name::ForwardedProto if rewrite.x_forward => forwarded.proto.push(header.value),
+            Name::Cookie => put_cookies(out, header, hop.realm),
             name if passes_to_backend(name) => {
                 forwarded.has_host |= name == Name::ForwardedHost;
                 put_field(out, header);
@@ -85,6 +97,15 @@ pub(crate) fn write_request(
         put(out, &[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
     }
     out.put_slice(b"\r\n");
+}
+
+/// The cookies that the target may see.
+fn put_cookies(out: &mut BytesMut, header: &Header<'_>, realm: Option<&Realm>) {
+    match realm.and_then(|realm| realm.visible(header.value)) {
+        None => put_field(out, header),
+        Some(visible) if visible.is_empty() => {}
+        Some(visible) => put(out, &[b"Cookie: ", &visible, b"\r\n"]),
+    }
 }
 
 fn is_replaced(name: &str, passage: &Passage, rewrite: &Rewrite) -> bool {
@@ -145,45 +166,6 @@ fn is_nominated(fields: &[Header<'_>], name: &str) -> bool {
     by_connection && !field::is_protected(name)
 }
 
-/// The values of `X-Forwarded-*` that came with the request.
-#[derive(Default)]
-struct Forwarded<'b> {
-    client: Vec<&'b [u8]>,
-    port: Vec<&'b [u8]>,
-    proto: Vec<&'b [u8]>,
-    has_host: bool,
-}
-
-impl Forwarded<'_> {
-    fn write(&self, out: &mut BytesMut, facts: &RequestFacts<'_>, hop: &Hop<'_>) {
-        if let Some(peer) = hop.peer {
-            put_appended(out, b"X-Forwarded-For: ", &self.client);
-            write_text(out, format_args!("{}\r\n", peer.to_canonical()));
-        }
-        put_appended(out, b"X-Forwarded-Port: ", &self.port);
-        let port = hop.host.and_then(|host| field::split_port(host).1).filter(|port| !port.is_empty());
-        let default_port: &[u8] = if hop.is_secure { b"443" } else { b"80" };
-        put(out, &[port.unwrap_or(default_port), b"\r\n"]);
-        put_appended(out, b"X-Forwarded-Proto: ", &self.proto);
-        out.put_slice(match (facts.websocket, hop.is_secure) {
-            (true, true) => b"wss\r\n",
-            (true, false) => b"ws\r\n",
-            (false, true) => b"https\r\n",
-            (false, false) => b"http\r\n",
-        });
-        if let (false, false, Some(host)) = (self.has_host, facts.websocket, hop.host) {
-            put(out, &[b"X-Forwarded-Host: ", host, b"\r\n"]);
-        }
-    }
-}
-
-fn put_appended(out: &mut BytesMut, name: &[u8], values: &[&[u8]]) {
-    out.put_slice(name);
-    for value in values.iter().filter(|value| !value.is_empty()) {
-        put(out, &[value, b","]);
-    }
-}
-
 /// How the client's connection goes on after a response.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ClientSide<'a> {
@@ -196,8 +178,12 @@ pub(crate) struct ClientSide<'a> {
 /// Where one response comes from and goes to.
 pub(crate) struct Back<'a> {
     pub(crate) target: &'a Target,
+    /// What of its host is the target's.
+    pub(crate) realm: Option<&'a Realm>,
     /// What a gate changes.
     pub(crate) changes: &'a AnswerChanges,
+    /// `Strict-Transport-Security`, in place of the target's own.
+    pub(crate) hsts: Option<&'a str>,
     pub(crate) client: ClientSide<'a>,
 }
 
@@ -221,12 +207,18 @@ pub(crate) fn write_response(
                 None => put_field(out, header),
             },
             _ if back.changes.drops(header) => {}
-            _ => put_field(out, header),
+            _ if back.hsts.is_some() && header.name.eq_ignore_ascii_case("strict-transport-security") => {}
+            _ => match back.realm.map_or(Ruling::Passes, |realm| realm.judge(header.name, header.value)) {
+                Ruling::Passes => put_field(out, header),
+                Ruling::Dropped => {}
+                Ruling::Narrowed(value) => put(out, &[header.name.as_bytes(), b": ", &value, b"\r\n"]),
+            },
         }
     }
     for (name, value) in &back.changes.fields {
         put(out, &[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
     }
+    write_hsts(out, back.hsts);
     if facts.websocket {
         out.put_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");
     } else if chunked {
@@ -245,6 +237,12 @@ fn write_connection(out: &mut BytesMut, client: ClientSide<'_>) {
         out.put_slice(b"Connection: close\r\n");
     } else if !client.is_http11 {
         out.put_slice(b"Connection: keep-alive\r\n");
+    }
+}
+
+pub(crate) fn write_hsts(out: &mut BytesMut, hsts: Option<&str>) {
+    if let Some(value) = hsts {
+        put(out, &[b"Strict-Transport-Security: ", value.as_bytes(), b"\r\n"]);
     }
 }
 

@@ -3,15 +3,22 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, UnixListener};
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::task::JoinSet;
+use tokio_rustls::server::TlsStream;
 
 use crate::config::Bind;
 use crate::stream::Stream;
+use crate::tls::shaken;
 
 /// How long to wait when the process has no file descriptor left for another connection.
 const OUT_OF_FILES: Duration = Duration::from_millis(50);
+/// How long a program may take to shake hands with the REST API.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Where a server listens, once it does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,11 +98,47 @@ impl Listener {
     }
 
     /// Serves an axum router until the task is dropped.
-    pub(crate) async fn serve(self, router: axum::Router) -> io::Result<()> {
-        match self {
-            Self::Tcp(listener) => axum::serve(listener, router).await,
-            Self::Unix(listener, _) => axum::serve(listener, router).await,
+    pub(crate) async fn serve(self, router: axum::Router, tls: Option<Arc<ServerConfig>>) -> io::Result<()> {
+        match (self, tls) {
+            (Self::Tcp(listener), None) => axum::serve(listener, router).await,
+            (Self::Unix(listener, _), None) => axum::serve(listener, router).await,
+            (listener, Some(tls)) => {
+                axum::serve(TlsListener { listener, tls, handshakes: JoinSet::new() }, router).await
+            }
         }
+    }
+}
+
+/// Gives connections that have shaken hands. One that is slow to do so holds up no other.
+struct TlsListener {
+    listener: Listener,
+    tls: Arc<ServerConfig>,
+    handshakes: JoinSet<Option<TlsStream<TcpStream>>>,
+}
+
+impl axum::serve::Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = ();
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            tokio::select! {
+                (stream, _) = self.listener.accept() => {
+                    // TLS is not asked for on a Unix socket.
+                    let Stream::Tcp(tcp) = stream else { continue };
+                    self.handshakes.spawn(shaken(tcp, self.tls.clone(), HANDSHAKE));
+                }
+                Some(ended) = self.handshakes.join_next() => {
+                    if let Ok(Some(stream)) = ended {
+                        return (stream, ());
+                    }
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        Ok(())
     }
 }
 

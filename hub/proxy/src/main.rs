@@ -10,6 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 fn main() -> anyhow::Result<()> {
     let started = Instant::now();
+    // A core dump would hold the private key and what people send.
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .context("failed to keep the process from being dumped")?;
     let cli = Cli::parse();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -17,6 +20,7 @@ fn main() -> anyhow::Result<()> {
         .with_ansi(false)
         .with_target(false)
         .init();
+    hub_proxy::raise_file_limit();
     let pid_file = cli.pid_file.clone();
     let config = cli.into_config(started).unwrap_or_else(|error| error.exit());
     let workers = std::thread::available_parallelism().map_or(1, usize::from);

@@ -1,8 +1,11 @@
 //! Counters under configurable-http-proxy's names, in Prometheus' text format.
 
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
 
 /// Counts by status, 100 to 599.
 #[derive(Debug)]
@@ -30,6 +33,49 @@ impl Summary {
     }
 }
 
+/// How the certificates stand; silent without TLS.
+#[derive(Debug, Default)]
+pub(crate) struct CertificateMetrics {
+    /// Each one's file, and the second since 1970 from which on it is not valid.
+    ends: Mutex<Vec<(String, i64)>>,
+    /// When one was loaded last, in seconds since 1970.
+    loaded: AtomicI64,
+    failures: AtomicU64,
+}
+
+impl CertificateMetrics {
+    pub(crate) fn set_ends(&self, ends: Vec<(String, i64)>) {
+        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = ends;
+    }
+
+    pub(crate) fn loaded(&self, now: Timestamp) {
+        self.loaded.store(now.as_second(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn render(&self, text: &mut String) {
+        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        if ends.is_empty() {
+            return;
+        }
+        let name = "hub_proxy_certificate_not_after_seconds";
+        describe(text, name, "When the certificate ends, in seconds since 1970", "gauge");
+        for (file, end) in &*ends {
+            let file = file.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
+            line(text, format_args!("{name}{{name=\"{file}\"}} {end}"));
+        }
+        let name = "hub_proxy_certificate_loaded_timestamp_seconds";
+        describe(text, name, "When a certificate was loaded last, in seconds since 1970", "gauge");
+        line(text, format_args!("{name} {}", self.loaded.load(Ordering::Relaxed)));
+        let name = "hub_proxy_certificate_reload_failures_total";
+        describe(text, name, "Count of certificates that could not be used when their files were read", "counter");
+        line(text, format_args!("{name} {}", self.failures.load(Ordering::Relaxed)));
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Metrics {
     /// Summaries cost two clock readings a request, so they are kept only where somebody can read them.
@@ -43,6 +89,7 @@ pub(crate) struct Metrics {
     pub(crate) requests_web: AtomicU64,
     pub(crate) requests_proxy: ByStatus,
     pub(crate) requests_api: ByStatus,
+    pub(crate) certificates: Arc<CertificateMetrics>,
 }
 
 impl Metrics {
@@ -59,6 +106,7 @@ impl Metrics {
             requests_web: AtomicU64::default(),
             requests_proxy: by_status(),
             requests_api: by_status(),
+            certificates: Arc::default(),
         }
     }
 
@@ -106,6 +154,7 @@ impl Metrics {
                 }
             }
         }
+        self.certificates.render(&mut text);
         text
     }
 }

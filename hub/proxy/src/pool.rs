@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::stream::Stream;
-use crate::target::Address;
+use crate::target::{Address, Target};
 
 /// The most idle connections to one backend.
 const MAX_IDLE: usize = 64;
@@ -15,9 +15,8 @@ const MAX_IDLE: usize = 64;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One backend and its idle connections; all routes to it share them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Upstream {
-    pub(crate) address: Address,
     idle: Mutex<Vec<(Stream, Instant)>>,
 }
 
@@ -25,7 +24,7 @@ impl Upstream {
     /// The connection that was used last, if one still stands.
     pub(crate) fn take(&self) -> Option<Stream> {
         let mut idle = lock(&self.idle);
-        std::iter::from_fn(|| idle.pop()).map(|(stream, _)| stream).find(Stream::is_quiet)
+        std::iter::from_fn(|| idle.pop()).find_map(|(mut stream, _)| stream.is_quiet().then_some(stream))
     }
 
     /// Keeps a connection for the next request.
@@ -36,9 +35,14 @@ impl Upstream {
         }
     }
 
+    /// Closes all idle connections.
+    pub(crate) fn close_idle(&self) {
+        *lock(&self.idle) = Vec::new();
+    }
+
     fn close_stale(&self, now: Instant) {
         let mut idle = lock(&self.idle);
-        idle.retain(|(stream, since)| now.duration_since(*since) < IDLE_TIMEOUT && stream.is_quiet());
+        idle.retain_mut(|(stream, since)| now.duration_since(*since) < IDLE_TIMEOUT && stream.is_quiet());
         if idle.is_empty() {
             idle.shrink_to_fit();
         }
@@ -48,17 +52,19 @@ impl Upstream {
 /// All backends that some route leads to.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    upstreams: Mutex<HashMap<Address, Weak<Upstream>>>,
+    /// By address, and whether TLS is spoken there.
+    upstreams: Mutex<HashMap<(Address, bool), Weak<Upstream>>>,
 }
 
 impl Pool {
-    pub(crate) fn upstream(&self, address: &Address) -> Arc<Upstream> {
+    pub(crate) fn upstream(&self, target: &Target) -> Arc<Upstream> {
+        let key = (target.address.clone(), target.server_name.is_some());
         let mut upstreams = lock(&self.upstreams);
-        if let Some(upstream) = upstreams.get(address).and_then(Weak::upgrade) {
+        if let Some(upstream) = upstreams.get(&key).and_then(Weak::upgrade) {
             return upstream;
         }
-        let upstream = Arc::new(Upstream { address: address.clone(), idle: Mutex::default() });
-        upstreams.insert(address.clone(), Arc::downgrade(&upstream));
+        let upstream = Arc::<Upstream>::default();
+        upstreams.insert(key, Arc::downgrade(&upstream));
         upstream
     }
 

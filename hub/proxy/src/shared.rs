@@ -1,10 +1,14 @@
 //! What every connection of one proxy shares.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
 
+use crate::admission::Admission;
+use crate::connect::Connector;
 use crate::error_page::ErrorPageSource;
 use crate::gate::Gated;
 use crate::headers::Rewrite;
@@ -34,45 +38,45 @@ pub(crate) struct Shared {
     pub(crate) routes: RouteTable,
     pub(crate) rewrite: Rewrite,
     pub(crate) limits: Limits,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) connector: Connector,
     pub(crate) error_pages: ErrorPageSource,
     pub(crate) metrics: Metrics,
     pub(crate) access_log: bool,
     pub(crate) gate: Option<Gated>,
+    /// `Strict-Transport-Security` of each answer over TLS.
+    pub(crate) hsts: Option<Arc<str>>,
+    pub(crate) running: Running,
+}
+
+/// What is going on, and whether it is to come to an end.
+#[derive(Debug)]
+pub(crate) struct Running {
+    /// Places of requests that wait for a hub that restarts.
     pub(crate) waiting: Semaphore,
     draining: AtomicBool,
+    stopping: CancellationToken,
     active: AtomicUsize,
     idle: Notify,
 }
 
-impl Shared {
-    pub(crate) fn new(
-        routes: RouteTable,
-        rewrite: Rewrite,
-        limits: Limits,
-        error_pages: ErrorPageSource,
-        metrics: Metrics,
-        access_log: bool,
-        gate: Option<Gated>,
-    ) -> Self {
+impl Default for Running {
+    fn default() -> Self {
         Self {
-            routes,
-            rewrite,
-            limits,
-            error_pages,
-            metrics,
-            access_log,
-            gate,
             waiting: Semaphore::new(MAX_WAITING),
-            draining: AtomicBool::new(false),
-            active: AtomicUsize::new(0),
-            idle: Notify::new(),
+            draining: AtomicBool::default(),
+            stopping: CancellationToken::new(),
+            active: AtomicUsize::default(),
+            idle: Notify::default(),
         }
     }
+}
 
-    /// Counts a request until the guard is dropped.
-    pub(crate) fn begin_request(&self) -> ActiveRequest<'_> {
+impl Running {
+    /// Counts a request or a tunnel until the guard is dropped.
+    pub(crate) fn begin(&self) -> Active<'_> {
         self.active.fetch_add(1, Ordering::AcqRel);
-        ActiveRequest(self)
+        Active(self)
     }
 
     /// Whether connections are to be closed after the request that they are at.
@@ -80,9 +84,19 @@ impl Shared {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Lets requests finish, for at most `grace`. Tunnels are not waited for: they have no end.
-    pub(crate) async fn drain(&self, grace: Duration) {
+    /// Waits until that is so.
+    pub(crate) async fn stopping(&self) {
+        self.stopping.cancelled().await;
+    }
+
+    /// From now on connections are closed after the request that they are at.
+    pub(crate) fn stop(&self) {
         self.draining.store(true, Ordering::Release);
+        self.stopping.cancel();
+    }
+
+    /// Lets requests finish and tunnels go on, for at most `grace`.
+    pub(crate) async fn drain(&self, grace: Duration) {
         let all_done = async {
             while self.active.load(Ordering::Acquire) > 0 {
                 let idle = self.idle.notified();
@@ -93,17 +107,15 @@ impl Shared {
             }
         };
         if tokio::time::timeout(grace, all_done).await.is_err() {
-            tracing::warn!(
-                requests = self.active.load(Ordering::Acquire),
-                "grace period is over, requests are cut off"
-            );
+            let active = self.active.load(Ordering::Acquire);
+            tracing::info!(active, "the grace period is over: what still goes on is cut off");
         }
     }
 }
 
-pub(crate) struct ActiveRequest<'a>(&'a Shared);
+pub(crate) struct Active<'a>(&'a Running);
 
-impl Drop for ActiveRequest<'_> {
+impl Drop for Active<'_> {
     fn drop(&mut self) {
         if self.0.active.fetch_sub(1, Ordering::AcqRel) == 1 && self.0.is_draining() {
             self.0.idle.notify_one();

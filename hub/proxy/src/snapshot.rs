@@ -102,20 +102,20 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let of_pod = |uid: &str| Snapshot { file: directory.path().join("routes.json"), pod_uid: uid.to_owned() };
         let (ours, now) = (of_pod("a"), Timestamp::now());
-        assert!(matches!(restore(&ours, &RouteTable::new(false), now), Err(SnapshotError::Read(_))));
+        assert!(matches!(restore(&ours, &RouteTable::new(false, true), now), Err(SnapshotError::Read(_))));
 
-        let table = RouteTable::new(false);
+        let table = RouteTable::new(false, true);
         let data = json!({"target": "http://127.0.0.1:1", "user": "a", "jupyterhub": true});
         table.add("/user/a", data.as_object().cloned().unwrap()).unwrap();
         write(&ours, &table, now).unwrap();
         assert_eq!(std::fs::metadata(&ours.file).unwrap().permissions().mode() & 0o777, 0o600);
 
-        let restored = RouteTable::new(false);
+        let restored = RouteTable::new(false, true);
         assert_eq!(restore(&ours, &restored, now + SignedDuration::from_secs(59)).unwrap(), 1);
         assert!(restored.is_filled());
         assert_eq!(restored.all(None), table.all(None));
 
-        let empty = RouteTable::new(false);
+        let empty = RouteTable::new(false, true);
         assert!(matches!(restore(&of_pod("b"), &empty, now), Err(SnapshotError::OtherPod)));
         assert!(matches!(restore(&ours, &empty, now + SignedDuration::from_secs(61)), Err(SnapshotError::TooOld)));
         std::fs::write(&ours.file, "{").unwrap();

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead as _, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::TlsStream;
 use tokio_util::io::poll_read_buf;
 
 use crate::target::Address;
@@ -23,12 +23,14 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
-    /// A client's, encrypted.
+    /// Encrypted, a client's or a target's.
     Tls(Box<TlsStream<TcpStream>>),
+    /// A client's, one stream of HTTP/2; what is behind it is encrypted.
+    Http2(DuplexStream),
 }
 
 impl Stream {
-    /// Connects; a name is resolved each time, since pods move.
+    /// Connects without encryption.
     pub(crate) async fn connect(address: &Address) -> io::Result<Self> {
         match address {
             Address::Tcp(host, port) => Ok(Self::tcp(TcpStream::connect((host.as_str(), *port)).await?)),
@@ -49,7 +51,7 @@ impl Stream {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => stream.poll_read_ready(cx),
             // What is decrypted may wait in the session, which only a read tells.
-            Self::Tls(_) => Poll::Ready(Ok(())),
+            Self::Tls(_) | Self::Http2(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -58,6 +60,7 @@ impl Stream {
             Self::Tcp(stream) => poll_read_buf(Pin::new(stream), cx, buf),
             Self::Unix(stream) => poll_read_buf(Pin::new(stream), cx, buf),
             Self::Tls(stream) => poll_read_buf(Pin::new(&mut **stream), cx, buf),
+            Self::Http2(stream) => poll_read_buf(Pin::new(stream), cx, buf),
         }
     }
 
@@ -66,9 +69,11 @@ impl Stream {
             (Self::Tcp(stream), [one]) => Pin::new(stream).poll_write(cx, one),
             (Self::Unix(stream), [one]) => Pin::new(stream).poll_write(cx, one),
             (Self::Tls(stream), [one]) => Pin::new(&mut **stream).poll_write(cx, one),
+            (Self::Http2(stream), [one]) => Pin::new(stream).poll_write(cx, one),
             (Self::Tcp(stream), _) => Pin::new(stream).poll_write_vectored(cx, slices),
             (Self::Unix(stream), _) => Pin::new(stream).poll_write_vectored(cx, slices),
             (Self::Tls(stream), _) => Pin::new(&mut **stream).poll_write_vectored(cx, slices),
+            (Self::Http2(stream), _) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
 
@@ -78,35 +83,39 @@ impl Stream {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+            Self::Http2(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 
     /// Gives what was written to the peer; only an encrypted stream holds any of it back.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Tcp(_) | Self::Unix(_) | Self::Http2(_) => Poll::Ready(Ok(())),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
         }
     }
 
     pub(crate) fn is_secure(&self) -> bool {
-        matches!(self, Self::Tls(_))
+        matches!(self, Self::Tls(_) | Self::Http2(_))
     }
 
     /// Whether an idle connection can be used: the peer has neither closed it nor sent anything.
     ///
     /// Costs a system call only if the runtime has seen something happen on it.
-    pub(crate) fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        if self.poll_read_ready(&mut cx).is_pending() {
-            return true;
-        }
         let mut byte = [0];
         let read = match self {
+            Self::Tcp(stream) if stream.poll_read_ready(&mut cx).is_pending() => return true,
+            Self::Unix(stream) if stream.poll_read_ready(&mut cx).is_pending() => return true,
             Self::Tcp(stream) => stream.try_read(&mut byte),
             Self::Unix(stream) => stream.try_read(&mut byte),
-            // Only targets' connections are kept, and none of them is encrypted.
-            Self::Tls(_) => return false,
+            // It reads what TLS says for itself, such as tickets.
+            Self::Tls(stream) => {
+                return Pin::new(&mut **stream).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending();
+            }
+            // Only targets' connections are kept.
+            Self::Http2(_) => return false,
         };
         read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }

@@ -6,9 +6,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::pool::{Pool, Upstream};
+use crate::realm::Realm;
 use crate::routes::{self, RoutePathError, Trie};
+use crate::stream::Stream;
 use crate::target::{Target, TargetError};
 
 /// Why a route is not added.
@@ -38,21 +41,49 @@ pub(crate) struct Route {
     /// Visits of its pages with a token in the address are for the hub: `token_login` in the data. A token that logs in
     /// at the hub is then none of the target's business.
     pub(crate) leaves_logins: bool,
+    /// What of its host is the target's, where it shares that.
+    pub(crate) realm: Option<Realm>,
     /// How many segments of a request's path the route's path takes.
     pub(crate) depth: usize,
     data: Map<String, Value>,
+    usage: Arc<Usage>,
+}
+
+/// How a route is used. A route that is posted again with the same target is used on.
+#[derive(Debug, Default)]
+struct Usage {
     /// Milliseconds since 1970.
     last_activity: AtomicI64,
+    /// It leads to its target no more: it was removed, or leads elsewhere.
+    ended: CancellationToken,
 }
 
 impl Route {
     /// Notes that somebody uses the route now.
     pub(crate) fn touch(&self) {
-        self.last_activity.store(Timestamp::now().as_millisecond(), Ordering::Relaxed);
+        self.usage.last_activity.store(Timestamp::now().as_millisecond(), Ordering::Relaxed);
+    }
+
+    /// Nothing of the route goes on: its target's address may be another's next.
+    fn end(&self) {
+        self.usage.ended.cancel();
+        self.upstream.close_idle();
+    }
+
+    /// Waits until that is so.
+    pub(crate) async fn ended(&self) {
+        self.usage.ended.cancelled().await;
+    }
+
+    /// Keeps a connection for the next request, if there may be one.
+    pub(crate) fn keep(&self, stream: Stream) {
+        if !self.usage.ended.is_cancelled() {
+            self.upstream.keep(stream);
+        }
     }
 
     fn last_activity(&self) -> i64 {
-        self.last_activity.load(Ordering::Relaxed)
+        self.usage.last_activity.load(Ordering::Relaxed)
     }
 
     /// The route as the API shows it: what was posted, and `last_activity`.
@@ -78,16 +109,20 @@ struct Inner {
     trie: RwLock<Trie<Arc<Route>>>,
     pool: Pool,
     by_host: bool,
+    has_realms: bool,
     filled: AtomicBool,
     changed: Notify,
 }
 
 impl RouteTable {
-    pub(crate) fn new(by_host: bool) -> Self {
+    /// A table of routes on one host, or by host, where each user has one; `has_realms` unless servers see and set all
+    /// cookies, as with the original.
+    pub(crate) fn new(by_host: bool, has_realms: bool) -> Self {
         Self(Arc::new(Inner {
             trie: RwLock::default(),
             pool: Pool::default(),
             by_host,
+            has_realms: has_realms && !by_host,
             filled: AtomicBool::new(false),
             changed: Notify::new(),
         }))
@@ -96,7 +131,7 @@ impl RouteTable {
     /// Adds or replaces a route. `data` is kept and shown as it is; its `target` says where the route leads.
     ///
     /// # Errors
-    /// If `target` is missing or no `http` or `http+unix` URL, or if the path is not one that requests can have.
+    /// If `target` is missing or no `http`, `https` or `http+unix` URL, or if the path is not one that requests can have.
     pub fn add(&self, path: &str, data: Map<String, Value>) -> Result<(), RouteError> {
         self.insert(path, data, Timestamp::now().as_millisecond(), false)?;
         self.0.filled.store(true, Ordering::Release);
@@ -124,13 +159,14 @@ impl RouteTable {
         let target = Target::parse(target)?;
         Ok(Arc::new(Route {
             path: "/".to_owned(),
-            upstream: self.0.pool.upstream(&target.address),
+            upstream: self.0.pool.upstream(&target),
             target,
             is_hub: false,
             leaves_logins: false,
+            realm: None,
             depth: 0,
             data: Map::new(),
-            last_activity: AtomicI64::new(0),
+            usage: Arc::default(),
         }))
     }
 
@@ -144,28 +180,34 @@ impl RouteTable {
             data.insert("host".to_owned(), host.into());
         }
         data.remove("last_activity");
-        let route = Route {
-            upstream: self.0.pool.upstream(&target.address),
+        let mut route = Route {
+            upstream: self.0.pool.upstream(&target),
             is_hub: is_default || data.get("hub") == Some(&Value::Bool(true)),
             leaves_logins: data.get("token_login") == Some(&Value::Bool(true)),
+            realm: self.0.has_realms.then(|| Realm::of(&path, &data)).flatten(),
             depth: segments.saturating_sub(usize::from(self.0.by_host)),
-            last_activity: AtomicI64::new(seen),
-            path,
+            usage: Arc::default(),
+            path: path.clone(),
             target,
             data,
         };
-        let key = route.path.clone();
-        self.write().insert(&key, Arc::new(route));
+        let mut trie = self.write();
+        match trie.get(&path) {
+            Some(before) if before.target == route.target => route.usage = before.usage.clone(),
+            Some(before) => before.end(),
+            None => {}
+        }
+        route.usage.last_activity.store(seen, Ordering::Relaxed);
+        trie.insert(&path, Arc::new(route));
         Ok(())
     }
 
     /// Removes a route; false if there was none.
     pub fn remove(&self, path: &str) -> bool {
-        let removed = clean(path).is_ok_and(|path| self.write().remove(&path).is_some());
-        if removed {
-            self.0.changed.notify_one();
-        }
-        removed
+        let Some(removed) = clean(path).ok().and_then(|path| self.write().remove(&path)) else { return false };
+        removed.end();
+        self.0.changed.notify_one();
+        true
     }
 
     /// One route as the API shows it.
@@ -246,7 +288,7 @@ mod tests {
 
     #[test]
     fn routes_are_shown_as_posted_with_their_activity() {
-        let table = RouteTable::new(false);
+        let table = RouteTable::new(false, true);
         let posted = json!({"target": "http://127.0.0.1:1", "user": "a", "last_activity": "never"});
         table.add("/user/a/", data(&posted)).unwrap();
         let shown = table.get("user/a").unwrap();
@@ -261,7 +303,7 @@ mod tests {
 
     #[test]
     fn only_tables_from_the_hub_count_as_filled() {
-        let table = RouteTable::new(false);
+        let table = RouteTable::new(false, true);
         table.add_default("http://127.0.0.1:1").unwrap();
         assert!(!table.is_filled());
         table.add("/", data(&json!({"target": "http://127.0.0.1:1"}))).unwrap();
@@ -270,7 +312,7 @@ mod tests {
 
     #[test]
     fn host_routing_notes_the_host() {
-        let table = RouteTable::new(true);
+        let table = RouteTable::new(true, true);
         table.add("/a.example/user/a", data(&json!({"target": "http://127.0.0.1:1"}))).unwrap();
         assert_eq!(table.get("/a.example/user/a").unwrap()["host"], "a.example");
         for host in ["a.example", "A.Example"] {
@@ -283,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_login_passes_over_the_routes_that_leave_it_to_the_hub() {
-        let table = RouteTable::new(false);
+        let table = RouteTable::new(false, true);
         let route = |path: &str, more: Value| {
             let mut route = json!({"target": "http://127.0.0.1:1"});
             route.as_object_mut().unwrap().extend(data(&more));

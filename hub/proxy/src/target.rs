@@ -1,16 +1,16 @@
-//! The targets of routes: `http://host[:port][/path][?query]` or `http+unix://<escaped socket path>[/path]`. Pure.
+//! The targets of routes: `http://host[:port][/path][?query]`, the same with `https`, or `http+unix://<escaped socket path>[/path]`. Pure.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+
+use rustls::pki_types::ServerName;
 
 use crate::http1::field;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    #[error("the target's scheme must be http or http+unix")]
+    #[error("the target's scheme must be http, https or http+unix")]
     Scheme,
-    #[error("https targets are not supported yet; use http")]
-    Https,
     #[error("the target must not hold user information")]
     UserInfo,
     #[error("the target's host or port is malformed")]
@@ -33,6 +33,8 @@ pub(crate) enum Address {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) address: Address,
+    /// Whose certificate it must show, if it speaks TLS.
+    pub(crate) server_name: Option<ServerName<'static>>,
     /// The value of a `Host` field that names the target itself.
     pub(crate) host: String,
     /// The path, at least `/`.
@@ -54,24 +56,30 @@ impl Target {
         }
         let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
         let (address, host) = match scheme.to_ascii_lowercase().as_str() {
-            "http" => tcp_address(authority)?,
-            "https" => return Err(TargetError::Https),
+            "http" => tcp_address(authority, 80)?,
+            "https" => tcp_address(authority, 443)?,
             "http+unix" | "unix+http" => unix_address(authority)?,
             _ => return Err(TargetError::Scheme),
         };
+        let server_name = match &address {
+            Address::Tcp(name, _) if scheme.eq_ignore_ascii_case("https") => {
+                Some(ServerName::try_from(name.clone()).map_err(|_| TargetError::Host)?)
+            }
+            _ => None,
+        };
         let path = if path.is_empty() { "/" } else { path };
-        Ok(Self { address, host, path: path.to_owned(), query: query.to_owned() })
+        Ok(Self { address, server_name, host, path: path.to_owned(), query: query.to_owned() })
     }
 }
 
-fn tcp_address(authority: &str) -> Result<(Address, String), TargetError> {
+fn tcp_address(authority: &str, default_port: u16) -> Result<(Address, String), TargetError> {
     if !field::is_valid_host(authority.as_bytes()) {
         return Err(TargetError::Host);
     }
     let (name, port) = field::split_port(authority.as_bytes());
     let name = &authority[..name.len()];
     let port = match port.map(|digits| &authority[authority.len() - digits.len()..]) {
-        None | Some("") => 80,
+        None | Some("") => default_port,
         Some(digits) => digits.parse().ok().filter(|port| *port != 0).ok_or(TargetError::Host)?,
     };
     let bare = name.trim_start_matches('[').trim_end_matches(']');
@@ -112,11 +120,18 @@ mod tests {
         for (url, address, host, path, query) in [
             ("http://127.0.0.1:8888", tcp("127.0.0.1", 8888), "127.0.0.1:8888", "/", ""),
             ("HTTP://hub", tcp("hub", 80), "hub", "/", ""),
+            ("https://hub/base", tcp("hub", 443), "hub", "/base", ""),
+            ("https://127.0.0.1:8888", tcp("127.0.0.1", 8888), "127.0.0.1:8888", "/", ""),
             ("http://[::1]:8888/base?x=1", tcp("::1", 8888), "[::1]:8888", "/base", "x=1"),
             ("http+unix://%2Frun%2Fa.sock/base", Address::Unix("/run/a.sock".into()), "localhost", "/base", ""),
             ("unix+http://%2Frun%2Fa.sock", Address::Unix("/run/a.sock".into()), "localhost", "/", ""),
         ] {
-            let expected = Target { address, host: host.to_owned(), path: path.to_owned(), query: query.to_owned() };
+            let server_name = url.strip_prefix("https://").map(|_| match &address {
+                Address::Tcp(name, _) => ServerName::try_from(name.clone()).unwrap(),
+                Address::Unix(_) => unreachable!(),
+            });
+            let (host, path, query) = (host.to_owned(), path.to_owned(), query.to_owned());
+            let expected = Target { address, server_name, host, path, query };
             assert_eq!(Target::parse(url), Ok(expected), "{url}");
         }
     }
@@ -127,7 +142,8 @@ mod tests {
             ("file:///etc/passwd", TargetError::Scheme),
             ("localhost:8000", TargetError::Scheme),
             ("", TargetError::Scheme),
-            ("https://a", TargetError::Https),
+            ("https://a b", TargetError::Character),
+            ("https://a_b..c", TargetError::Host),
             ("http://user:pw@a", TargetError::UserInfo),
             ("http://", TargetError::Host),
             ("http://a:0", TargetError::Host),

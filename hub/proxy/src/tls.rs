@@ -1,74 +1,70 @@
-//! TLS towards clients: the certificate's files, and the handshake.
+//! TLS towards those who connect: how it is spoken, and the handshake. Which certificate is served, [`store`] says.
+
+mod options;
+mod store;
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
+pub(crate) use self::options::authorities;
+pub use self::options::{CipherError, ClientCertificates, TlsOptions, TlsVersion, cipher_suites};
+pub(crate) use self::store::{Store, certified_key};
+pub use self::store::{TlsError, TlsFiles};
 use crate::stream::Stream;
 
-/// PEM files. The certificate's file holds the leaf first and then its chain (S41), and may hold the key, too (S39).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    pub certificate: PathBuf,
-    pub key: Option<PathBuf>,
-}
+/// HTTP/2 as ALPN names it (RFC 7301).
+pub(crate) const HTTP2: &[u8] = b"h2";
+pub(crate) const HTTP11: &[u8] = b"http/1.1";
 
-/// Why a certificate can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    #[error("failed to read {what} from {}", path.display())]
-    Read { what: &'static str, path: PathBuf, source: pem::Error },
-    #[error("{} holds no certificate", .0.display())]
-    NoCertificate(PathBuf),
-    #[error("the key and the certificate in {} can't be used together", path.display())]
-    Unusable { path: PathBuf, source: rustls::Error },
-}
-
-/// How clients are spoken to with a certificate: TLS 1.2 and 1.3.
-pub(crate) fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
-    let key_file = files.key.as_ref().unwrap_or(&files.certificate);
-    let chain = read_chain(&files.certificate)?;
-    let key =
-        PrivateKeyDer::from_pem_file(key_file).map_err(read_error("a private key that is not encrypted", key_file))?;
-    let unusable = |source| TlsError::Unusable { path: files.certificate.clone(), source };
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(unusable)?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(unusable)?;
+/// How those are spoken to who connect: TLS 1.2 and 1.3, these protocols, and sessions resumed by tickets whose keys rotate, or by
+/// what TLS 1.2 has beside them. There is no early data, which could be replayed.
+pub(crate) fn server_config(
+    store: Arc<Store>,
+    options: &TlsOptions,
+    protocols: &[&[u8]],
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let provider = Arc::new(options.provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(options.versions())?;
+    let builder = match &options.client_certificates {
+        None => builder.with_no_client_auth(),
+        Some(wanted) => builder.with_client_cert_verifier(wanted.verifier(provider)?),
+    };
+    let mut config = builder.with_cert_resolver(store);
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    config.ticketer = ring::Ticketer::new()?;
+    config.max_early_data_size = 0;
     Ok(Arc::new(config))
 }
 
-fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let chain = read.map_err(read_error("certificates", path))?;
-    if chain.is_empty() { Err(TlsError::NoCertificate(path.to_owned())) } else { Ok(chain) }
+/// A client's connection, ready to be served.
+pub(crate) enum Secured {
+    Http1(Stream),
+    Http2(Box<TlsStream<TcpStream>>),
 }
 
-fn read_error(what: &'static str, path: &Path) -> impl FnOnce(pem::Error) -> TlsError {
-    move |source| TlsError::Read { what, path: path.to_owned(), source }
-}
-
-/// The stream after its handshake, if clients speak TLS; `None` if the client failed it or took too long.
-pub(crate) async fn secured(stream: Stream, tls: Option<Arc<ServerConfig>>, limit: Duration) -> Option<Stream> {
+/// The connection after its handshake, if clients speak TLS; `None` if the client failed it or took too long.
+pub(crate) async fn secured(stream: Stream, tls: Option<Arc<ServerConfig>>, limit: Duration) -> Option<Secured> {
     let (tls, tcp) = match (tls, stream) {
         (Some(tls), Stream::Tcp(tcp)) => (tls, tcp),
-        (_, stream) => return Some(stream),
+        (_, stream) => return Some(Secured::Http1(stream)),
     };
+    let stream = shaken(tcp, tls, limit).await?;
+    Some(match stream.get_ref().1.alpn_protocol() {
+        Some(HTTP2) => Secured::Http2(Box::new(stream)),
+        _ => Secured::Http1(Stream::Tls(Box::new(stream.into()))),
+    })
+}
+
+/// The connection after its handshake; `None` if the other side failed it or took too long.
+pub(crate) async fn shaken(tcp: TcpStream, tls: Arc<ServerConfig>, limit: Duration) -> Option<TlsStream<TcpStream>> {
     let shaken = tokio::time::timeout(limit, TlsAcceptor::from(tls).accept(tcp)).await;
-    match shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-        Ok(stream) => Some(Stream::Tls(Box::new(stream))),
-        Err(error) => {
-            tracing::debug!(%error, "a TLS handshake failed");
-            None
-        }
-    }
+    let shaken = shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    shaken.inspect_err(|error| tracing::debug!(%error, "a TLS handshake failed")).ok()
 }

@@ -1,15 +1,18 @@
-//! The REST API's token: fixed, or read again whenever its file changes.
+//! The REST API's token: fixed, or read again whenever its file changes. While it rotates there are several.
 
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
 
-use subtle::ConstantTimeEq;
+use serde::Deserialize;
+use subtle::{Choice, ConstantTimeEq as _};
 
 use crate::config::Token;
+use crate::watch::Watched;
 
-/// How often the file is looked at. A mounted Secret is swapped as a whole, which no file watch sees reliably.
-const POLL: Duration = Duration::from_secs(1);
+/// Key of the token in a mounted Secret; its versions have a dot and their number after it.
+const KEY: &str = "proxy-token";
+/// Says which versions are accepted.
+const VERSIONS: &str = "versions.json";
 
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
@@ -17,67 +20,73 @@ pub enum TokenError {
     Read(PathBuf, std::io::Error),
     #[error("the token file {0} is empty; write the token of hub and proxy into it")]
     Empty(PathBuf),
-    #[error("the token file {0} must hold one token of visible ASCII characters")]
+    #[error("the token file {0} must hold tokens of visible ASCII characters, one on each line")]
     Malformed(PathBuf),
+    #[error("{0} must name the current version and every accepted one, as in {{\"current\": 1, \"accepted\": [0, 1]}}")]
+    Versions(PathBuf),
 }
 
 /// Decides who may use the API.
 pub(crate) struct TokenGuard {
-    token: RwLock<Option<String>>,
-    /// The file, and what it looked like when it was first read.
-    file: Option<(PathBuf, Stamp)>,
+    /// Who knows one of these; everybody if there is none at all.
+    tokens: RwLock<Vec<String>>,
+    /// Where they come from, and what it looked like when it was first read.
+    source: Option<(Token, Watched)>,
+}
+
+/// `versions.json`, as far as the proxy needs it.
+#[derive(Deserialize)]
+struct Versions {
+    current: u32,
+    accepted: Vec<u32>,
 }
 
 impl std::fmt::Debug for TokenGuard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TokenGuard").field("file", &self.file).finish_non_exhaustive()
+        f.debug_struct("TokenGuard").field("source", &self.source).finish_non_exhaustive()
     }
 }
 
 impl TokenGuard {
     pub(crate) fn new(token: &Token) -> Result<Self, TokenError> {
-        let (token, file) = match token {
-            Token::None => (None, None),
-            Token::Value(value) => (Some(value.clone()).filter(|value| !value.is_empty()), None),
-            // Looked at before it is read, so that a change in between is noticed.
-            Token::File(file) => {
-                let seen = stamp(file);
-                (Some(read_token(file)?), Some((file.clone(), seen)))
-            }
+        let source = match token {
+            Token::File(path) | Token::Directory(path) => Some((token.clone(), Watched::new(vec![path.clone()]))),
+            Token::None | Token::Value(_) => None,
         };
-        if token.is_none() {
+        let tokens = read_tokens(token)?;
+        if tokens.is_empty() {
             tracing::warn!("REST API is not authenticated.");
         }
-        Ok(Self { token: RwLock::new(token), file })
+        Ok(Self { tokens: RwLock::new(tokens), source })
     }
 
     /// Whether a request with this `Authorization` field may go on; only the scheme `token` counts.
     pub(crate) fn admits(&self, authorization: Option<&[u8]>) -> bool {
-        let token = self.token.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(token) = token.as_deref() else {
+        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        if tokens.is_empty() {
             return true;
-        };
+        }
         let given = authorization.and_then(|value| value.strip_prefix(b"token")).unwrap_or_default();
-        given.first().is_some_and(u8::is_ascii_whitespace) && bool::from(given.trim_ascii().ct_eq(token.as_bytes()))
+        // All are compared, so that the time doesn't say which one it was.
+        let is_known = |given: &[u8]| {
+            let found = tokens.iter().fold(Choice::from(0), |found, token| found | given.ct_eq(token.as_bytes()));
+            bool::from(found)
+        };
+        given.first().is_some_and(u8::is_ascii_whitespace) && is_known(given.trim_ascii())
     }
 
-    /// Reads the file again whenever it changes; what cannot be used leaves the last good token in force.
+    /// Reads the tokens again whenever they change; what cannot be used leaves the last good ones in force.
     pub(crate) async fn watch(&self) {
-        let Some((file, seen)) = &self.file else {
+        let Some((source, watched)) = &self.source else {
             return std::future::pending().await;
         };
-        let mut seen = seen.clone();
+        let mut watched = watched.clone();
         loop {
-            tokio::time::sleep(POLL).await;
-            let now = stamp(file);
-            if now == seen {
-                continue;
-            }
-            seen = now;
-            match read_token(file) {
-                Ok(token) => {
-                    *self.token.write().unwrap_or_else(PoisonError::into_inner) = Some(token);
-                    tracing::info!("API token read again");
+            watched.changed().await;
+            match read_tokens(source) {
+                Ok(tokens) => {
+                    tracing::info!(accepted = tokens.len(), "API token read again");
+                    *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = tokens;
                 }
                 Err(error) => tracing::warn!(%error, "the last good API token stays in force"),
             }
@@ -85,20 +94,42 @@ impl TokenGuard {
     }
 }
 
-/// What changes when the file does, also when a directory behind it is swapped.
-type Stamp = Option<(SystemTime, u64, PathBuf)>;
-
-fn stamp(file: &Path) -> Stamp {
-    let metadata = std::fs::metadata(file).ok()?;
-    Some((metadata.modified().ok()?, metadata.len(), std::fs::canonicalize(file).ok()?))
+/// Every token that is accepted.
+fn read_tokens(token: &Token) -> Result<Vec<String>, TokenError> {
+    match token {
+        Token::None => Ok(Vec::new()),
+        Token::Value(value) => Ok(Vec::from_iter((!value.is_empty()).then(|| value.clone()))),
+        Token::File(file) => read_file(file),
+        Token::Directory(directory) => read_directory(directory),
+    }
 }
 
-fn read_token(file: &Path) -> Result<String, TokenError> {
+fn read_directory(directory: &Path) -> Result<Vec<String>, TokenError> {
+    // The kubelet swaps this link: what is read through it once is all of one state, or fails.
+    let whole = std::fs::canonicalize(directory.join("..data")).unwrap_or_else(|_| directory.to_owned());
+    let file = whole.join(VERSIONS);
+    let text = match std::fs::read(&file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return read_file(&whole.join(KEY)),
+        read => read.map_err(|error| TokenError::Read(file.clone(), error))?,
+    };
+    let versions: Versions = serde_json::from_slice(&text).map_err(|_| TokenError::Versions(file.clone()))?;
+    if !versions.accepted.contains(&versions.current) {
+        return Err(TokenError::Versions(file));
+    }
+    let read = versions.accepted.iter().map(|version| read_file(&whole.join(format!("{KEY}.{version}"))));
+    Ok(read.collect::<Result<Vec<_>, _>>()?.concat())
+}
+
+/// The tokens of one file, one on each line.
+fn read_file(file: &Path) -> Result<Vec<String>, TokenError> {
     let text = std::fs::read_to_string(file).map_err(|error| TokenError::Read(file.to_owned(), error))?;
-    match text.trim() {
-        "" => Err(TokenError::Empty(file.to_owned())),
-        token if token.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(token.to_owned()),
-        _ => Err(TokenError::Malformed(file.to_owned())),
+    let tokens: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    if tokens.is_empty() {
+        Err(TokenError::Empty(file.to_owned()))
+    } else if tokens.iter().all(|token| token.bytes().all(|byte| byte.is_ascii_graphic())) {
+        Ok(tokens)
+    } else {
+        Err(TokenError::Malformed(file.to_owned()))
     }
 }
 
@@ -129,13 +160,44 @@ mod tests {
     }
 
     #[test]
-    fn a_token_file_must_hold_a_token() {
+    fn a_token_file_must_hold_tokens() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("token");
-        assert!(matches!(read_token(&file), Err(TokenError::Read(..))));
-        for (content, ok) in [("", false), ("\n", false), ("a b", false), ("abc\n", true)] {
+        assert!(matches!(read_file(&file), Err(TokenError::Read(..))));
+        for (content, expected) in
+            [("", None), ("\n", None), ("a b", None), ("abc\n", Some(vec!["abc"])), ("b\n\na\n", Some(vec!["b", "a"]))]
+        {
             std::fs::write(&file, content).unwrap();
-            assert_eq!(read_token(&file).is_ok(), ok, "{content:?}");
+            assert_eq!(read_file(&file).ok(), expected.map(|all| all.into_iter().map(str::to_owned).collect()));
+        }
+    }
+
+    #[test]
+    fn every_accepted_version_of_a_directory_is_admitted() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, content: &str| std::fs::write(directory.path().join(name), content).unwrap();
+        let admitted = || {
+            let guard = TokenGuard::new(&Token::Directory(directory.path().to_owned())).ok()?;
+            let admits = |token: &&str| guard.admits(Some(format!("token {token}").as_bytes()));
+            Some(["plain", "zero", "one", "two", "three"].into_iter().filter(admits).collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(admitted(), None);
+        write("proxy-token", "plain\n");
+        assert_eq!(admitted().as_deref(), Some("plain"));
+        for (version, token) in ["zero", "one", "two", "three"].into_iter().enumerate() {
+            write(&format!("proxy-token.{version}"), token);
+        }
+        assert_eq!(admitted().as_deref(), Some("plain"));
+        for (versions, expected) in [
+            (r#"{"current": 1, "accepted": [0, 1, 2], "operator": {}}"#, Some("zero one two")),
+            (r#"{"current": 2, "accepted": [2]}"#, Some("two")),
+            (r#"{"current": 3, "accepted": [2]}"#, None),
+            (r#"{"current": 4, "accepted": [4]}"#, None),
+            ("{", None),
+            ("", None),
+        ] {
+            write(VERSIONS, versions);
+            assert_eq!(admitted().as_deref(), expected, "{versions}");
         }
     }
 }

@@ -14,12 +14,12 @@ use crate::transfer::Transfer;
 /// After one side has closed, the other has this long to do the same.
 const HALF_CLOSED: Duration = Duration::from_secs(10);
 
-/// Only what the client sends counts as activity: a kernel that talks to itself is idle.
+/// Only what the client sends counts as activity: a kernel that talks to itself is idle. A tunnel ends with its route.
 pub(crate) async fn tunnel(client: &mut Client, mut upstream: Conn, route: &Route) {
     let mut up = Direction::default();
     let mut down = Direction::default();
     let mut closing_since = None;
-    poll_fn(|cx| {
+    let both_ways = poll_fn(|cx| {
         let before = up.transfer.body_read();
         let up_done = up.poll(cx, &mut client.conn, &mut upstream);
         if up.transfer.body_read() > before {
@@ -34,8 +34,11 @@ pub(crate) async fn tunnel(client: &mut Client, mut upstream: Conn, route: &Rout
                 client.timer.poll(cx, since + HALF_CLOSED)
             }
         }
-    })
-    .await;
+    });
+    tokio::select! {
+        () = both_ways => {}
+        () = route.ended() => {}
+    }
 }
 
 /// One direction, and whether its end was passed on.

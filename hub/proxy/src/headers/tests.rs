@@ -19,6 +19,7 @@ fn to_backend(input: &str, target: &str, rewrite: &Rewrite) -> String {
         peer: Some("::ffff:10.0.0.1".parse().unwrap()),
         is_secure: false,
         target: &target,
+        realm: None,
         host: facts.host,
         path: &path.path,
         query: path.query,
@@ -49,6 +50,38 @@ fn forwarding_fields_grow_and_the_host_is_kept() {
     let untouched = to_backend(input, "http://b", &Rewrite { x_forward: false, ..rewrite() });
     assert!(untouched.contains("X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\n"), "{untouched}");
     assert!(!untouched.contains("10.0.0.1"), "{untouched}");
+}
+
+/// Row 17 of the attacks: whoever comes past the proxies that were named says nothing about where it comes from.
+#[test]
+fn only_named_proxies_are_believed_row_17() {
+    let input = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: https\r\n\
+                 X-Forwarded-Port: 443\r\nX-Forwarded-Host: b\r\nX-Forwarded-Prefix: /p\r\nForwarded: for=1.1.1.1\r\n\
+                 X-Real-IP: 1.1.1.1\r\nx-scheme: https\r\nX_Forwarded_For: 1.1.1.1\r\nX_Real-IP: 1.1.1.1\r\n\r\n";
+    let trusting = |nets: &[&str]| {
+        let trusted_proxies = Some(nets.iter().map(|net| net.parse().unwrap()).collect());
+        to_backend(input, "http://b", &Rewrite { trusted_proxies, ..rewrite() })
+    };
+    let stranger = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Port: 80\r\n\
+                    X-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\n\r\n";
+    assert_eq!(trusting(&[]), stranger);
+    assert_eq!(trusting(&["10.0.0.2/32", "::/0"]), stranger);
+    let trusted = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Host: b\r\nX-Forwarded-Prefix: /p\r\n\
+                   Forwarded: for=1.1.1.1\r\nX-Real-IP: 1.1.1.1\r\nx-scheme: https\r\n\
+                   X-Forwarded-For: 1.1.1.1,10.0.0.1\r\nX-Forwarded-Port: 443\r\nX-Forwarded-Proto: https\r\n\r\n";
+    assert_eq!(trusting(&["192.168.0.0/16", "10.0.0.0/8"]), trusted);
+    // What a trusted proxy doesn't say is said for it.
+    let silent = to_backend(
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "http://b",
+        &Rewrite { trusted_proxies: Some(vec!["10.0.0.0/8".parse().unwrap()]), ..rewrite() },
+    );
+    assert!(
+        silent.contains("X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Port: 80\r\nX-Forwarded-Proto: http\r\n"),
+        "{silent}"
+    );
+    let none = Rewrite { x_forward: false, trusted_proxies: Some(Vec::new()), ..rewrite() };
+    assert_eq!(to_backend(input, "http://b", &none), "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
 }
 
 #[test]
@@ -110,7 +143,7 @@ fn to_client(input: &str, to_head: bool, client: ClientSide<'_>, rewrite: &Rewri
     let chunked = client.is_http11 && matches!(facts.body, Body::Chunked(_) | Body::UntilClose);
     let target = Target::parse("http://b:81").unwrap();
     let mut out = BytesMut::new();
-    let back = Back { target: &target, changes: &AnswerChanges::default(), client };
+    let back = Back { target: &target, realm: None, changes: &AnswerChanges::default(), hsts: None, client };
     write_response(&mut out, &head, &facts, chunked, &back, rewrite);
     String::from_utf8(out.to_vec()).unwrap()
 }

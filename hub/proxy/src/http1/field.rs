@@ -5,6 +5,7 @@
 pub(crate) enum Name {
     Connection,
     ContentLength,
+    Cookie,
     Expect,
     ForwardedFor,
     ForwardedHost,
@@ -28,6 +29,7 @@ pub(crate) fn classify(name: &str) -> Name {
         2 if is("te") => Name::HopByHop,
         4 if is("host") => Name::Host,
         6 if is("expect") => Name::Expect,
+        6 if is("cookie") => Name::Cookie,
         7 if is("upgrade") => Name::Upgrade,
         7 if is("trailer") => Name::HopByHop,
         8 if is("location") => Name::Location,
@@ -52,6 +54,14 @@ pub(crate) fn classify(name: &str) -> Name {
 /// The members of a comma-separated list, without the white space around them; empty members are left out.
 pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+}
+
+/// The name of the first cookie of a `Set-Cookie` or `Cookie` value, as browsers read it (RFC 6265 section 5.2). One without
+/// a name counts by its value, since it is sent back as if that began with the name.
+pub(crate) fn cookie_name(value: &[u8]) -> &[u8] {
+    let pair = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    let pair = pair.strip_prefix(b"=").unwrap_or(pair).trim_ascii_start();
+    pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii()
 }
 
 /// A `Content-Length` value: digits and nothing else, small enough for a signed 64-bit number.
@@ -81,6 +91,22 @@ pub(crate) fn is_protected(name: &str) -> bool {
     let has_prefix = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
     PROTECTED.iter().any(|known| name.eq_ignore_ascii_case(known))
         || ["x-forwarded-", "sec-"].iter().any(|prefix| has_prefix(prefix))
+}
+
+/// Whether a proxy says by this field whom it forwards for. Programs that turn field names into variables read a `_` as
+/// a `-`, so that is no other name.
+pub(crate) fn is_forwarding(name: &str) -> bool {
+    const PREFIX: &str = "x-forwarded-";
+    let is = |name: &str, known: &str| {
+        name.len() == known.len()
+            && name.bytes().zip(known.bytes()).all(|(byte, known)| match byte {
+                b'_' => known == b'-',
+                _ => byte.eq_ignore_ascii_case(&known),
+            })
+    };
+    matches!(name.as_bytes().first(), Some(b'x' | b'X' | b'f' | b'F'))
+        && (["forwarded", "x-real-ip", "x-scheme"].iter().any(|known| is(name, known))
+            || name.get(..PREFIX.len()).is_some_and(|start| is(start, PREFIX)))
 }
 
 /// Whether `host` is `name`, `name:port`, `[address]` or `[address]:port` in the characters that RFC 3986 allows.

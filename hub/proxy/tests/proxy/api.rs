@@ -105,8 +105,18 @@ async fn guarded() -> TestProxy {
 }
 
 #[tokio::test]
-async fn every_call_has_the_originals_answer() {
+async fn every_call_has_the_originals_answer_row_21() {
     run_calls(guarded().await.api).await;
+}
+
+/// As the original does it: whoever reaches the API is let in, and the log warns of that.
+#[tokio::test]
+async fn a_proxy_may_have_no_token_s50() {
+    let proxy = TestProxy::start(ProxyConfig { token: Token::None, ..ProxyConfig::default() }).await;
+    for token in ["", "token any"] {
+        let answer = send(proxy.api, &by(token, call("POST", "/api/routes/user/a", TARGET, 201))).await;
+        assert_eq!(answer.status, 201, "{token:?}: {}", answer.text());
+    }
 }
 
 #[tokio::test]
@@ -123,7 +133,7 @@ async fn routes_are_shown_as_they_were_posted() {
 
 /// Beyond the original, which takes anything: what could lead somewhere that nobody meant.
 #[tokio::test]
-async fn routes_that_lead_nowhere_good_are_refused() {
+async fn routes_that_lead_nowhere_good_are_refused_row_20() {
     let proxy = guarded().await;
     let long: &'static str = format!("/api/routes/{}", "a".repeat(10_240)).leak();
     for path in

@@ -166,7 +166,7 @@ async fn errors_of_the_proxy_have_the_originals_status() {
 }
 
 #[tokio::test]
-async fn doubtful_answers_become_502() {
+async fn doubtful_answers_become_502_row_22() {
     let flood = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(100);
     let huge = format!("HTTP/1.1 200 OK\r\nSet-Cookie: {}\r\n\r\n", "a".repeat(100_000));
     for reply in [
@@ -198,7 +198,7 @@ async fn doubtful_answers_become_502() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_ends_the_connection() {
+async fn an_answer_that_breaks_off_ends_the_connection_row_32() {
     for reply in [
         "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalfCLOSE",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nCLOSE",
@@ -226,7 +226,7 @@ async fn interim_answers_are_passed_on() {
 }
 
 #[tokio::test]
-async fn a_slow_target_times_out_where_that_is_asked_for() {
+async fn a_slow_target_times_out_where_that_is_asked_for_row_32() {
     let address = raw(|mut stream| async move {
         read_request(&mut stream).await;
         tokio::time::sleep(PATIENCE).await;
@@ -288,7 +288,7 @@ async fn error_pages_come_from_the_error_target() {
 }
 
 #[tokio::test]
-async fn hosts_route_where_that_is_asked_for() {
+async fn hosts_route_where_that_is_asked_for_row_25() {
     let (hub, alice) = (Backend::fixed(ok("hub")).await, Backend::fixed(ok("alice")).await);
     let proxy = TestProxy::start(ProxyConfig { host_routing: true, ..ProxyConfig::default() }).await;
     proxy.route("/", hub.address, json!({}));

@@ -23,6 +23,7 @@ impl Gate for Porter {
                 answer: AnswerChanges {
                     guarded_cookie: Some("login".to_owned()),
                     fields: vec![("x-allowed", "a".to_owned())],
+                    ..AnswerChanges::default()
                 },
             }),
             _ => Verdict::Keep,

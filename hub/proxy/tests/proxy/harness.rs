@@ -16,8 +16,10 @@ pub(crate) struct TestProxy {
     pub(crate) public: SocketAddr,
     pub(crate) api: SocketAddr,
     pub(crate) metrics: Option<SocketAddr>,
+    /// The port that sends to HTTPS.
+    pub(crate) redirect: Option<SocketAddr>,
     pub(crate) routes: RouteTable,
-    _stop: DropGuard,
+    stop: Option<DropGuard>,
 }
 
 pub(crate) fn loopback() -> Bind {
@@ -29,11 +31,16 @@ impl TestProxy {
         let proxy = hub_proxy::bind(config).await.unwrap();
         let tcp = |address: &BoundAddr| address.socket_addr().unwrap();
         let (public, api) = (tcp(proxy.public_addr()), tcp(proxy.api_addr().unwrap()));
-        let metrics = proxy.metrics_addr().map(tcp);
+        let (metrics, redirect) = (proxy.metrics_addr().map(tcp), proxy.redirect_addr().map(tcp));
         let routes = proxy.routes();
         let stop = CancellationToken::new();
         tokio::spawn(proxy.run(stop.clone()));
-        Self { public, api, metrics, routes, _stop: stop.drop_guard() }
+        Self { public, api, metrics, redirect, routes, stop: Some(stop.drop_guard()) }
+    }
+
+    /// Tells it to stop, as a signal would.
+    pub(crate) fn stop(&mut self) {
+        self.stop = None;
     }
 
     /// A proxy with one route, for everything.

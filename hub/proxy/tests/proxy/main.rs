@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod api;
+mod attacks;
 mod backend;
 mod forwarding;
 mod framing;
@@ -10,6 +11,7 @@ mod gate;
 mod harness;
 mod parity;
 mod process;
+mod realm;
 mod streaming;
 mod tls;
 mod websocket;

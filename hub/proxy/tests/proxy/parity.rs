@@ -11,10 +11,23 @@ use crate::api::{TOKEN, run_calls};
 use crate::backend::{Backend, closed_port};
 use crate::harness::{Client, TestProxy, get};
 
-struct Original {
+pub(crate) struct Original {
     child: Child,
-    public: SocketAddr,
+    pub(crate) public: SocketAddr,
     api: SocketAddr,
+}
+
+impl Original {
+    /// Adds a route.
+    pub(crate) async fn lead(&self, path: &str, target: SocketAddr) {
+        let body = format!("{{\"target\": \"http://{target}\"}}");
+        let mut client = Client::connect(self.api).await;
+        let length = body.len();
+        client
+            .send(format!("POST /api/routes{path} HTTP/1.1\r\nHost: a\r\nAuthorization: token {TOKEN}\r\nContent-Length: {length}\r\n\r\n{body}"))
+            .await;
+        assert_eq!(client.answer(false).await.unwrap().status, 201);
+    }
 }
 
 impl Drop for Original {
@@ -24,7 +37,7 @@ impl Drop for Original {
     }
 }
 
-async fn start_original() -> Option<Original> {
+pub(crate) async fn start_original() -> Option<Original> {
     let Ok(command) = std::env::var("CHP") else {
         println!("skipped: CHP does not name a configurable-http-proxy");
         return None;
@@ -76,13 +89,7 @@ async fn backends_see_the_same_requests() {
     let backend = Backend::echo().await;
     let ours = TestProxy::start(ProxyConfig { token: Token::Value(TOKEN.to_owned()), ..ProxyConfig::default() }).await;
     ours.route("/user/a@b", backend.address, json!({}));
-    let body = format!("{{\"target\": \"http://{}\"}}", backend.address);
-    let mut client = Client::connect(original.api).await;
-    let length = body.len();
-    client
-        .send(format!("POST /api/routes/user/a@b HTTP/1.1\r\nHost: a\r\nAuthorization: token {TOKEN}\r\nContent-Length: {length}\r\n\r\n{body}"))
-        .await;
-    assert_eq!(client.answer(false).await.unwrap().status, 201);
+    original.lead("/user/a@b", backend.address).await;
 
     for wire in [
         get("/user/a@b/lab?x=1"),

@@ -138,7 +138,7 @@ async fn a_slow_reader_slows_its_writer_down() {
 }
 
 #[tokio::test]
-async fn continue_is_the_backends_to_say() {
+async fn continue_is_the_backends_to_say_row_13() {
     let address = raw(|mut stream| async move {
         let head = read_head(&mut stream).await;
         assert!(head.contains("Expect: 100-continue\r\n"), "{head}");
@@ -191,7 +191,7 @@ async fn a_client_that_leaves_takes_its_request_along() {
 }
 
 #[tokio::test]
-async fn a_head_that_drips_in_is_cut_off_and_others_are_served() {
+async fn a_head_that_drips_in_is_cut_off_and_others_are_served_row_11() {
     let backend = crate::backend::Backend::fixed(ok("quick")).await;
     let config = hub_proxy::ProxyConfig { head_timeout: Duration::from_millis(300), ..Default::default() };
     let proxy = TestProxy::start(config).await;
@@ -207,7 +207,7 @@ async fn a_head_that_drips_in_is_cut_off_and_others_are_served() {
 
 /// Slow body, slow read: a client that stalls must not hold a connection for ever.
 #[tokio::test]
-async fn clients_that_stall_are_cut_off() {
+async fn clients_that_stall_are_cut_off_row_11() {
     let address = raw(|mut stream| async move {
         let head = read_head(&mut stream).await;
         if head.starts_with("GET") {

@@ -8,25 +8,13 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::backend::{Backend, closed_port, ok, raw, read_request};
+use crate::backend::{Backend, closed_port, echo_server, ok, raw, read_request};
 use crate::harness::{PATIENCE, TestProxy, get};
 
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
 
 fn handshake(fields: &str) -> String {
     format!("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{fields}\r\n")
-}
-
-async fn echo_server() -> std::net::SocketAddr {
-    raw(|stream| async move {
-        let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
-        while let Some(Ok(message)) = socket.next().await {
-            if message.is_close() || (!message.is_ping() && socket.send(message).await.is_err()) {
-                break;
-            }
-        }
-    })
-    .await
 }
 
 #[tokio::test]
@@ -100,7 +88,7 @@ async fn bytes_that_come_with_the_handshake_are_not_lost() {
 
 /// Otherwise what the backend sends behind its refusal would be taken for the tunnel's bytes.
 #[tokio::test]
-async fn a_refused_handshake_is_an_answer_and_no_tunnel() {
+async fn a_refused_handshake_is_an_answer_and_no_tunnel_row_15() {
     let backend =
         Backend::fixed("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nnoHTTP/1.1 200 OK\r\n\r\nmore").await;
     let proxy = TestProxy::to(backend.address).await;
@@ -125,7 +113,7 @@ async fn errors_are_the_originals_bytes() {
 }
 
 #[tokio::test]
-async fn bad_handshakes_are_refused() {
+async fn bad_handshakes_are_refused_row_14() {
     let backend = Backend::fixed(ok("")).await;
     let proxy = TestProxy::to(backend.address).await;
     for (fields, status) in [
