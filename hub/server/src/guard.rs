@@ -103,11 +103,13 @@ impl Gate for Guard {
 
 impl Guard {
     /// `secret` signs the cookies.
-    #[must_use]
-    pub fn new(environment: Environment, secret: [u8; 32]) -> Self {
-        let hub = HubClient::new(&environment);
+    ///
+    /// # Errors
+    /// The hub is spoken to by TLS, and no authority is installed.
+    pub fn new(environment: Environment, secret: [u8; 32]) -> reqwest::Result<Self> {
+        let hub = HubClient::new(&environment)?;
         let (keys, answers, asking) = (Keys::new(0, &secret), Answers::default(), Mutex::default());
-        Self(Arc::new(Inner { environment, keys, answers, hub, asking }))
+        Ok(Self(Arc::new(Inner { environment, keys, answers, hub, asking })))
     }
 
     /// The pages for the requests that the guard keeps.

@@ -19,6 +19,7 @@ mod front;
 pub mod guard;
 mod head;
 mod hosts;
+mod http_client;
 mod install;
 mod launch;
 mod list;
@@ -37,6 +38,7 @@ mod signals;
 mod stop;
 
 pub use cli::{Server, split_settings};
+pub use http_client::{choose_tls_provider, http_client, http_client_for};
 pub use hub_traitlets::Config;
 pub use list::List;
 pub use ports::free_port;

@@ -261,7 +261,7 @@ impl Program {
 
 /// A client for a target, and the address of the program's first page.
 fn client(target: &Target, base_url: &str) -> anyhow::Result<(reqwest::Client, String)> {
-    let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+    let builder = crate::http_client().redirect(reqwest::redirect::Policy::none()).no_proxy();
     Ok(match target {
         Target::Socket(path) => (builder.unix_socket(path.as_path()).build()?, format!("http://localhost{base_url}")),
         Target::Address(url) => (builder.build()?, format!("{url}{base_url}")),

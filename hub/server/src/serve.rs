@@ -60,7 +60,7 @@ pub(crate) async fn run(start: Start, flags: Config, started: Instant) -> anyhow
     let private = tempfile::Builder::new().prefix("hub-server-").permissions(Permissions::from_mode(0o700)).tempdir();
     let private = private.context("failed to make a private directory")?;
     let door = match hub {
-        Some(hub) => Door::of_hub(hub),
+        Some(hub) => Door::of_hub(hub)?,
         None => Door::new(&settings, &environment, &stopping)?,
     };
     let proxy = bind(&settings, &door, &start, private.path(), started).await?;
@@ -135,10 +135,10 @@ impl Door {
     }
 
     /// For a server that a hub has started.
-    fn of_hub(hub: guard::Environment) -> Self {
-        let guard = Guard::new(hub, rand::random());
+    fn of_hub(hub: guard::Environment) -> anyhow::Result<Self> {
+        let guard = Guard::new(hub, rand::random()).context("failed to make a client for the hub")?;
         let (gate, pages) = (Arc::new(guard.clone()), guard.pages());
-        Self { gate, pages, front: None, guard: Some(guard), launched: CancellationToken::new() }
+        Ok(Self { gate, pages, front: None, guard: Some(guard), launched: CancellationToken::new() })
     }
 }
 

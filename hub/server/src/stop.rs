@@ -71,7 +71,7 @@ async fn stop(server: &ServerInfo) -> anyhow::Result<()> {
 
 /// As `jupyter server stop` asks. A server with a password and no token doesn't listen to this.
 async fn ask(server: &ServerInfo) -> anyhow::Result<()> {
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
+    let client = crate::http_client_for(&server.url).no_proxy().timeout(PATIENCE).build()?;
     let request = client.post(format!("{}api/shutdown", server.url));
     request.header("Authorization", format!("token {}", server.token)).send().await?.error_for_status()?;
     Ok(())

@@ -70,22 +70,23 @@ struct Token {
 }
 
 impl HubClient {
-    pub(super) fn new(environment: &Environment) -> Self {
-        let http = Client::builder()
+    /// # Errors
+    /// The hub is spoken to by TLS, and no authority is installed.
+    pub(super) fn new(environment: &Environment) -> reqwest::Result<Self> {
+        let http = crate::http_client_for(&environment.api_url)
             .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(REQUEST_TIMEOUT)
             .redirect(Policy::none())
-            .build()
-            .expect("a client without TLS and files has nothing that could be missing");
-        Self {
+            .build()?;
+        Ok(Self {
             http,
             api_url: environment.api_url.clone(),
             client_id: environment.client_id.clone(),
             callback: environment.callback.clone(),
             secret: environment.api_token.clone(),
             waiting: Semaphore::new(WAITING),
-        }
+        })
     }
 
     /// Whose a token is; `None` if the hub does not know it. `patiently`: a hub that restarts is waited for.
