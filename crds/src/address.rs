@@ -2,10 +2,21 @@
 
 use hub_auth::next_url::with_query;
 
-/// Where a Hub whose settings know no public address is told to be: at the near end of a `kubectl port-forward` to port
-/// 8000. `base_url` starts and ends with a slash.
-pub fn forwarded_url(base_url: &str) -> String {
-    format!("http://localhost:8000{base_url}")
+use crate::{HttpsType, names::port};
+
+/// Where a Hub whose settings know no public address is told to be: at the near end of a `kubectl port-forward` of
+/// [`forwarded_ports`]. `base_url` starts and ends with a slash.
+pub fn forwarded_url(https: HttpsType, base_url: &str) -> String {
+    if https.is_served() {
+        format!("https://localhost:{}{base_url}", port::PROXY_HTTPS)
+    } else {
+        format!("http://localhost:{}{base_url}", port::PROXY_HTTP)
+    }
+}
+
+/// The near port and the port of the public Service, as `kubectl port-forward` takes them.
+pub fn forwarded_ports(https: HttpsType) -> String {
+    if https.is_served() { format!("{}:443", port::PROXY_HTTPS) } else { format!("{}:80", port::PROXY_HTTP) }
 }
 
 /// The address that logs in whose token it is (S6, S9). `public_url` is that of the Hub, which ends with a slash.
@@ -20,7 +31,10 @@ mod tests {
     #[test]
     fn a_login_url_is_what_the_page_shows_with_the_token_as_an_argument_s9() {
         let token = "c8de56fa4deed24899803e93c227592aef6538f93025fe01";
-        assert_eq!(login_url(&forwarded_url("/"), token), format!("http://localhost:8000/?token={token}"));
+        let forwarded = |https| login_url(&forwarded_url(https, "/"), token);
+        assert_eq!(forwarded(HttpsType::None), format!("http://localhost:8000/?token={token}"));
+        assert_eq!(forwarded(HttpsType::SelfSigned), format!("https://localhost:8443/?token={token}"));
+        assert_eq!([HttpsType::External, HttpsType::Secret].map(forwarded_ports), ["8000:80", "8443:443"]);
         let chosen = login_url("https://hub.example.org/jupyter/", "a+b&c=d#%");
         assert_eq!(chosen, "https://hub.example.org/jupyter/?token=a%2Bb%26c%3Dd%23%25");
     }

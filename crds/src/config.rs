@@ -28,8 +28,11 @@ pub struct HubConfig {
     pub connect_url: String,
     pub https: HttpsType,
     pub database_file: PathBuf,
-    /// 64 hexadecimal characters (S80).
+    /// 64 hexadecimal characters (S80). Other versions of the secret are beside it: [`crate::versions`].
     pub cookie_secret_file: PathBuf,
+    /// 64 hexadecimal characters that encrypt `auth_state`, with other versions beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crypt_keys_file: Option<PathBuf>,
     /// The names of cookies begin with `__Host-`. Needs https.
     #[serde(default)]
     pub cookie_host_prefix: bool,
@@ -60,7 +63,10 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 pub struct ProxyConnection {
     /// Its REST API: `http://jhub-proxy-api.jupyter:8001`.
     pub api_url: String,
-    /// The token that both agree upon (S49).
+    /// The Service of it, whose endpoints are the proxy's pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// The token that both agree upon (S49). Other versions of it are beside it: [`crate::versions`].
     pub token_file: PathBuf,
 }
 
@@ -104,6 +110,9 @@ pub struct TokenLogin {
 pub struct KubernetesConfig {
     /// The Hub that user pods belong to.
     pub hub: HubIdentity,
+    /// Name of the ConfigMap beside the Hub in which the hub tells what it has loaded: [`crate::report::Report`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<String>,
     /// Namespace of the user pods.
     pub namespace: String,
     pub singleuser: SingleUser,

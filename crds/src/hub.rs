@@ -3,12 +3,14 @@
 
 mod access;
 mod components;
+mod https;
 mod rbac;
 mod schema;
 mod singleuser;
 
 pub use access::*;
 pub use components::*;
+pub use https::*;
 pub use rbac::*;
 pub use schema::*;
 pub use singleuser::*;
@@ -34,6 +36,7 @@ use crate::status::HubStatus;
     category = "jupyter",
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
     printcolumn = r#"{"name":"URL","type":"string","jsonPath":".status.url"}"#,
+    printcolumn = r#"{"name":"CertExpiry","type":"date","jsonPath":".status.certificate.notAfter","priority":1}"#,
     printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason","priority":1}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
     validation = kube::core::Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$')").message(
@@ -42,13 +45,14 @@ use crate::status::HubStatus;
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = rules(&[
-    ("has(self.https)", "spec.https is required: set spec.https.type to 'external' (TLS ends in front of the proxy) or to 'none' with allowInsecure: true"),
+    ("has(self.https)", "spec.https is required: set spec.https.type to 'letsencrypt', 'certManager', 'secret', 'manual', 'selfSigned' or 'external' (TLS ends in front of the proxy), or to 'none' with allowInsecure: true"),
     ("has(self.auth)", "spec.auth is required: set exactly one of spec.auth.token and spec.auth.dummy"),
     ("!has(self.publicUrl) || self.publicUrl.endsWith(self.baseUrl)", "spec.publicUrl must end with spec.baseUrl (which starts and ends with '/')"),
-    ("!has(self.publicUrl) || !has(self.https) || self.https.type != 'external' || self.publicUrl.startsWith('https://')", "spec.publicUrl must start with https:// when spec.https.type is 'external'"),
-    ("!has(self.subdomainHost) || !has(self.https) || self.https.type != 'external' || self.subdomainHost.startsWith('https://')", "spec.subdomainHost must start with https:// when spec.https.type is 'external'"),
+    ("!has(self.publicUrl) || !has(self.https) || self.https.type == 'none' || self.publicUrl.startsWith('https://')", "spec.publicUrl must start with https:// unless spec.https.type is 'none'"),
+    ("!has(self.subdomainHost) || !has(self.https) || self.https.type == 'none' || self.subdomainHost.startsWith('https://')", "spec.subdomainHost must start with https:// unless spec.https.type is 'none'"),
     ("!has(self.subdomainHost) || !has(self.publicUrl) || self.publicUrl == self.subdomainHost + self.baseUrl", "spec.publicUrl must be spec.subdomainHost followed by spec.baseUrl: remove it, for that is what it then is by default"),
-    ("!self.security.cookieHostPrefix || (has(self.https) && self.https.type != 'none')", "spec.security.cookieHostPrefix needs TLS, since browsers drop such cookies without: set spec.https.type to 'external' or remove it"),
+    ("!self.security.cookieHostPrefix || (has(self.https) && self.https.type != 'none')", "spec.security.cookieHostPrefix needs TLS, since browsers drop such cookies without: set another spec.https.type or remove it"),
+    ("(!has(self.proxy.ingress) && !has(self.proxy.httpRoute)) || (has(self.https) && self.https.type == 'external')", "spec.proxy.ingress and spec.proxy.httpRoute need TLS that ends in front of the proxy: set spec.https.type to 'external' or remove them"),
     ("!has(oldSelf.database) || self.database.type == oldSelf.database.type", "spec.database.type cannot be changed: make a new Hub and move the data"),
 ]))]
 pub struct HubSpec {
@@ -89,7 +93,7 @@ pub struct HubSpec {
     /// The secrets that hub and proxy share.
     #[serde(default)]
     pub security: Security,
-    /// How TLS is meant to end. Required.
+    /// How TLS ends. Required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub https: Option<Https>,
     /// Who may log in, and how. Required.

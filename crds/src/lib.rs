@@ -8,9 +8,12 @@ pub mod config;
 mod crd;
 mod hub;
 pub mod names;
+pub mod proxy_pods;
+pub mod report;
 pub mod status;
+pub mod versions;
 
-pub use address::{forwarded_url, login_url};
+pub use address::{forwarded_ports, forwarded_url, login_url};
 pub use crd::{crd, crd_yaml};
 pub use hub::*;
 pub use status::HubStatus;

@@ -7,6 +7,20 @@ pub const HUB_FINALIZER: &str = "jupyter.rs/hub";
 /// Finalizer on a Secret of record: keeps its bytes until they are written into a new one.
 pub const SECRET_FINALIZER: &str = "jupyter.rs/secret-of-record";
 
+/// Annotation on a `Hub` that asks for a rotation: `cookie-secret`, `proxy-token` or `crypt-keys`. Taken off when it is acted on.
+pub const ROTATE_ANNOTATION: &str = "jupyter.rs/rotate";
+/// Annotation on a `Hub` that asks for a reset: as for a rotation, or `sessions`, or `all`. Taken off when it is acted on.
+pub const RESET_ANNOTATION: &str = "jupyter.rs/reset";
+/// Annotation on pods of hub and proxy, by which the operator makes the kubelet look at their Secrets at once.
+pub const NUDGE_ANNOTATION: &str = "jupyter.rs/secrets-changed";
+
+/// Annotation on the Secret of the certificate that is served: where it came from.
+pub const CERTIFICATE_SOURCE_ANNOTATION: &str = "jupyter.rs/certificate-source";
+/// Annotation on that Secret: the `https.type` under which it was written last.
+pub const HTTPS_TYPE_ANNOTATION: &str = "jupyter.rs/https-type";
+/// Serial number of the certificate, on the pod template of a proxy that reads it at its start only.
+pub const CERTIFICATE_SERIAL_ANNOTATION: &str = "jupyter.rs/certificate-serial";
+
 /// `app.kubernetes.io/*` and our own labels, on every object that belongs to a Hub.
 pub mod label {
     pub const NAME: &str = "app.kubernetes.io/name";
@@ -20,10 +34,14 @@ pub mod label {
     pub const HUB_NAMESPACE: &str = "jupyter.rs/hub-namespace";
     /// UID of that Hub. On Secrets of record and volume claims it says whose they were made.
     pub const HUB_UID: &str = "jupyter.rs/hub-uid";
+    /// On the Secret of ACME while it has challenges to answer.
+    pub const ACME: &str = "jupyter.rs/acme";
     /// kubespawner's component label: `singleuser-server` on pods, `singleuser-storage` on claims.
     pub const KUBESPAWNER_COMPONENT: &str = "component";
     pub const USERNAME: &str = "hub.jupyter.org/username";
     pub const SERVERNAME: &str = "hub.jupyter.org/servername";
+    /// zero-to-jupyterhub's label, with the value `true`: pods beside the hub that may reach it directly.
+    pub const NETWORK_ACCESS_HUB: &str = "hub.jupyter.org/network-access-hub";
 }
 
 /// Values of [`label::NAME`], [`label::MANAGED_BY`] and [`label::COMPONENT`].
@@ -39,27 +57,44 @@ pub mod label_value {
 /// Checksum of the ConfigMap on a pod template: a change rolls the pods (secrets never do).
 pub const CONFIG_CHECKSUM_ANNOTATION: &str = "jupyter.rs/config-checksum";
 
+/// Version of the proxy's token on the pod template of configurable-http-proxy, which reads it once: a new one rolls the pod.
+pub const PROXY_TOKEN_VERSION_ANNOTATION: &str = "jupyter.rs/proxy-token-version";
+
 /// Ports, as zero-to-jupyterhub has them.
 pub mod port {
     pub const HUB: u16 = 8081;
     pub const PROXY_HTTP: u16 = 8000;
+    pub const PROXY_HTTPS: u16 = 8443;
     pub const PROXY_API: u16 = 8001;
     pub const PROXY_METRICS: u16 = 8002;
     pub const NOTEBOOK: u16 = 8888;
     /// Port names, also the names of the Services' ports.
     pub const HUB_NAME: &str = "http";
     pub const PROXY_HTTP_NAME: &str = "http";
+    pub const PROXY_HTTPS_NAME: &str = "https";
     pub const PROXY_API_NAME: &str = "api";
     pub const PROXY_METRICS_NAME: &str = "metrics";
     pub const NOTEBOOK_NAME: &str = "notebook-port";
 }
 
-/// Keys in the Secrets of record, and the file names under which their values are mounted.
+/// Keys in the Secrets of record, and the file names under which their values are mounted. A secret that has rotated has
+/// more: see [`crate::versions`].
 pub mod secret_key {
     /// 64 hexadecimal characters: 32 random bytes (S80).
     pub const COOKIE_SECRET: &str = "cookie-secret";
     /// A random string (S51).
     pub const PROXY_TOKEN: &str = "proxy-token";
+    /// 64 hexadecimal characters: the key that encrypts `auth_state`.
+    pub const CRYPT_KEYS: &str = "crypt-keys";
+    /// Which versions of a secret there are: [`crate::versions::Versions`].
+    pub const VERSIONS: &str = "versions.json";
+    /// Certificate and key of a `kubernetes.io/tls` Secret.
+    pub const TLS_CERTIFICATE: &str = "tls.crt";
+    pub const TLS_KEY: &str = "tls.key";
+    /// Certificate of an authority: in the ConfigMap of a self-signed one, and beside what cert-manager issues.
+    pub const CA_CERTIFICATE: &str = "ca.crt";
+    /// Private key of the authority of a self-signed certificate.
+    pub const CA_KEY: &str = "ca.key";
     /// The shared password of `auth.dummy`.
     pub const DUMMY_PASSWORD: &str = "password";
 }
@@ -74,6 +109,9 @@ pub mod path {
     pub const SECRETS_DIR: &str = "/etc/jupyterhub/secrets";
     pub const COOKIE_DIR: &str = "/etc/jupyterhub/secrets/cookie";
     pub const PROXY_DIR: &str = "/etc/jupyterhub/secrets/proxy";
+    pub const CRYPT_DIR: &str = "/etc/jupyterhub/secrets/crypt";
+    /// In the proxy's pod: the certificate that it serves.
+    pub const TLS_DIR: &str = "/etc/jupyterhub/secrets/tls";
     pub const LOGIN_TOKENS_DIR: &str = "/etc/jupyterhub/secrets/login-tokens";
     pub const DUMMY_DIR: &str = "/etc/jupyterhub/secrets/dummy";
     pub const SERVICE_TOKENS_DIR: &str = "/etc/jupyterhub/secrets/services";
@@ -129,6 +167,41 @@ pub mod child {
     /// Secret of record: [`super::secret_key::PROXY_TOKEN`].
     pub fn proxy_token(hub: &str) -> String {
         format!("{hub}-proxy-token")
+    }
+
+    /// Secret of record: [`super::secret_key::CRYPT_KEYS`].
+    pub fn crypt_keys(hub: &str) -> String {
+        format!("{hub}-crypt-keys")
+    }
+
+    /// Secret with the certificate that the proxy serves; made from whatever `spec.https` names.
+    pub fn tls(hub: &str) -> String {
+        format!("{hub}-tls")
+    }
+
+    /// Secret that cert-manager writes, and the `Certificate` that asks for it.
+    pub fn cert_manager(hub: &str) -> String {
+        format!("{hub}-cert-manager")
+    }
+
+    /// Secret of record: account key and order of ACME.
+    pub fn acme(hub: &str) -> String {
+        format!("{hub}-acme")
+    }
+
+    /// Secret of record: the key of the authority of a self-signed certificate.
+    pub fn ca_key(hub: &str) -> String {
+        format!("{hub}-ca-key")
+    }
+
+    /// ConfigMap with the authority of a self-signed certificate, for people to trust.
+    pub fn ca(hub: &str) -> String {
+        format!("{hub}-ca")
+    }
+
+    /// ConfigMap in which the hub tells the operator what it has loaded: [`crate::report::Report`].
+    pub fn report(hub: &str) -> String {
+        format!("{hub}-report")
     }
 
     /// Secret of record of `auth.token`: a key for each user.

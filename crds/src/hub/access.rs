@@ -1,4 +1,4 @@
-//! Secrets, TLS, and who may log in.
+//! Secrets, and who may log in.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,9 @@ pub struct Security {
     pub cookie_secret: SecretSource,
     /// Authenticates the hub to the proxy (S49, S51).
     pub proxy_auth_token: SecretSource,
+    /// Encrypts what the database keeps of logins (`auth_state`). Without it nothing of that kind is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crypt_keys: Option<SecretSource>,
     /// Names cookies with `__Host-`, so that no page of another host below yours can set one in the hub's place. They are
     /// then sent to every path of their host: use it together with subdomainHost. Everyone has to log in again, and
     /// servers take it up when they are started anew.
@@ -22,33 +25,35 @@ pub struct Security {
 /// A secret of the administrator's, or one that the operator makes once and keeps.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(transform = rules(&[
+    ("!has(self.secretRef) || !has(self.rotation) || !has(self.rotation.schedule)", "rotation.schedule cannot be used with secretRef: the secret rotates when you put a new value into your Secret"),
+]))]
 pub struct SecretSource {
-    /// A Secret in this namespace. Without it the operator generates the value once and keeps it.
+    /// A Secret in this namespace, which is only read: a new value in it is a rotation. Without it the operator generates
+    /// the value once and keeps it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretKeyRef>,
+    /// When a new value takes the place of the old one, and how long both are good.
+    pub rotation: Rotation,
 }
 
-/// How TLS is meant to end.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+/// When a secret rotates. `kubectl annotate hub NAME jupyter.rs/rotate=cookie-secret` does it at any time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
 #[schemars(transform = rules(&[
-    ("self.type != 'none' || self.allowInsecure", "spec.https.type 'none' sends passwords and tokens in the clear: set spec.https.allowInsecure: true to accept that, or use type 'external'"),
+    ("!has(self.schedule) || size(self.schedule) > 0", "rotation.schedule must not be empty: remove it if the secret is not to rotate by itself"),
 ]))]
-pub struct Https {
-    /// `external`: TLS ends in front of the proxy (S46). `none`: there is no TLS (needs allowInsecure).
-    #[serde(rename = "type")]
-    pub https_type: HttpsType,
-    /// Accept that passwords and tokens travel in the clear (S30, S35).
-    #[serde(default)]
-    pub allow_insecure: bool,
-}
-
-/// How TLS is meant to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum HttpsType {
-    None,
-    External,
+pub struct Rotation {
+    /// When, as for a CronJob and in UTC: `0 3 1 * *` is the first of each month at 3. Without it the secret rotates when it
+    /// is asked to. Cannot be used with secretRef.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub schedule: Option<String>,
+    /// How long the old value is accepted after the new one is in use, such as `336h`. By default two weeks for the cookie
+    /// secret and the crypt keys (longer if anything is still encrypted with the old one), five minutes for the proxy token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32), regex(pattern = r"^([0-9]+(\.[0-9]+)?(h|m|s))+$"))]
+    pub grace_period: Option<String>,
 }
 
 /// Who may log in, and how: exactly one way, and the lists.

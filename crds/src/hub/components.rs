@@ -145,10 +145,55 @@ impl Default for ServerLimits {
 pub struct ProxyComponent {
     /// Which proxy runs. Both have the same command line and REST API.
     pub implementation: ProxyImplementation,
+    /// How many pods share the work, each with the whole routing table. 1 by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 20))]
+    pub replicas: Option<i32>,
     /// The Service that people reach.
     pub service: ProxyService,
+    /// Addresses, such as `10.0.0.0/8`, of what stands in front of the proxy: only from there are `X-Forwarded-*` believed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 64)), extend("x-kubernetes-list-type" = "set"))]
+    pub trusted_proxies: Vec<String>,
+    /// An Ingress that leads to the proxy. TLS ends in it: `https.type` is `external`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<ProxyIngress>,
+    /// An HTTPRoute of the Gateway API that leads to the proxy. TLS ends in the gateway: `https.type` is `external`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_route: Option<ProxyHttpRoute>,
     #[serde(flatten)]
     pub pod: PodPlacement,
+}
+
+/// An Ingress that leads to the proxy, for the hosts of `https.hosts` or else that of publicUrl.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProxyIngress {
+    /// Name of an IngressClass; without it the cluster's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub class_name: Option<String>,
+    /// Annotations, as controllers want them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "string_map")]
+    pub annotations: BTreeMap<String, String>,
+    /// A Secret with the certificate that the Ingress serves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub tls_secret_name: Option<String>,
+}
+
+/// An HTTPRoute that leads to the proxy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProxyHttpRoute {
+    /// The Gateways that it belongs to: `ParentReference`s of the Gateway API.
+    #[schemars(schema_with = "open_objects")]
+    pub parent_refs: Vec<Open>,
+    /// Host names; by default those of `https.hosts` or else that of publicUrl.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 253)))]
+    pub hostnames: Vec<String>,
 }
 
 /// Which proxy runs.
@@ -206,6 +251,10 @@ pub struct NodePorts {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub http: Option<i32>,
+    /// Port for HTTPS, if TLS ends in the proxy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub https: Option<i32>,
 }
 
 /// Where the hub keeps its state.

@@ -68,12 +68,15 @@ pub type Amounts = BTreeMap<String, Amount>;
 
 /// A key of a Secret in the Hub's own namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = rules(&[
+    ("size(self.name) > 0 && size(self.key) > 0", "name and key of a Secret must not be empty: remove the whole reference if none is meant (S48)"),
+]))]
 pub struct SecretKeyRef {
     /// Name of the Secret.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253))]
     pub name: String,
     /// Key in its data.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    #[schemars(length(max = 253), regex(pattern = r"^[-._a-zA-Z0-9]*$"))]
     pub key: String,
 }
 
