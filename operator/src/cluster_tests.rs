@@ -3,6 +3,8 @@
 
 mod children;
 mod going;
+mod https;
+mod rotation;
 mod secrets;
 
 use std::{
@@ -71,7 +73,7 @@ async fn in_lab<F: Future<Output = ()>>(test: impl FnOnce(Arc<Lab>) -> F) {
         let _ = Api::<Namespace>::all(lab.client.clone()).delete(name, &DeleteParams::default()).await;
     }
     lab.stop.cancel();
-    operator.await.unwrap();
+    operator.await.unwrap().unwrap();
 }
 
 async fn test_config() -> Option<Config> {
@@ -100,7 +102,7 @@ async fn install_definition(client: &Client) {
 }
 
 impl Lab {
-    fn start_operator(&self) -> tokio::task::JoinHandle<()> {
+    fn start_operator(&self) -> tokio::task::JoinHandle<anyhow::Result<()>> {
         #[derive(Parser)]
         struct Cli {
             #[command(flatten)]
@@ -132,18 +134,17 @@ impl Lab {
     /// Waits until a condition of the Hub, of its current generation, has this status and reason.
     async fn wait_for(&self, condition: &str, status: &str, reason: &str) -> String {
         let api = self.api::<StoredHub>();
-        let mut last = None;
+        let mut last = Vec::new();
         let deadline = Instant::now() + Duration::from_secs(15);
         while Instant::now() < deadline {
             let hub = api.get("physics").await.unwrap();
-            let found = hub.status().conditions.into_iter().find(|found| found.type_ == condition);
-            if let Some(found) = &found
+            last = hub.status().conditions;
+            if let Some(found) = last.iter().find(|found| found.type_ == condition)
                 && (found.status.as_str(), found.reason.as_str()) == (status, reason)
                 && found.observed_generation == hub.metadata.generation
             {
                 return found.message.clone();
             }
-            last = found;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         panic!("{condition} is not {status}/{reason} but {last:?}");

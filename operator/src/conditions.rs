@@ -9,20 +9,32 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
 };
 
+use crate::{certificate, extension::Presence};
+
 /// The types that the operator writes, in the order in which people read them.
-const OURS: [&str; 7] = [
+const OURS: [&str; 10] = [
     condition::READY,
     condition::HUB_AVAILABLE,
     condition::PROXY_AVAILABLE,
     condition::SECRETS_READY,
     condition::TLS_CONFIGURED,
+    condition::CERTIFICATE_READY,
+    condition::ROUTE_READY,
+    condition::SECRET_ROTATION,
     condition::PROGRESSING,
     condition::DEGRADED,
 ];
+/// Those that a Hub has only while there is something to say.
+const OPTIONAL: [&str; 2] = [condition::CERTIFICATE_READY, condition::ROUTE_READY];
 
 /// Other writers may have conditions of their own beside ours.
 pub fn is_ours(condition: &Condition) -> bool {
     OURS.contains(&condition.type_.as_str())
+}
+
+/// Whether a condition is to go when there is nothing to say.
+pub fn is_optional(condition: &Condition) -> bool {
+    OPTIONAL.contains(&condition.type_.as_str())
 }
 
 /// What a condition says; generation and time are added when it is written.
@@ -100,19 +112,65 @@ pub fn secrets_not_ready(reason: &'static str, message: &str) -> Verdict {
     verdict(condition::SECRETS_READY, false, reason, message)
 }
 
-pub fn tls_configured(https: HttpsType) -> Verdict {
+/// `trusts` says whether the proxy believes anybody's `X-Forwarded-*`.
+pub fn tls_configured(https: HttpsType, trusts: bool) -> Verdict {
     match https {
         HttpsType::External => verdict(
             condition::TLS_CONFIGURED,
             true,
             reason::TERMINATED_OUTSIDE,
-            "TLS ends in front of the proxy, as spec.https.type 'external' says",
+            format!(
+                "TLS ends in front of the proxy, as spec.https.type 'external' says{}",
+                if trusts {
+                    ""
+                } else {
+                    "; X-Forwarded-* is believed from nobody, for spec.proxy.trustedProxies is empty"
+                }
+            ),
         ),
         HttpsType::None => verdict(
             condition::TLS_CONFIGURED,
             false,
             reason::INSECURE_ALLOWED,
-            "passwords and tokens travel in the clear, as spec.https.allowInsecure accepts: use type 'external' behind something that ends TLS",
+            "passwords and tokens travel in the clear, as spec.https.allowInsecure accepts: use another spec.https.type for anything but a trial",
+        ),
+        _ => verdict(
+            condition::TLS_CONFIGURED,
+            true,
+            reason::TERMINATED_IN_PROXY,
+            "TLS ends in the proxy: CertificateReady tells of its certificate",
+        ),
+    }
+}
+
+/// `is_true` while a value is published and not in use yet. It keeps no Hub from being ready.
+pub fn secret_rotation(is_true: bool, reason: &'static str, message: String) -> Verdict {
+    verdict(condition::SECRET_ROTATION, is_true, reason, message)
+}
+
+/// What [`crate::certificate`] found.
+pub fn certificate_ready(found: &certificate::Verdict) -> Verdict {
+    verdict(condition::CERTIFICATE_READY, found.is_true, found.reason, found.message.clone())
+}
+
+/// Nothing can be served for want of a certificate.
+pub fn no_certificate(reason: &'static str, message: &str) -> Verdict {
+    verdict(condition::CERTIFICATE_READY, false, reason, message)
+}
+
+pub fn route_ready(presence: &Presence) -> Verdict {
+    match presence {
+        Presence::Present(_) => verdict(
+            condition::ROUTE_READY,
+            true,
+            reason::ROUTE_APPLIED,
+            "the HTTPRoute is there: its own status says whether its Gateway took it",
+        ),
+        Presence::KindMissing => verdict(
+            condition::ROUTE_READY,
+            false,
+            reason::GATEWAY_API_MISSING,
+            "the Gateway API is not installed in this cluster: install it (it is noticed within 30 seconds), or remove spec.proxy.httpRoute",
         ),
     }
 }
@@ -156,12 +214,14 @@ pub fn ready(others: &[Verdict]) -> Verdict {
     let is_good = |verdict: &&Verdict| match verdict.condition {
         condition::DEGRADED => !verdict.is_true,
         condition::PROGRESSING => !verdict.is_true,
-        condition::TLS_CONFIGURED => true,
+        condition::TLS_CONFIGURED | condition::SECRET_ROTATION => true,
         _ => verdict.is_true,
     };
     let order = [
         condition::DEGRADED,
         condition::SECRETS_READY,
+        condition::CERTIFICATE_READY,
+        condition::ROUTE_READY,
         condition::HUB_AVAILABLE,
         condition::PROXY_AVAILABLE,
         condition::PROGRESSING,
@@ -263,7 +323,7 @@ mod tests {
             verdict(condition::HUB_AVAILABLE, true, reason::AVAILABLE, ""),
             verdict(condition::PROXY_AVAILABLE, true, reason::AVAILABLE, ""),
             secrets_ready(),
-            tls_configured(HttpsType::None),
+            tls_configured(HttpsType::None, false),
             progressing(&[Rollout::Done]),
             not_degraded(),
         ];

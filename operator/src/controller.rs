@@ -16,13 +16,17 @@ use std::{
 };
 
 use hub_crds::status::reason;
+use jiff::Timestamp;
 use kube::{
     Client, ResourceExt,
     runtime::{controller::Action, events::Recorder},
 };
 
-use crate::{events, finalizer, metrics::Metrics, secrets, stored::StoredHub, stores::Stores};
-use types::Images;
+use crate::{
+    acme::Acme, certificate, events, extension::Extensions, finalizer, metrics::Metrics, rotation, route, secrets,
+    stored::StoredHub, stores::Stores,
+};
+use types::{Images, ValidatedHub};
 
 /// What every reconcile needs.
 pub struct Context {
@@ -33,6 +37,10 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     pub backoff: Backoff,
     pub going: Going,
+    pub extensions: Extensions,
+    /// Namespace of the operator itself, if it runs in a cluster.
+    pub namespace: Option<String>,
+    pub acme: Acme,
 }
 
 /// A step that failed.
@@ -43,7 +51,11 @@ pub enum Error {
     #[error(transparent)]
     Validate(#[from] validate::Error),
     #[error(transparent)]
+    Certificate(certificate::Error),
+    #[error(transparent)]
     Finalizer(#[from] finalizer::Error),
+    #[error(transparent)]
+    Rotation(#[from] rotation::carry_out::Error),
     #[error(transparent)]
     Apply(#[from] apply::Error),
     #[error("failed to write the status: {0}")]
@@ -58,7 +70,9 @@ impl Error {
         match self {
             Self::Dereference(_) => "Dereference",
             Self::Validate(_) => "Validate",
+            Self::Certificate(_) => "Certificate",
             Self::Finalizer(_) => "Finalizer",
+            Self::Rotation(_) => "Rotation",
             Self::Apply(_) => "Apply",
             Self::Status(_) => "Status",
             Self::Timeout(_) => "Timeout",
@@ -70,6 +84,7 @@ impl Error {
         match self {
             Self::Dereference(dereference::Error::Spec(_)) => reason::INVALID,
             Self::Validate(error) => error.reason(),
+            Self::Certificate(certificate::Error::Nothing(trouble)) => trouble.reason,
             Self::Apply(apply::Error::Conflict { .. } | apply::Error::Secret(secrets::Error::Conflict { .. })) => {
                 reason::CONFLICT
             }
@@ -89,7 +104,12 @@ impl Error {
 
     /// Only a change of the Hub, or of a Secret that it refers to, can help: both wake the reconcile up.
     fn needs_a_person(&self) -> bool {
-        matches!(self, Self::Dereference(dereference::Error::Spec(_)) | Self::Validate(_))
+        matches!(
+            self,
+            Self::Dereference(dereference::Error::Spec(_))
+                | Self::Validate(_)
+                | Self::Certificate(certificate::Error::Nothing(_))
+        )
     }
 
     /// The namespace is going: nothing can be created in it any more.
@@ -101,10 +121,22 @@ impl Error {
     }
 }
 
+/// What the API server refused for a certificate is told as for any other child.
+impl From<certificate::Error> for Error {
+    fn from(error: certificate::Error) -> Self {
+        match error {
+            certificate::Error::Object(error) => Self::Apply(error),
+            error => Self::Certificate(error),
+        }
+    }
+}
+
 /// A reconcile that takes longer is given up and begun anew.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 /// A look at everything that needs no event; it costs no request.
 const RESYNC: Duration = Duration::from_secs(300);
+/// A look for what is due, so that clocks that differ a little are no busy loop.
+const SOON: Duration = Duration::from_millis(100);
 
 /// Brings one Hub to what it asks for.
 pub async fn reconcile(stored: Arc<StoredHub>, context: Arc<Context>) -> Result<Action, Error> {
@@ -134,18 +166,31 @@ async fn look_at(stored: &StoredHub, context: &Context) -> Result<Action, Error>
         return Ok(Action::await_change());
     }
     status::update_status(context, stored, &outcome).await.map_err(Error::Status)?;
-    outcome.map(|_| Action::requeue(RESYNC))
+    outcome.map(|(hub, _)| Action::requeue(next_look(&hub, Timestamp::now())))
 }
 
-/// The five steps but the last, which tells of their outcome.
+/// Without an event: when something is due, and else now and then.
+fn next_look(hub: &ValidatedHub, now: Timestamp) -> Duration {
+    let until = |time: Timestamp| Duration::try_from(time.duration_since(now)).unwrap_or(Duration::ZERO);
+    let rotation = hub.rotation.again.map(|again| until(again).max(SOON));
+    [rotation, hub.next_look()].into_iter().flatten().min().map_or(RESYNC, |next| next.min(RESYNC))
+}
+
+/// The six steps but the last, which tells of their outcome.
 async fn attempt(stored: &StoredHub, context: &Context) -> status::Outcome {
-    let found = dereference::dereference(context, stored).await?;
-    let hub = validate::validate(&found, &context.images)?;
+    let mut found = dereference::dereference(context, stored).await?;
+    if !found.spec.paused {
+        found.requests.extend(rotation::carry_out::claim(context, stored).await?);
+    }
+    let mut hub = validate::validate(&found, &context.images)?;
     if !hub.paused {
         finalizer::ensure(context, stored).await?;
+        rotation::carry_out::carry_out(context, stored, &hub.rotation).await?;
     }
+    hub.certificate = certificate::obtain(context, &found, &hub).await?;
     let prepared = build::build(&hub);
     let (applied, changes) = apply::apply(context, &hub, prepared).await?;
+    hub.route = route::keep(context, stored, &hub).await?;
     events::tell_changes(&context.recorder, stored, &changes).await;
     Ok((hub, applied))
 }

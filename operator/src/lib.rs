@@ -1,18 +1,23 @@
 //! The operator: keeps what each `Hub` asks for, and says in its status how it stands.
 //!
 //! ```text
-//! watches -> queue -> dereference -> validate -> build -> apply -> status
-//!                     (reads)        (pure)      (pure)   (writes) (one patch)
+//! watches -> queue -> dereference -> validate -> certificate -> build -> apply -> status
+//!                     (reads)        (pure)      (gets one)     (pure)   (writes) (one patch)
 //! ```
 
+pub mod acme;
+pub mod certificate;
 pub mod check;
 pub mod conditions;
 pub mod controller;
 pub mod events;
+pub mod extension;
 pub mod finalizer;
 pub mod lease;
 pub mod metrics;
 pub mod requests;
+pub mod rotation;
+pub mod route;
 pub mod run;
 pub mod secrets;
 pub mod serve;

@@ -18,6 +18,8 @@ pub struct Metrics {
     leader: AtomicBool,
     errors: Mutex<BTreeMap<&'static str, u64>>,
     api_requests: Mutex<BTreeMap<(String, &'static str), u64>>,
+    /// End of each Hub's certificate, by namespace and name.
+    certificates: Mutex<BTreeMap<(String, String), i64>>,
 }
 
 impl Metrics {
@@ -34,6 +36,16 @@ impl Metrics {
     pub fn count_api_request(&self, verb: &'static str, resource: String) {
         let mut requests = self.api_requests.lock().unwrap_or_else(PoisonError::into_inner);
         *requests.entry((resource, verb)).or_default() += 1;
+    }
+
+    /// When the certificate that a Hub serves ends, in seconds since 1970; none if it serves none.
+    pub fn set_certificate(&self, namespace: &str, hub: &str, end: Option<i64>) {
+        let mut certificates = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (namespace.to_owned(), hub.to_owned());
+        match end {
+            Some(end) => certificates.insert(key, end),
+            None => certificates.remove(&key),
+        };
     }
 
     pub fn set_leader(&self, leads: bool) {
@@ -59,6 +71,14 @@ impl Metrics {
         for ((resource, verb), count) in self.api_requests.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let labels = format!("{{resource=\"{resource}\",verb=\"{verb}\"}}");
             sample(&mut text, "hub_operator_api_requests_total", &labels, count);
+        }
+        let certificates = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
+        if !certificates.is_empty() {
+            let name = "hub_operator_certificate_expiry_timestamp_seconds";
+            family(&mut text, name, "gauge", "End of the certificate that a Hub serves.");
+            for ((namespace, hub), end) in certificates.iter() {
+                sample(&mut text, name, &format!("{{namespace=\"{namespace}\",hub=\"{hub}\"}}"), end);
+            }
         }
         text
     }
@@ -101,6 +121,9 @@ mod tests {
         metrics.count_api_request("patch", "hubs/status".to_owned());
         metrics.count_api_request("patch", "hubs/status".to_owned());
         metrics.count_api_request("list", "secrets".to_owned());
+        metrics.set_certificate("lab", "physics", Some(1_800_000_000));
+        metrics.set_certificate("lab", "chemistry", Some(1));
+        metrics.set_certificate("lab", "chemistry", None);
         let text = metrics.render();
         assert!(text.contains("hub_operator_reconcile_duration_seconds_sum 1.5\n"), "{text}");
         assert!(text.contains("hub_operator_reconcile_errors_total{category=\"Apply\"} 1\n"), "{text}");
@@ -108,6 +131,9 @@ mod tests {
             text.contains("hub_operator_api_requests_total{resource=\"hubs/status\",verb=\"patch\"} 2\n"),
             "{text}"
         );
+        let certificate =
+            "hub_operator_certificate_expiry_timestamp_seconds{namespace=\"lab\",hub=\"physics\"} 1800000000\n";
+        assert!(text.contains(certificate) && !text.contains("chemistry"), "{text}");
         assert_eq!(text.matches("# TYPE hub_operator_api_requests_total").count(), 1);
     }
 }

@@ -21,7 +21,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    acme::{Acme, solver},
     controller::{Backoff, Context, Error, Going, error_policy, reconcile, types::Images},
+    extension::Extensions,
     lease::Election,
     metrics::Metrics,
     requests::CountRequests,
@@ -40,6 +42,12 @@ pub struct RunArgs {
     /// Where /healthz, /readyz and /metrics are served
     #[arg(long, env = "BIND", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
     pub bind: SocketAddr,
+    /// Where the proxies of Hubs find the answers to challenges of ACME
+    #[arg(long, env = "ACME_BIND", default_value = "0.0.0.0:8089", value_name = "ADDRESS")]
+    pub acme_bind: SocketAddr,
+    /// What they call that; by default it is behind a Service hub-operator-acme in the operator's namespace
+    #[arg(long, env = "ACME_URL", value_name = "URL")]
+    pub acme_url: Option<String>,
     /// Image of hubs that do not name one
     #[arg(long, env = "HUB_IMAGE", default_value = concat!("jupyter.rs/hub:", env!("CARGO_PKG_VERSION")), value_name = "IMAGE")]
     pub hub_image: String,
@@ -65,6 +73,19 @@ pub struct RunArgs {
     pub identity: Option<String>,
 }
 
+impl RunArgs {
+    fn namespaces(&self) -> Namespaces {
+        Namespaces(self.watch_namespaces.iter().filter(|name| !name.is_empty()).cloned().collect())
+    }
+
+    /// Where proxies find the solver; `namespace` is that of the kubeconfig.
+    fn acme_url(&self, namespace: &str) -> String {
+        let namespace = self.lease_namespace.as_deref().unwrap_or(namespace);
+        let by_default = || format!("http://hub-operator-acme.{namespace}:{}", self.acme_bind.port());
+        self.acme_url.clone().unwrap_or_else(by_default)
+    }
+}
+
 /// Reconciles of different Hubs that run at the same time.
 const CONCURRENCY: u16 = 16;
 /// How long a reconcile that runs may go on after SIGTERM.
@@ -78,6 +99,9 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let config = Config::infer().await.context("failed to find a cluster: set KUBECONFIG, or run in a pod")?;
     let namespace = args.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let client = connect(config, health.metrics.clone())?;
+    let (_, solver) = solver::serve(args.acme_bind, &client, &args.namespaces())
+        .await
+        .with_context(|| format!("failed to listen on {}", args.acme_bind))?;
     let (address, server) =
         serve(args.bind, health.clone()).await.with_context(|| format!("failed to listen on {}", args.bind))?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "hub-operator started");
@@ -87,6 +111,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let election = Election::new(client.clone(), &namespace, &args.lease_name, &identity);
     tokio::select! {
         answer = server => answer.context("the server of health and metrics ended"),
+        answer = solver => answer.context("the server of challenges ended"),
         answer = lead(&election, &args, client, &health, &stop) => answer,
         answer = told_to_end() => {
             answer?;
@@ -111,7 +136,7 @@ async fn lead(
     let controller = tokio::spawn(control(client, args.clone(), health.metrics.clone(), stop.clone()));
     tokio::select! {
         () = election.hold() => anyhow::bail!("the lease is lost: another replica may lead now"),
-        ended = controller => ended.context("the controller ended"),
+        ended = controller => ended.context("the controller ended")?,
     }
 }
 
@@ -137,9 +162,14 @@ pub(crate) fn connect(config: Config, metrics: Arc<Metrics>) -> anyhow::Result<C
 }
 
 /// Watches and reconciles until told to stop.
-pub(crate) async fn control(client: Client, args: RunArgs, metrics: Arc<Metrics>, stop: CancellationToken) {
-    let namespaces = Namespaces(args.watch_namespaces.into_iter().filter(|name| !name.is_empty()).collect());
-    let (stores, queue) = Stores::start(&client, &namespaces);
+pub(crate) async fn control(
+    client: Client,
+    args: RunArgs,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let acme = Acme::new(args.acme_url(client.default_namespace())).context("failed to make a client for ACME")?;
+    let (stores, queue) = Stores::start(&client, &args.namespaces());
     let context = Arc::new(Context {
         recorder: Recorder::new(
             client.clone(),
@@ -151,6 +181,9 @@ pub(crate) async fn control(client: Client, args: RunArgs, metrics: Arc<Metrics>
         metrics,
         backoff: Backoff::default(),
         going: Going::default(),
+        extensions: Extensions::default(),
+        namespace: args.lease_namespace,
+        acme,
     });
     // What is touched before every store is filled waits: a reconcile must not take an empty store for an empty cluster.
     let (sender, queued) = futures::channel::mpsc::unbounded();
@@ -177,6 +210,7 @@ pub(crate) async fn control(client: Client, args: RunArgs, metrics: Arc<Metrics>
         () = pump => {}
         () = work => {}
     }
+    Ok(())
 }
 
 type Reconciled = Result<(HubRef, controller::Action), ControllerError<Error, std::convert::Infallible>>;
@@ -185,6 +219,7 @@ type Reconciled = Result<(HubRef, controller::Action), ControllerError<Error, st
 async fn settle_result(context: &Context, result: Reconciled) {
     if let Err(ControllerError::ObjectNotFound(hub)) = result {
         let namespace = hub.namespace.clone().unwrap_or_default();
+        context.metrics.set_certificate(&namespace, &hub.name, None);
         let left = owned(&context.stores.secrets, &hub.name, &namespace);
         if let Err(error) = secrets::release_without_hub(&context.client, &left).await {
             tracing::warn!(%error, "failed to release a Secret whose Hub is gone");

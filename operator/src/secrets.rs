@@ -4,7 +4,7 @@
 //! ```text
 //! absent, never had         -> create
 //! absent, a copy exists     -> create from the copy -> delete the copy
-//! absent, had before        -> lost: a condition, nothing is generated
+//! absent, had before        -> lost: a condition, nothing is generated (made again if its value is given)
 //! dying                     -> make a copy -> release the finalizer -> (absent, a copy exists)
 //! not labelled as ours      -> conflict: never adopted
 //! a deleted Hub's           -> relabel with this Hub's uid
@@ -24,7 +24,7 @@ use kube::{
     runtime::reflector::{ObjectRef, Store},
 };
 
-use crate::stores::belongs_to;
+use crate::{certificate::self_signed, rotation::Rotating, stores::belongs_to};
 pub use settle::{Error, release, release_without_hub, settle};
 
 /// A Secret of record that a Hub needs.
@@ -33,6 +33,8 @@ pub struct Record {
     pub name: String,
     pub keys: Vec<String>,
     pub content: Content,
+    /// The value in the administrator's own Secret, from which this one is made.
+    pub given: Option<ByteString>,
 }
 
 /// What the values are.
@@ -42,23 +44,43 @@ pub enum Content {
     CookieSecret,
     /// 64 hexadecimal characters (S51).
     ProxyToken,
+    /// 64 hexadecimal characters.
+    CryptKeys,
+    /// The key of an authority, in PEM.
+    CaKey,
     /// For each user 48 hexadecimal characters (S8). Users come and go, and their keys with them.
     LoginTokens,
+    /// The state of ACME.
+    Acme,
 }
 
 impl Record {
-    pub fn cookie_secret(hub: &str) -> Self {
-        let keys = vec![secret_key::COOKIE_SECRET.to_owned()];
-        Self { name: child::cookie_secret(hub), keys, content: Content::CookieSecret }
+    /// Of a secret that rotates.
+    pub fn rotating(hub: &str, secret: Rotating, given: Option<ByteString>) -> Self {
+        let name = match secret {
+            Rotating::CookieSecret => child::cookie_secret(hub),
+            Rotating::ProxyToken => child::proxy_token(hub),
+            Rotating::CryptKeys => child::crypt_keys(hub),
+        };
+        Self { name, keys: vec![secret.key().to_owned()], content: secret.content(), given }
     }
 
-    pub fn proxy_token(hub: &str) -> Self {
-        let keys = vec![secret_key::PROXY_TOKEN.to_owned()];
-        Self { name: child::proxy_token(hub), keys, content: Content::ProxyToken }
+    pub fn ca_key(hub: &str) -> Self {
+        Self {
+            name: child::ca_key(hub),
+            keys: vec![secret_key::CA_KEY.to_owned()],
+            content: Content::CaKey,
+            given: None,
+        }
+    }
+
+    /// What the operator knows of a Hub's certificate by ACME: it fills it in itself.
+    pub fn acme(hub: &str) -> Self {
+        Self { name: child::acme(hub), keys: Vec::new(), content: Content::Acme, given: None }
     }
 
     pub fn login_tokens(hub: &str, users: Vec<String>) -> Self {
-        Self { name: child::login_tokens(hub), keys: users, content: Content::LoginTokens }
+        Self { name: child::login_tokens(hub), keys: users, content: Content::LoginTokens, given: None }
     }
 
     /// Name of the copy that exists while the Secret is made anew.
@@ -69,18 +91,18 @@ impl Record {
     /// The data that this record should have, given what is there: values are kept, missing ones of users are made,
     /// those of users who are gone are dropped.
     fn complete(&self, data: &BTreeMap<String, ByteString>) -> BTreeMap<String, ByteString> {
-        self.keys
-            .iter()
-            .map(|key| (key.clone(), data.get(key).cloned().unwrap_or_else(|| self.content.generate())))
-            .collect()
+        let new = || self.given.clone().unwrap_or_else(|| self.content.generate());
+        self.keys.iter().map(|key| (key.clone(), data.get(key).cloned().unwrap_or_else(new))).collect()
     }
 }
 
 impl Content {
-    fn generate(self) -> ByteString {
+    pub fn generate(self) -> ByteString {
         let text = match self {
-            Self::CookieSecret | Self::ProxyToken => hex::encode(rand::random::<[u8; 32]>()),
+            Self::CookieSecret | Self::ProxyToken | Self::CryptKeys => hex::encode(rand::random::<[u8; 32]>()),
             Self::LoginTokens => hex::encode(rand::random::<[u8; 24]>()),
+            Self::CaKey => self_signed::generate_key(),
+            Self::Acme => String::new(),
         };
         ByteString(text.into_bytes())
     }
@@ -90,12 +112,13 @@ impl Content {
         let is_hex = value.iter().all(u8::is_ascii_hexdigit);
         let is_word = !value.is_empty() && value.iter().all(u8::is_ascii_graphic);
         match self {
-            Self::CookieSecret if value.len() != 64 || !is_hex => {
+            Self::CookieSecret | Self::CryptKeys if value.len() != 64 || !is_hex => {
                 Err("must be 64 hexadecimal characters, as `openssl rand -hex 32` prints them (without the newline)")
             }
             Self::ProxyToken if !is_word => Err(
                 "must be at least one printable character without spaces or newline, such as `openssl rand -hex 32` prints",
             ),
+            Self::CaKey if !self_signed::is_key(value) => Err("must be the private key of an authority, in PEM"),
             Self::LoginTokens if !is_word || !(8..=64).contains(&value.len()) => {
                 Err("must be 8 to 64 printable characters without spaces or newline")
             }
@@ -126,7 +149,14 @@ pub struct Known {
 impl Known {
     pub fn look(store: &Store<Secret>, namespace: &str, record: &Record, had: bool) -> Self {
         let get = |name: &str| store.get(&ObjectRef::new(name).within(namespace)).map(|secret| (*secret).clone());
+        // Of ACME nothing is lost that can't be had again.
+        let had = had && record.content != Content::Acme;
         Self { live: get(&record.name), copy: get(&record.copy_name()), had }
+    }
+
+    /// Somebody deletes it, and its bytes are still there.
+    pub fn is_dying(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.metadata.deletion_timestamp.is_some())
     }
 
     /// The same, if the store's word would make a value lost, by asking the API server: the store may lag behind.
@@ -180,7 +210,7 @@ pub fn next_step(record: &Record, holder: &Holder, known: &Known, is_alive: impl
         (None, Some(copy)) => {
             Step::Create(record.secret(record.name.clone(), holder, copy.data.clone().unwrap_or_default(), true))
         }
-        (None, None) if known.had => Step::Lost,
+        (None, None) if known.had && record.given.is_none() => Step::Lost,
         (None, None) => {
             Step::Create(record.secret(record.name.clone(), holder, record.complete(&BTreeMap::new()), true))
         }

@@ -3,7 +3,10 @@
 
 use std::borrow::Cow;
 
-use hub_crds::{DeletionPolicy, Hub, HubSpec, HubStatus, names::HUB_FINALIZER};
+use hub_crds::{
+    DeletionPolicy, HttpsType, Hub, HubSpec, HubStatus,
+    names::{HUB_FINALIZER, child},
+};
 use k8s_openapi::{
     api::core::v1::ObjectReference,
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
@@ -33,6 +36,10 @@ pub struct Unreadable {
 impl StoredHub {
     /// The spec, if this operator's version can read it.
     pub fn spec(&self) -> Result<HubSpec, Unreadable> {
+        // The API server's rules take a null for a field that is not there.
+        if let Some(path) = null_below(&self.spec["https"], "spec.https") {
+            return Err(Unreadable { path, message: "must not be null: remove the line (S48)".to_owned() });
+        }
         serde_path_to_error::deserialize(&self.spec)
             .map_err(|error| Unreadable { path: format!("spec.{}", error.path()), message: error.inner().to_string() })
     }
@@ -69,19 +76,34 @@ impl StoredHub {
     }
 
     /// Names of the Secrets that the spec refers to.
-    pub fn referenced_secrets(&self) -> Vec<&str> {
+    pub fn referenced_secrets(&self) -> Vec<Cow<'_, str>> {
         let users = items(&self.spec["auth"]["token"]["users"]);
         let services = items(&self.spec["services"]);
+        let https = &self.spec["https"];
         [
             &self.spec["security"]["cookieSecret"]["secretRef"],
             &self.spec["security"]["proxyAuthToken"]["secretRef"],
+            &self.spec["security"]["cryptKeys"]["secretRef"],
             &self.spec["auth"]["dummy"]["passwordSecretRef"],
+            &https["secret"],
+            &https["manual"]["certSecretRef"],
+            &https["manual"]["keySecretRef"],
+            &https["letsencrypt"]["serverCaSecretRef"],
+            &https["letsencrypt"]["eab"]["secretRef"],
         ]
         .into_iter()
         .chain(users.iter().map(|user| &user["tokenSecretRef"]))
         .chain(services.iter().map(|service| &service["apiTokenSecretRef"]))
-        .filter_map(|reference| reference["name"].as_str())
+        .chain(items(&https["extraSecrets"]))
+        .filter_map(|reference| reference["name"].as_str().map(Cow::Borrowed))
+        .chain(self.issued_secret().map(Cow::Owned))
         .collect()
+    }
+
+    /// The Secret that cert-manager writes, if it is asked to.
+    fn issued_secret(&self) -> Option<String> {
+        let is_asked = self.spec["https"]["type"] == HttpsType::CertManager.as_str();
+        is_asked.then(|| child::cert_manager(&self.name_any()))
     }
 
     pub fn reference(&self) -> ObjectRef<Self> {
@@ -92,6 +114,19 @@ impl StoredHub {
     pub fn object_reference(&self) -> ObjectReference {
         Resource::object_ref(self, &())
     }
+}
+
+/// Path of the first field below a section that is there and null.
+fn null_below(section: &Value, path: &str) -> Option<String> {
+    let fields: Vec<(String, &Value)> = match section {
+        Value::Object(fields) => fields.iter().map(|(name, value)| (format!("{path}.{name}"), value)).collect(),
+        Value::Array(items) => items.iter().enumerate().map(|(at, value)| (format!("{path}[{at}]"), value)).collect(),
+        _ => Vec::new(),
+    };
+    fields.iter().find_map(|(path, value)| match value {
+        Value::Null => Some(path.clone()),
+        value => null_below(value, path),
+    })
 }
 
 fn items(list: &Value) -> &[Value] {
@@ -169,5 +204,49 @@ mod tests {
         assert_eq!(hub.deletion_policy(), DeletionPolicy::Delete);
         assert_eq!(hub.user_namespace(), "users");
         assert_eq!(hub.referenced_secrets(), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_null_in_https_is_no_missing_line_s48() {
+        let secret = json!({"type": "secret", "secret": {"name": "a"}});
+        assert!(stored(&json!({"https": secret})).spec().is_ok());
+        for (https, path) in [
+            (json!({"type": "secret", "secret": null}), "spec.https.secret"),
+            (json!({"type": "secret", "secret": {"name": "a", "keyKey": null}}), "spec.https.secret.keyKey"),
+            (
+                json!({"type": "secret", "secret": {"name": "a"}, "extraSecrets": [{"name": "b", "keyKey": null}]}),
+                "spec.https.extraSecrets[0].keyKey",
+            ),
+            (
+                json!({"type": "manual", "manual": {"certSecretRef": {"name": "a", "key": "k"}, "keySecretRef": null}}),
+                "spec.https.manual.keySecretRef",
+            ),
+        ] {
+            let error = stored(&json!({"https": https})).spec().unwrap_err();
+            assert_eq!(
+                (error.path.as_str(), error.message.as_str()),
+                (path, "must not be null: remove the line (S48)")
+            );
+        }
+    }
+
+    #[test]
+    fn every_secret_of_a_certificate_is_watched() {
+        let key = |name: &str| json!({"name": name, "key": "k"});
+        for (https, expected) in [
+            (json!({"type": "secret", "secret": {"name": "a"}, "extraSecrets": [{"name": "b"}]}), vec!["a", "b"]),
+            (
+                json!({"type": "manual", "manual": {"certSecretRef": key("a"), "keySecretRef": key("b")}}),
+                vec!["a", "b"],
+            ),
+            (json!({"type": "certManager"}), vec!["h-cert-manager"]),
+            (
+                json!({"type": "letsencrypt", "letsencrypt": {"serverCaSecretRef": key("a"), "eab": {"secretRef": key("b")}}}),
+                vec!["a", "b"],
+            ),
+            (json!({"type": "selfSigned"}), vec![]),
+        ] {
+            assert_eq!(stored(&json!({"https": https})).referenced_secrets(), expected, "{https}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What the operator knows of the cluster without asking: Hubs, their children, and the Secrets that they refer to.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -10,7 +11,7 @@ use hub_crds::names::{label, label_value};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service, ServiceAccount},
-    networking::v1::NetworkPolicy,
+    networking::v1::{Ingress, NetworkPolicy},
     policy::v1::PodDisruptionBudget,
     rbac::v1::{Role, RoleBinding},
 };
@@ -43,6 +44,7 @@ pub struct Stores {
     pub config_maps: Store<ConfigMap>,
     pub claims: Store<PersistentVolumeClaim>,
     pub services: Store<Service>,
+    pub ingresses: Store<Ingress>,
     pub network_policies: Store<NetworkPolicy>,
     pub disruption_budgets: Store<PodDisruptionBudget>,
     pub deployments: Store<Deployment>,
@@ -69,6 +71,7 @@ impl Stores {
             config_maps: children(client, namespaces, &own, &mut queues),
             claims: children(client, namespaces, &own, &mut queues),
             services: children(client, namespaces, &own, &mut queues),
+            ingresses: children(client, namespaces, &own, &mut queues),
             network_policies: children(client, namespaces, &own, &mut queues),
             disruption_budgets: children(client, namespaces, &own, &mut queues),
             deployments: children(client, namespaces, &own, &mut queues),
@@ -89,6 +92,7 @@ impl Stores {
             settled(&self.config_maps),
             settled(&self.claims),
             settled(&self.services),
+            settled(&self.ingresses),
             settled(&self.network_policies),
             settled(&self.disruption_budgets),
             settled(&self.deployments),
@@ -151,11 +155,11 @@ impl ReferencedSecrets {
         &self,
         client: &Client,
         namespace: &str,
-        names: &[&str],
+        names: &[Cow<'_, str>],
     ) -> Result<BTreeMap<String, Arc<Secret>>, kube::Error> {
         let mut found = BTreeMap::new();
         for name in names {
-            let key = (namespace.to_owned(), (*name).to_owned());
+            let key = (namespace.to_owned(), name.to_string());
             let known = self.lock().get(&key).cloned();
             let secret = match known {
                 Some(secret) => secret,
@@ -166,7 +170,7 @@ impl ReferencedSecrets {
                     secret
                 }
             };
-            found.extend(secret.map(|secret| ((*name).to_owned(), secret)));
+            found.extend(secret.map(|secret| (name.to_string(), secret)));
         }
         Ok(found)
     }
@@ -224,7 +228,7 @@ fn secret_name(secret: &PartialObjectMeta<Secret>) -> SecretName {
 }
 
 fn referring(hubs: &Store<StoredHub>, (namespace, name): &SecretName) -> Vec<HubRef> {
-    hubs.state_filter(|hub| hub.namespace() == *namespace && hub.referenced_secrets().contains(&name.as_str()))
+    hubs.state_filter(|hub| hub.namespace() == *namespace && hub.referenced_secrets().iter().any(|found| found == name))
         .iter()
         .map(|hub| hub.reference())
         .collect()

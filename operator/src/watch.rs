@@ -158,7 +158,7 @@ impl<K: Kind> Mirror<K> {
 }
 
 /// Of who manages which field only our own entry is needed; the others' can be larger than the object.
-fn forget_other_managers<K: Resource>(object: &mut K) {
+pub(crate) fn forget_other_managers<K: Resource>(object: &mut K) {
     if let Some(entries) = &mut object.meta_mut().managed_fields {
         entries.retain(|entry| {
             entry.manager.as_deref() == Some(FIELD_MANAGER)

@@ -16,13 +16,13 @@ async fn a_new_hub_costs_one_write_for_each_child_and_then_none() {
         lab.wait_until_applied().await;
         let writes = lab.metrics.api_writes();
         let expected = [
-            (("configmaps", "patch"), 1),
+            (("configmaps", "patch"), 2),
             (("deployments", "patch"), 2),
             (("hubs", "patch"), 1),
             (("networkpolicies", "patch"), 3),
             (("persistentvolumeclaims", "patch"), 1),
-            (("rolebindings", "patch"), 1),
-            (("roles", "patch"), 1),
+            (("rolebindings", "patch"), 2),
+            (("roles", "patch"), 2),
             (("secrets", "create"), 3),
             (("secrets", "patch"), 1),
             (("serviceaccounts", "patch"), 2),

@@ -72,7 +72,8 @@ async fn what_is_in_the_users_namespace_goes_too() {
         let bindings = Api::<RoleBinding>::namespaced(lab.client.clone(), &users);
         let policies = Api::<NetworkPolicy>::namespaced(lab.client.clone(), &users);
         let pods = Api::<Pod>::namespaced(lab.client.clone(), &users);
-        assert!(lab.api::<Role>().list(&ListParams::default()).await.unwrap().items.is_empty());
+        let here = lab.api::<Role>().list(&ListParams::default()).await.unwrap();
+        assert_eq!(here.iter().map(ResourceExt::name_any).collect::<Vec<_>>(), ["physics-report"]);
         assert!(roles.get("physics-hub").await.unwrap().owner_references().is_empty());
         let labels = json!({label::HUB: "physics", label::HUB_NAMESPACE: lab.namespace});
         let pod = |name: &str, labels: Value| {

@@ -76,6 +76,7 @@ pub async fn apply(
         secrets,
         claims,
         services,
+        ingresses,
         network_policies,
         disruption_budgets,
         deployments,
@@ -90,6 +91,7 @@ pub async fn apply(
         secrets: applier.all(&stores.secrets, secrets).await?,
         claims: applier.all(&stores.claims, claims).await?,
         services: applier.all(&stores.services, services).await?,
+        ingresses: applier.all(&stores.ingresses, ingresses).await?,
         network_policies: applier.all(&stores.network_policies, network_policies).await?,
         disruption_budgets: applier.all(&stores.disruption_budgets, disruption_budgets).await?,
         deployments: applier.all(&stores.deployments, deployments).await?,
@@ -189,9 +191,10 @@ impl<'a> Applier<'a> {
         self.orphans(&stores.deployments, &applied.deployments).await?;
         self.orphans(&stores.disruption_budgets, &applied.disruption_budgets).await?;
         self.orphans(&stores.network_policies, &applied.network_policies).await?;
+        self.orphans(&stores.ingresses, &applied.ingresses).await?;
         self.orphans(&stores.services, &applied.services).await?;
         self.orphans(&stores.config_maps, &applied.config_maps).await?;
-        self.orphan_login_urls(&applied.secrets).await?;
+        self.orphan_secrets(&applied.secrets).await?;
         self.orphans(&stores.role_bindings, &applied.role_bindings).await?;
         self.orphans(&stores.roles, &applied.roles).await?;
         self.orphans(&stores.service_accounts, &applied.service_accounts).await
@@ -216,16 +219,17 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
-    /// Of all Secrets with our labels this is the only one that may be removed.
-    async fn orphan_login_urls(&mut self, wanted: &[Secret]) -> Result<(), Error> {
-        let name = child::login_urls(&self.hub.name);
-        let key = ObjectRef::new(&name).within(&self.hub.namespace);
-        match self.context.stores.secrets.get(&key) {
-            Some(secret) if wanted.is_empty() && belongs_to(&*secret, &self.hub.name, &self.hub.namespace) => {
-                self.remove(&*secret).await
+    /// Of all Secrets with our labels those that are made from others are the only ones that may be removed.
+    async fn orphan_secrets(&mut self, wanted: &[Secret]) -> Result<(), Error> {
+        for name in [child::login_urls(&self.hub.name), child::tls(&self.hub.name)] {
+            let key = ObjectRef::new(&name).within(&self.hub.namespace);
+            let is_wanted = wanted.iter().any(|secret| secret.name_any() == name);
+            let found = self.context.stores.secrets.get(&key).filter(|_| !is_wanted);
+            if let Some(secret) = found.filter(|secret| belongs_to(&**secret, &self.hub.name, &self.hub.namespace)) {
+                self.remove(&*secret).await?;
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     fn api<K: Kind>(&self, object: &K) -> Api<K> {
@@ -273,7 +277,8 @@ pub async fn delete<K: Kind>(api: &Api<K>, object: &K) -> Result<(), Error> {
     }
 }
 
-fn is_satisfied<K: Serialize>(live: &K, desired: &K) -> bool {
+/// Whether applying `desired` would change nothing of `live`.
+pub fn is_satisfied<K: Serialize>(live: &K, desired: &K) -> bool {
     match (serde_json::to_value(live), serde_json::to_value(desired)) {
         (Ok(live), Ok(desired)) => compare::is_satisfied(&live, &desired),
         _ => false,

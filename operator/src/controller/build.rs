@@ -3,13 +3,14 @@
 mod config_map;
 mod deployment_hub;
 mod deployment_proxy;
+mod ingress;
 mod network_policy;
 mod pdb;
 mod pod;
 mod pvc;
 mod rbac;
 mod secret;
-mod service;
+pub(crate) mod service;
 mod service_account;
 
 use std::{collections::BTreeMap, marker::PhantomData};
@@ -28,12 +29,16 @@ pub fn build(hub: &ValidatedHub) -> Resources<Prepared> {
         vec![deployment_hub::build_hub_deployment(hub, &config_map), deployment_proxy::build_proxy_deployment(hub)];
     Resources {
         service_accounts: service_account::build_service_accounts(hub),
-        roles: vec![rbac::build_role(hub)],
-        role_bindings: vec![rbac::build_role_binding(hub)],
-        config_maps: vec![config_map],
-        secrets: secret::build_login_urls(hub).into_iter().collect(),
+        roles: vec![rbac::build_role(hub), rbac::build_report_role(hub)],
+        role_bindings: vec![rbac::build_role_binding(hub), rbac::build_report_role_binding(hub)],
+        config_maps: [config_map, config_map::build_report(hub)]
+            .into_iter()
+            .chain(config_map::build_authority(hub))
+            .collect(),
+        secrets: secret::build_login_urls(hub).into_iter().chain(secret::build_tls(hub)).collect(),
         claims: vec![pvc::build_database_claim(hub)],
         services: service::build_services(hub),
+        ingresses: ingress::build_ingress(hub).into_iter().collect(),
         network_policies: network_policy::build_network_policies(hub),
         disruption_budgets: pdb::build_disruption_budgets(hub),
         deployments,
@@ -42,7 +47,7 @@ pub fn build(hub: &ValidatedHub) -> Resources<Prepared> {
 }
 
 /// Metadata of a child in the Hub's namespace: it goes with its Hub.
-fn owned_meta(hub: &ValidatedHub, name: String, component: &str) -> ObjectMeta {
+pub(crate) fn owned_meta(hub: &ValidatedHub, name: String, component: &str) -> ObjectMeta {
     ObjectMeta {
         owner_references: Some(vec![owner_reference(&hub.name, &hub.uid)]),
         ..free_meta(hub, name, &hub.namespace, component)
@@ -80,6 +85,11 @@ fn selector(hub: &ValidatedHub, component: &str) -> BTreeMap<String, String> {
 /// Where servers and the proxy reach the hub: with its namespace, since they may be in another.
 fn hub_url(hub: &ValidatedHub) -> String {
     format!("http://{}.{}:{}", child::hub(&hub.name), hub.namespace, port::HUB)
+}
+
+/// Where hub and operator reach the proxy's REST API.
+pub fn proxy_api_url(hub: &ValidatedHub) -> String {
+    format!("http://{}.{}:{}", child::proxy_api(&hub.name), hub.namespace, port::PROXY_API)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use hub_crds::{
     Hub, HubStatus, ServiceType,
-    names::{FIELD_MANAGER, child},
+    names::{FIELD_MANAGER, child, port},
     status::{Versions, condition, reason},
 };
 use k8s_openapi::{
@@ -39,6 +39,7 @@ pub async fn update_status(context: &Context, stored: &StoredHub, outcome: &Outc
     before.conditions.retain(conditions::is_ours);
     let pods = Pods::of(context, stored, outcome);
     let after = assess(stored, outcome, &pods, &before, &Time(jiff::Timestamp::now()));
+    context.metrics.set_certificate(&stored.namespace(), &stored.name_any(), expiry(&after));
     if after == before {
         return Ok(());
     }
@@ -56,9 +57,18 @@ pub async fn update_status(context: &Context, stored: &StoredHub, outcome: &Outc
         answer => answer?,
     };
     tell_failure(context, stored, &before, &after).await;
+    for notice in events::notices(&before, &after) {
+        events::tell_notice(&context.recorder, stored, notice).await;
+    }
     let version = written.resource_version().unwrap_or_default();
     hear(|| context.stores.hubs.get(&stored.reference()).is_none_or(|seen| is_as_new(&*seen, &version))).await;
     Ok(())
+}
+
+/// When the certificate that is served ends, in seconds since 1970.
+fn expiry(status: &HubStatus) -> Option<i64> {
+    let end: jiff::Timestamp = status.certificate.as_ref()?.not_after.parse().ok()?;
+    Some(end.as_second())
 }
 
 /// An event for a failure that the status did not tell of before.
@@ -107,15 +117,27 @@ fn assess(stored: &StoredHub, outcome: &Outcome, pods: &Pods, before: &HubStatus
             let public = applied.services.iter().find(|found| found.name_any() == child::proxy_public(&hub.name));
             status.url = Some(url(hub, public));
             status.versions = Some(versions(hub));
+            status.certificate = hub.certificate.served.as_ref().map(|served| served.facts.clone());
             status.login_urls_secret = (!hub.secrets.login_tokens.is_empty()).then(|| child::login_urls(&hub.name));
+            status.rotation = Some(hub.rotation.status.clone());
             remember_secrets(hub, &mut status.secrets);
             verdicts.extend(success_verdicts(hub, pods));
+            let is_said = |found: &Condition| verdicts.iter().any(|verdict| verdict.condition == found.type_);
+            status.conditions.retain(|found| !conditions::is_optional(found) || is_said(found));
         }
         Err(error) => verdicts.extend(failure_verdicts(error)),
     }
-    verdicts.insert(0, conditions::ready(&verdicts));
-    status.conditions = conditions::merge(&before.conditions, &verdicts, generation, now);
+    verdicts.insert(0, conditions::ready(&deciding(outcome, &verdicts)));
+    status.conditions = conditions::merge(&status.conditions, &verdicts, generation, now);
     status
+}
+
+/// The verdicts that decide whether a Hub is ready. As long as a good certificate is served, one that could not be renewed
+/// keeps nobody out.
+fn deciding(outcome: &Outcome, verdicts: &[Verdict]) -> Vec<Verdict> {
+    let served = outcome.as_ref().ok().and_then(|(hub, _)| hub.certificate.served.as_ref());
+    let is_safe = served.is_some_and(|served| served.is_good);
+    verdicts.iter().filter(|verdict| !is_safe || verdict.condition != condition::CERTIFICATE_READY).cloned().collect()
 }
 
 fn success_verdicts(hub: &ValidatedHub, pods: &Pods) -> Vec<Verdict> {
@@ -125,18 +147,25 @@ fn success_verdicts(hub: &ValidatedHub, pods: &Pods) -> Vec<Verdict> {
         Rollout::Stuck(words) => Some(words.as_str()),
         _ => None,
     });
-    vec![
+    let mut verdicts = vec![
         conditions::secrets_ready(),
-        conditions::tls_configured(hub.https),
+        conditions::tls_configured(hub.https, !hub.trusted_proxies.is_empty()),
+        hub.rotation.verdict.clone(),
         if hub.paused { conditions::paused() } else { conditions::progressing(&rollouts) },
         stuck.map_or_else(conditions::not_degraded, |words| conditions::degraded(reason::NOT_AVAILABLE, words)),
-    ]
+    ];
+    verdicts.extend(hub.certificate.verdict.as_ref().map(conditions::certificate_ready));
+    verdicts.extend(hub.route.as_ref().map(conditions::route_ready));
+    verdicts
 }
 
 /// What is known after a failure; the rest of the conditions comes from what still runs.
 fn failure_verdicts(error: &Error) -> Vec<Verdict> {
     let message = error.to_string();
     let mut verdicts = vec![conditions::held_up(), conditions::degraded(error.reason(), &message)];
+    if let Error::Certificate(_) = error {
+        verdicts.insert(0, conditions::no_certificate(error.reason(), &message));
+    }
     if error.is_about_secrets() {
         verdicts.insert(0, conditions::secrets_not_ready(error.reason(), &message));
     }
@@ -168,12 +197,14 @@ fn url(hub: &ValidatedHub, public: Option<&Service>) -> String {
         return url.clone();
     }
     let base = &hub.base_url;
-    let spec = public.and_then(|service| service.spec.as_ref());
-    let port = spec.and_then(|spec| spec.ports.as_ref()?.first()?.node_port);
-    match (hub.proxy_service.service_type, balancer_address(public), port) {
-        (ServiceType::LoadBalancer, Some(address), _) => format!("http://{address}{base}"),
-        (ServiceType::NodePort, _, Some(port)) => format!("http://<node>:{port}{base}"),
-        _ => format!("http://{}.{}{base}", child::proxy_public(&hub.name), hub.namespace),
+    let (scheme, name) =
+        if hub.https.is_served() { ("https", port::PROXY_HTTPS_NAME) } else { ("http", port::PROXY_HTTP_NAME) };
+    let ports = public.and_then(|service| service.spec.as_ref()?.ports.as_ref());
+    let door = ports.and_then(|ports| ports.iter().find(|port| port.name.as_deref() == Some(name)));
+    match (hub.proxy_service.service_type, balancer_address(public), door.and_then(|door| door.node_port)) {
+        (ServiceType::LoadBalancer, Some(address), _) => format!("{scheme}://{address}{base}"),
+        (ServiceType::NodePort, _, Some(port)) => format!("{scheme}://<node>:{port}{base}"),
+        _ => format!("{scheme}://{}.{}{base}", child::proxy_public(&hub.name), hub.namespace),
     }
 }
 

@@ -1,12 +1,15 @@
 //! What the steps of a reconcile hand to each other. The types prove their order: only `validate` makes a
 //! [`ValidatedHub`], only `build` makes [`Prepared`] resources, only `apply` makes [`Applied`] ones.
 
-use std::{collections::BTreeMap, marker::PhantomData, sync::Arc};
+use std::{collections::BTreeMap, marker::PhantomData, sync::Arc, time::Duration};
 
 use hub_crds::{
-    ClientRules, DatabaseVolume, HubSpec, ProxyImplementation, ProxyService, SecretKeyRef, ServerLimits, SingleUser,
+    ClientRules, DatabaseVolume, Hsts, HttpsType, HubSpec, ProxyHttpRoute, ProxyImplementation, ProxyIngress,
+    ProxyService, SecretKeyRef, ServerLimits, SingleUser, TlsVersion,
     config::{AuthConfig, RbacConfig},
     names::{label, label_value},
+    report::Report,
+    status::RotationStatus,
 };
 use k8s_openapi::{
     ByteString,
@@ -16,13 +19,19 @@ use k8s_openapi::{
             Affinity, ConfigMap, EnvVar, LocalObjectReference, PersistentVolumeClaim, ResourceRequirements, Secret,
             Service, ServiceAccount, Toleration, TopologySpreadConstraint,
         },
-        networking::v1::NetworkPolicy,
+        networking::v1::{Ingress, NetworkPolicy},
         policy::v1::PodDisruptionBudget,
         rbac::v1::{Role, RoleBinding},
     },
 };
 
-use crate::secrets::{Holder, Known, Record};
+use crate::{
+    certificate::Standing,
+    extension::Presence,
+    rotation::{Plan, Rotating, request::Request},
+    route,
+    secrets::{Holder, Known, Record},
+};
 
 /// Images of the operator's own version.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,10 +52,19 @@ pub struct Found {
     pub referenced: BTreeMap<String, Arc<Secret>>,
     /// The Secrets of record that the Hub needs, and what is known of them.
     pub records: Vec<(Record, Known)>,
+    /// What somebody asks for: rotations and resets.
+    pub requests: Vec<Request>,
+    /// What the hub says that it has loaded.
+    pub report: Report,
+    /// What was said of the rotation last.
+    pub rotation: Option<RotationStatus>,
+    pub now: jiff::Timestamp,
     /// Hubs that exist, by uid.
     pub alive: Vec<String>,
     /// The claim of the database, if it exists.
     pub claim: Option<Arc<PersistentVolumeClaim>>,
+    /// Namespace of the operator itself, if it runs in a cluster.
+    pub operator_namespace: Option<String>,
 }
 
 impl Found {
@@ -56,11 +74,21 @@ impl Found {
         data.get(&reference.key).map(|value| value.0.as_slice())
     }
 
-    /// A value of a Secret of record, as it is or as its copy has it.
-    pub fn generated(&self, record: &str, key: &str) -> Option<&[u8]> {
+    /// The value that the administrator gives for a secret.
+    pub fn given(&self, secret: Rotating) -> Option<&ByteString> {
+        let reference = secret.source(&self.spec)?.secret_ref.as_ref()?;
+        self.referenced.get(&reference.name)?.data.as_ref()?.get(&reference.key)
+    }
+
+    /// All values of a Secret of record, as it is or as its copy has it.
+    pub fn record_data(&self, record: &str) -> Option<&BTreeMap<String, ByteString>> {
         let (_, known) = self.records.iter().find(|(found, _)| found.name == record)?;
-        let data = known.live.as_ref().or(known.copy.as_ref())?.data.as_ref()?;
-        data.get(key).map(|value| value.0.as_slice())
+        known.live.as_ref().or(known.copy.as_ref())?.data.as_ref()
+    }
+
+    /// One of them.
+    pub fn generated(&self, record: &str, key: &str) -> Option<&[u8]> {
+        self.record_data(record)?.get(key).map(|value| value.0.as_slice())
     }
 }
 
@@ -75,15 +103,33 @@ pub struct ValidatedHub {
     pub public_url: Option<String>,
     pub subdomain_host: Option<String>,
     pub cookie_host_prefix: bool,
-    pub https: hub_crds::HttpsType,
+    pub https: HttpsType,
+    /// What the certificate is to be for.
+    pub hosts: Vec<String>,
+    pub hsts: Option<Hsts>,
+    pub min_tls_version: TlsVersion,
+    /// Certificates are chosen by the name that a client asks for.
+    pub has_extra_certificates: bool,
+    /// Port of HTTPS, as people see it.
+    pub redirect_port: u16,
+    /// Filled in by [`crate::certificate::obtain`].
+    pub certificate: Standing,
     pub hub: PodSettings,
     pub proxy: PodSettings,
     pub proxy_implementation: ProxyImplementation,
     pub proxy_service: ProxyService,
+    pub trusted_proxies: Vec<String>,
+    pub ingress: Option<ProxyIngress>,
+    pub http_route: Option<ProxyHttpRoute>,
+    /// Filled in by [`crate::route::keep`].
+    pub route: Option<Presence>,
     pub proxy_replicas: i32,
     pub database: DatabaseVolume,
     pub secrets: SecretSources,
     pub records: Vec<Record>,
+    /// `auth_state` is kept, encrypted.
+    pub crypt_keys: bool,
+    pub rotation: Plan,
     pub auth: AuthConfig,
     /// For each user of `auth.token` whose token is there, the address that logs in with it.
     pub login_urls: BTreeMap<String, ByteString>,
@@ -93,13 +139,13 @@ pub struct ValidatedHub {
     pub singleuser: SingleUser,
     pub user_namespace: String,
     pub network_policy: bool,
+    pub operator_namespace: Option<String>,
 }
 
-/// Where each secret value is: the administrator's Secret, or one of record.
+/// Where each secret value of a login is: the administrator's Secret, or one of record. (What rotates is always in one of
+/// record.)
 #[derive(Clone, Debug, PartialEq)]
 pub struct SecretSources {
-    pub cookie_secret: SecretKeyRef,
-    pub proxy_token: SecretKeyRef,
     pub dummy_password: Option<SecretKeyRef>,
     /// For each user of `auth.token`.
     pub login_tokens: BTreeMap<String, SecretKeyRef>,
@@ -123,6 +169,12 @@ pub struct PodSettings {
 }
 
 impl ValidatedHub {
+    /// When to look again, if that is sooner than usual.
+    pub fn next_look(&self) -> Option<Duration> {
+        let route = matches!(self.route, Some(Presence::KindMissing)).then_some(route::WAIT);
+        [self.certificate.next, route].into_iter().flatten().min()
+    }
+
     pub fn holder(&self) -> Holder {
         let mut labels = own_labels(&self.name, &self.namespace);
         labels.insert(label::COMPONENT.to_owned(), label_value::HUB.to_owned());
@@ -164,6 +216,7 @@ pub struct Resources<State> {
     pub secrets: Vec<Secret>,
     pub claims: Vec<PersistentVolumeClaim>,
     pub services: Vec<Service>,
+    pub ingresses: Vec<Ingress>,
     pub network_policies: Vec<NetworkPolicy>,
     pub disruption_budgets: Vec<PodDisruptionBudget>,
     pub deployments: Vec<Deployment>,

@@ -2,15 +2,16 @@
 //! what must hold between fields. Every message names the field or the key, and the remedy.
 
 mod auth;
+mod https;
 mod open;
 mod rbac;
 mod restricted;
+mod security;
 
 use std::collections::BTreeMap;
 
 use hub_crds::{
-    DatabaseVolume, HttpsType, HubSpec, ImagePullPolicy, PodPlacement, ProxyImplementation, Resources,
-    names::{HUB_NAME_MAX, child, secret_key},
+    DatabaseVolume, HubSpec, ImagePullPolicy, PodPlacement, ProxyImplementation, Resources, names::HUB_NAME_MAX,
 };
 use hub_crds::{SecretKeyRef, status::reason};
 use k8s_openapi::{
@@ -22,7 +23,11 @@ use super::{
     quantity,
     types::{Found, Images, PodSettings, SecretSources, ValidatedHub},
 };
-use crate::secrets::{Content, Step, next_step};
+use crate::{
+    certificate::{Standing, hosts},
+    rotation::{self, Kept, Rotating, plan::Secrets},
+    secrets::{Content, Step, next_step},
+};
 use open::{parse, parse_all};
 
 /// Why a Hub cannot be made as it is asked for.
@@ -39,7 +44,7 @@ pub enum Error {
          has to log in again: create it yourself with new values, or name another in spec"
     )]
     SecretLost { name: String },
-    #[error("Secret {name} exists and was not made for this Hub: delete or rename it, or name it in spec.security")]
+    #[error("Secret {name} exists and was not made for this Hub: delete or rename it, or give the Hub another name")]
     Conflict { name: String },
 }
 
@@ -69,7 +74,8 @@ pub fn validate(found: &Found, images: &Images) -> Result<ValidatedHub, Error> {
     let mut problems = Problems::new();
     let spec = &found.spec;
     check_name(&found.name, &mut problems);
-    let https = check_https(spec, &mut problems);
+    let https = https::check(spec, &mut problems);
+    security::check(found, &mut problems);
     let proxy_image = match spec.proxy.implementation {
         ProxyImplementation::HubProxy => &images.hub_proxy,
         ProxyImplementation::ConfigurableHttpProxy => &images.configurable_http_proxy,
@@ -82,23 +88,9 @@ pub fn validate(found: &Found, images: &Images) -> Result<ValidatedHub, Error> {
     if !problems.is_empty() {
         return Err(Error::Invalid(problems));
     }
-    let secrets = SecretSources {
-        cookie_secret: source(
-            spec.security.cookie_secret.secret_ref.as_ref(),
-            child::cookie_secret(&found.name),
-            secret_key::COOKIE_SECRET,
-        ),
-        proxy_token: source(
-            spec.security.proxy_auth_token.secret_ref.as_ref(),
-            child::proxy_token(&found.name),
-            secret_key::PROXY_TOKEN,
-        ),
-        dummy_password,
-        login_tokens,
-        service_tokens,
-    };
-    check_records(found)?;
+    let secrets = SecretSources { dummy_password, login_tokens, service_tokens };
     check_references(found)?;
+    let secrets_kept = check_records(found)?;
     Ok(ValidatedHub {
         name: found.name.clone(),
         namespace: found.namespace.clone(),
@@ -109,14 +101,26 @@ pub fn validate(found: &Found, images: &Images) -> Result<ValidatedHub, Error> {
         subdomain_host: spec.subdomain_host.clone(),
         cookie_host_prefix: spec.security.cookie_host_prefix,
         https,
+        hosts: hosts::wanted(spec),
+        hsts: spec.https.as_ref().and_then(|https| https.hsts.clone()),
+        min_tls_version: spec.https.as_ref().map(|https| https.min_version).unwrap_or_default(),
+        has_extra_certificates: spec.https.as_ref().is_some_and(|https| !https.extra_secrets.is_empty()),
+        redirect_port: https::redirect_port(spec),
+        certificate: Standing::default(),
         hub,
         proxy,
         proxy_implementation: spec.proxy.implementation,
         proxy_service: spec.proxy.service.clone(),
-        proxy_replicas: 1,
+        trusted_proxies: spec.proxy.trusted_proxies.clone(),
+        ingress: spec.proxy.ingress.clone(),
+        http_route: spec.proxy.http_route.clone(),
+        route: None,
+        proxy_replicas: spec.proxy.replicas.unwrap_or(1),
         database: database(found),
         secrets,
         records: found.records.iter().map(|(record, _)| record.clone()).collect(),
+        crypt_keys: spec.security.crypt_keys.is_some(),
+        rotation: rotation::plan::plan(found, &secrets_kept),
         login_urls: auth::login_urls(found),
         auth,
         server_limits: spec.hub.servers.clone(),
@@ -125,6 +129,7 @@ pub fn validate(found: &Found, images: &Images) -> Result<ValidatedHub, Error> {
         singleuser: spec.singleuser.clone(),
         user_namespace: spec.singleuser.namespace.clone().unwrap_or_else(|| found.namespace.clone()),
         network_policy: spec.network_policy.enabled,
+        operator_namespace: found.operator_namespace.clone(),
     })
 }
 
@@ -135,18 +140,6 @@ fn check_name(name: &str, problems: &mut Problems) {
             "metadata.name must be at most {HUB_NAME_MAX} characters without dots: the names of Services are made from it"
         ));
     }
-}
-
-fn check_https(spec: &HubSpec, problems: &mut Problems) -> HttpsType {
-    match &spec.https {
-        Some(https) if https.https_type == HttpsType::None && !https.allow_insecure => problems.push(
-            "spec.https.type 'none' sends passwords and tokens in the clear: set spec.https.allowInsecure: true or use type 'external'"
-                .to_owned(),
-        ),
-        Some(https) => return https.https_type,
-        None => problems.push("spec.https is required: set spec.https.type to 'external' or to 'none' with allowInsecure: true".to_owned()),
-    }
-    HttpsType::None
 }
 
 /// With subdomains the hub's own address is known, too.
@@ -167,27 +160,34 @@ fn database(found: &Found) -> DatabaseVolume {
     volume
 }
 
-fn source(given: Option<&SecretKeyRef>, record: String, key: &str) -> SecretKeyRef {
-    given.cloned().unwrap_or_else(|| SecretKeyRef { name: record, key: key.to_owned() })
-}
-
-/// The Secrets of record are there or may be made, and hold what they should.
-fn check_records(found: &Found) -> Result<(), Error> {
+/// The Secrets of record are there or may be made, and hold what they should. Returns those that rotate.
+fn check_records(found: &Found) -> Result<Secrets, Error> {
     let holder = crate::secrets::Holder {
         labels: super::types::own_labels(&found.name, &found.namespace),
         name: found.name.clone(),
         namespace: found.namespace.clone(),
         uid: found.uid.clone(),
     };
+    let mut secrets = Secrets { kept: BTreeMap::new(), are_settled: true };
     for (record, known) in &found.records {
         let name = record.name.clone();
         let is_alive = |uid: &str| found.alive.iter().any(|alive| alive == uid);
         match next_step(record, &holder, known, is_alive) {
             Step::Conflict => return Err(Error::Conflict { name }),
             Step::Lost => return Err(Error::SecretLost { name }),
-            _ => {}
+            step => secrets.are_settled &= step == Step::Done && !known.is_dying(),
         }
-        let Some(data) = known.live.as_ref().and_then(|secret| secret.data.as_ref()) else { continue };
+        let Some(live) = known.live.as_ref().or(known.copy.as_ref()) else { continue };
+        let nothing = BTreeMap::new();
+        let data = live.data.as_ref().unwrap_or(&nothing);
+        if let Some(secret) = Rotating::of(record) {
+            let kept = Kept::read(secret, data).map_err(|message| Error::SecretInvalid {
+                name: name.clone(),
+                message: format!("{message}. Restore it from a backup; the pods go on with what they have"),
+            })?;
+            secrets.kept.insert(secret, kept);
+            continue;
+        }
         for key in &record.keys {
             let value = data.get(key).map(|value| value.0.as_slice());
             // A user without a token gets one; the other values are never made twice.
@@ -200,20 +200,16 @@ fn check_records(found: &Found) -> Result<(), Error> {
             })?;
         }
     }
-    Ok(())
+    Ok(secrets)
 }
 
 /// The Secrets that the spec refers to exist and hold what they should.
 fn check_references(found: &Found) -> Result<(), Error> {
-    let security = &found.spec.security;
     let auth = found.spec.auth.as_ref();
-    let fixed = [
-        ("spec.security.cookieSecret.secretRef", security.cookie_secret.secret_ref.as_ref(), Content::CookieSecret),
-        ("spec.security.proxyAuthToken.secretRef", security.proxy_auth_token.secret_ref.as_ref(), Content::ProxyToken),
-    ];
-    for (field, reference, content) in fixed {
-        if let Some(reference) = reference {
-            check_reference(found, field, reference, |value| content.check(value))?;
+    for secret in Rotating::ALL {
+        if let Some(reference) = secret.source(&found.spec).and_then(|source| source.secret_ref.as_ref()) {
+            let field = format!("{}.secretRef", secret.field());
+            check_reference(found, &field, reference, |value| secret.content().check(value))?;
         }
     }
     auth::check_tokens(found)?;

@@ -19,7 +19,7 @@ pub enum Error {
     Request { action: &'static str, name: String, source: kube::Error },
     #[error("failed to settle Secret {name}: it changes under the operator's hands")]
     Restless { name: String },
-    #[error("Secret {name} was made by someone else: rename or delete it, or name it in spec.security")]
+    #[error("Secret {name} was made by someone else: rename or delete it, or give the Hub another name")]
     Conflict { name: String },
     #[error("Secret {name} is gone and with it the value that this Hub has used: restore it from a backup")]
     Lost { name: String },
@@ -79,6 +79,12 @@ pub async fn settle(
         }
     }
     Err(Error::Restless { name: record.name.clone() })
+}
+
+/// Writes a Secret of record back with other data; refused if it is not as it was seen any more.
+pub async fn rewrite(client: &Client, secret: &Secret) -> Result<Secret, Error> {
+    let api = Api::<Secret>::namespaced(client.clone(), &secret.namespace().unwrap_or_default());
+    replace(&api, "rotate", secret).await
 }
 
 /// Lets a Secret of record go: the finalizer goes, and the Secret too if `delete_it`.

@@ -18,6 +18,10 @@ fn holder() -> Holder {
     }
 }
 
+fn cookie_secret() -> Record {
+    Record::rotating("h", Rotating::CookieSecret, None)
+}
+
 fn live(record: &Record) -> Secret {
     let data = record.keys.iter().map(|key| (key.clone(), ByteString(vec![b'a'; 64]))).collect();
     record.secret(record.name.clone(), &holder(), data, true)
@@ -30,7 +34,7 @@ fn dying(record: &Record) -> Secret {
 }
 
 fn step(known: impl std::borrow::Borrow<Known>) -> Step {
-    next_step(&Record::cookie_secret("h"), &holder(), known.borrow(), |uid| uid == "alive")
+    next_step(&cookie_secret(), &holder(), known.borrow(), |uid| uid == "alive")
 }
 
 #[test]
@@ -46,13 +50,22 @@ fn a_secret_that_never_was_is_created_with_a_finalizer_and_a_random_value() {
 }
 
 #[test]
+fn the_proxys_token_is_64_random_hexadecimal_digits_s51() {
+    let [first, second] = [(); 2].map(|()| Content::ProxyToken.generate().0);
+    for token in [&first, &second] {
+        assert!(token.len() == 64 && token.iter().all(u8::is_ascii_hexdigit), "{token:?}");
+    }
+    assert_ne!(first, second);
+}
+
+#[test]
 fn a_secret_that_was_and_is_gone_is_lost_and_nothing_is_generated() {
     assert_eq!(step(Known { had: true, ..Known::default() }), Step::Lost);
 }
 
 #[test]
 fn the_bytes_of_a_dying_secret_go_into_a_copy_first_and_come_back_unchanged() {
-    let record = Record::cookie_secret("h");
+    let record = cookie_secret();
     let Step::Copy(copy) = step(Known { live: Some(dying(&record)), copy: None, had: true }) else { panic!("no copy") };
     assert_eq!(copy.name_any(), "h-cookie-secret-copy");
     assert_eq!(copy.data, live(&record).data);
@@ -74,18 +87,18 @@ fn the_bytes_of_a_dying_secret_go_into_a_copy_first_and_come_back_unchanged() {
 
 #[test]
 fn a_secret_of_another_or_of_a_living_hub_is_never_taken() {
-    let mut foreign = live(&Record::cookie_secret("h"));
+    let mut foreign = live(&cookie_secret());
     foreign.metadata.labels = None;
     assert_eq!(step(Known { live: Some(foreign), ..Known::default() }), Step::Conflict);
 
-    let mut others = live(&Record::cookie_secret("h"));
+    let mut others = live(&cookie_secret());
     others.labels_mut().insert(label::HUB_UID.into(), "alive".into());
     assert_eq!(step(Known { live: Some(others), ..Known::default() }), Step::Conflict);
 }
 
 #[test]
 fn a_secret_of_a_deleted_hub_of_the_same_name_is_relabelled_byte_for_byte() {
-    let mut kept = live(&Record::cookie_secret("h"));
+    let mut kept = live(&cookie_secret());
     kept.labels_mut().insert(label::HUB_UID.into(), "gone".into());
     kept.metadata.finalizers = None;
     let data = kept.data.clone();

@@ -1,4 +1,5 @@
-//! The hub's settings file. It holds no secret, only the names of the files that do.
+//! ConfigMaps: the hub's settings file, which holds no secret but the names of the files that do, and the authority of a
+//! self-signed certificate.
 
 use std::path::PathBuf;
 
@@ -10,7 +11,7 @@ use hub_crds::{
 use k8s_openapi::api::core::v1::ConfigMap;
 use sha2::{Digest, Sha256};
 
-use super::{ValidatedHub, hub_url, owned_meta};
+use super::{ValidatedHub, hub_url, owned_meta, proxy_api_url};
 
 pub(super) fn build_config_map(hub: &ValidatedHub) -> ConfigMap {
     let text = serde_yaml::to_string(&hub_config(hub)).expect("the settings are maps with text keys");
@@ -19,6 +20,21 @@ pub(super) fn build_config_map(hub: &ValidatedHub) -> ConfigMap {
         data: Some([(path::CONFIG_FILE.to_owned(), text)].into()),
         ..ConfigMap::default()
     }
+}
+
+/// Where the hub reports to. What is in it is the hub's own: nothing of it is applied.
+pub(super) fn build_report(hub: &ValidatedHub) -> ConfigMap {
+    ConfigMap { metadata: owned_meta(hub, child::report(&hub.name), label_value::HUB), ..ConfigMap::default() }
+}
+
+/// The Hub's own authority, for people to trust.
+pub(super) fn build_authority(hub: &ValidatedHub) -> Option<ConfigMap> {
+    let certificate = hub.certificate.authority.clone()?;
+    Some(ConfigMap {
+        metadata: owned_meta(hub, child::ca(&hub.name), label_value::PROXY),
+        data: Some([(secret_key::CA_CERTIFICATE.to_owned(), certificate)].into()),
+        ..ConfigMap::default()
+    })
 }
 
 /// Changes when the settings do; on the hub's pod template it rolls the pod.
@@ -42,9 +58,11 @@ fn hub_config(hub: &ValidatedHub) -> HubConfig {
         https: hub.https,
         database_file: PathBuf::from(path::DATABASE_FILE),
         cookie_secret_file: PathBuf::from(path::COOKIE_DIR).join(secret_key::COOKIE_SECRET),
+        crypt_keys_file: hub.crypt_keys.then(|| PathBuf::from(path::CRYPT_DIR).join(secret_key::CRYPT_KEYS)),
         cookie_host_prefix: hub.cookie_host_prefix,
         proxy: ProxyConnection {
-            api_url: format!("http://{}.{}:{}", child::proxy_api(&hub.name), hub.namespace, port::PROXY_API),
+            api_url: proxy_api_url(hub),
+            service: Some(child::proxy_api(&hub.name)),
             token_file: PathBuf::from(path::PROXY_DIR).join(secret_key::PROXY_TOKEN),
         },
         auth: hub.auth.clone(),
@@ -54,6 +72,7 @@ fn hub_config(hub: &ValidatedHub) -> HubConfig {
         rbac: hub.rbac.clone(),
         kubernetes: Some(KubernetesConfig {
             hub: HubIdentity { name: hub.name.clone(), namespace: hub.namespace.clone(), uid: hub.uid.clone() },
+            report: Some(child::report(&hub.name)),
             namespace: hub.user_namespace.clone(),
             singleuser: hub.singleuser.clone(),
             front: hub.singleuser.front.map(|Front::HubServer| front_image(hub)),

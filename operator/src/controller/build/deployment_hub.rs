@@ -86,6 +86,9 @@ fn build_mounts(hub: &ValidatedHub) -> Vec<VolumeMount> {
         pod::mount("data", path::DATA_DIR),
         pod::mount("tmp", "/tmp"),
     ];
+    if hub.crypt_keys {
+        mounts.push(pod::read_only_mount("crypt-keys", path::CRYPT_DIR));
+    }
     if !hub.secrets.login_tokens.is_empty() {
         mounts.push(pod::read_only_mount("login-tokens", path::LOGIN_TOKENS_DIR));
     }
@@ -105,8 +108,8 @@ fn build_volumes(hub: &ValidatedHub) -> Vec<Volume> {
             config_map: Some(ConfigMapVolumeSource { name: child::hub(&hub.name), ..ConfigMapVolumeSource::default() }),
             ..Volume::default()
         },
-        pod::secret_volume("cookie-secret", &hub.secrets.cookie_secret, secret_key::COOKIE_SECRET),
-        pod::secret_volume("proxy-token", &hub.secrets.proxy_token, secret_key::PROXY_TOKEN),
+        pod::whole_secret_volume("cookie-secret", child::cookie_secret(&hub.name)),
+        pod::whole_secret_volume("proxy-token", child::proxy_token(&hub.name)),
         Volume {
             name: "data".to_owned(),
             persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
@@ -117,6 +120,9 @@ fn build_volumes(hub: &ValidatedHub) -> Vec<Volume> {
         },
         pod::scratch_volume("tmp"),
     ];
+    if hub.crypt_keys {
+        volumes.push(pod::whole_secret_volume("crypt-keys", child::crypt_keys(&hub.name)));
+    }
     if !hub.secrets.login_tokens.is_empty() {
         volumes.push(tokens_volume("login-tokens", &hub.secrets.login_tokens));
     }

@@ -1,15 +1,19 @@
 //! The proxy's Deployment: our own or configurable-http-proxy, wired the way zero-to-jupyterhub wires it.
 
+use std::collections::BTreeMap;
+
 use hub_crds::{
-    ProxyImplementation,
-    names::{child, label_value, path, port, secret_key},
+    ProxyImplementation, TlsVersion,
+    names::{
+        CERTIFICATE_SERIAL_ANNOTATION, PROXY_TOKEN_VERSION_ANNOTATION, child, label_value, path, port, secret_key,
+    },
 };
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
-            Container, EnvVar, EnvVarSource, ObjectFieldSelector, PodSpec, PodTemplateSpec, SecretKeySelector, Volume,
-            VolumeMount,
+            Container, ContainerPort, EnvVar, EnvVarSource, Lifecycle, LifecycleHandler, ObjectFieldSelector, PodSpec,
+            PodTemplateSpec, SecretKeySelector, SleepAction, TopologySpreadConstraint, Volume, VolumeMount,
         },
     },
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
@@ -17,8 +21,11 @@ use k8s_openapi::{
 
 use super::{ValidatedHub, hub_url, owned_meta, pod, selector};
 
-/// Seconds that connections have to end when the proxy is replaced.
+/// Seconds that a pod has to end when the proxy is replaced: in the first ones new connections still come, as not every node
+/// knows yet that they shouldn't; then what goes on may go on; the rest is for the end.
 const GRACE_SECONDS: i64 = 30;
+const STILL_COMING_SECONDS: i64 = 5;
+const GOING_ON_SECONDS: i64 = 20;
 
 pub(super) fn build_proxy_deployment(hub: &ValidatedHub) -> Deployment {
     Deployment {
@@ -51,15 +58,47 @@ fn build_template(hub: &ValidatedHub) -> PodTemplateSpec {
         termination_grace_period_seconds: Some(GRACE_SECONDS),
         containers: vec![build_container(hub)],
         volumes: Some(build_volumes(hub)),
+        topology_spread_constraints: (hub.proxy_replicas > 1).then(|| vec![spread_over_nodes(hub)]),
         ..PodSpec::default()
     };
-    pod::template(hub, label_value::PROXY, &hub.proxy, spec)
+    let mut template = pod::template(hub, label_value::PROXY, &hub.proxy, spec);
+    template.metadata.get_or_insert_default().annotations = annotations(hub);
+    template
+}
+
+/// The death of one node is not that of all.
+fn spread_over_nodes(hub: &ValidatedHub) -> TopologySpreadConstraint {
+    TopologySpreadConstraint {
+        max_skew: 1,
+        topology_key: "kubernetes.io/hostname".to_owned(),
+        when_unsatisfiable: "ScheduleAnyway".to_owned(),
+        label_selector: Some(LabelSelector {
+            match_labels: Some(selector(hub, label_value::PROXY)),
+            ..LabelSelector::default()
+        }),
+        ..TopologySpreadConstraint::default()
+    }
+}
+
+/// configurable-http-proxy reads its certificate and its token at its start only: another one rolls it. Neither a serial
+/// number nor that of a version is a secret.
+fn annotations(hub: &ValidatedHub) -> Option<BTreeMap<String, String>> {
+    if hub.proxy_implementation == ProxyImplementation::HubProxy {
+        return None;
+    }
+    let served = hub.certificate.served.as_ref();
+    let serial = served.map(|served| (CERTIFICATE_SERIAL_ANNOTATION, served.facts.serial.clone()));
+    let version = Some(hub.rotation.proxy_token_version).filter(|version| *version > 0);
+    let version = version.map(|version| (PROXY_TOKEN_VERSION_ANNOTATION, version.to_string()));
+    let all: BTreeMap<_, _> = serial.into_iter().chain(version).map(|(key, value)| (key.to_owned(), value)).collect();
+    (!all.is_empty()).then_some(all)
 }
 
 fn build_container(hub: &ValidatedHub) -> Container {
     let is_own = hub.proxy_implementation == ProxyImplementation::HubProxy;
     let alive = "/_chp_healthz";
     let ready = if is_own { "/_hub_proxy_readyz" } else { alive };
+    let door = if hub.https.is_served() { port::PROXY_HTTPS_NAME } else { port::PROXY_HTTP_NAME };
     Container {
         name: label_value::PROXY.to_owned(),
         image: Some(hub.proxy.image.clone()),
@@ -68,26 +107,30 @@ fn build_container(hub: &ValidatedHub) -> Container {
         command: (!is_own).then(|| vec!["configurable-http-proxy".to_owned()]),
         args: Some(arguments(hub, is_own)),
         env: Some(environment(hub, is_own)),
-        ports: Some(vec![
-            pod::container_port(port::PROXY_HTTP_NAME, port::PROXY_HTTP),
-            pod::container_port(port::PROXY_API_NAME, port::PROXY_API),
-            pod::container_port(port::PROXY_METRICS_NAME, port::PROXY_METRICS),
-        ]),
+        ports: Some(build_ports(hub)),
         resources: Some(hub.proxy.resources.clone()),
         security_context: Some(pod::container_security()),
-        startup_probe: Some(pod::http_probe(alive.to_owned(), port::PROXY_HTTP_NAME, 1, 60)),
-        liveness_probe: Some(pod::http_probe(alive.to_owned(), port::PROXY_HTTP_NAME, 10, 3)),
-        readiness_probe: Some(pod::http_probe(ready.to_owned(), port::PROXY_HTTP_NAME, 1, 3)),
-        volume_mounts: Some(build_mounts(is_own)),
+        startup_probe: Some(pod::http_probe(alive.to_owned(), door, 1, 60)),
+        liveness_probe: Some(pod::http_probe(alive.to_owned(), door, 10, 3)),
+        readiness_probe: Some(pod::http_probe(ready.to_owned(), door, 1, 3)),
+        volume_mounts: Some(build_mounts(hub, is_own)),
+        lifecycle: Some(Lifecycle {
+            pre_stop: Some(LifecycleHandler {
+                sleep: Some(SleepAction { seconds: STILL_COMING_SECONDS }),
+                ..LifecycleHandler::default()
+            }),
+            ..Lifecycle::default()
+        }),
         ..Container::default()
     }
 }
 
 fn arguments(hub: &ValidatedHub, is_own: bool) -> Vec<String> {
     let hub_url = hub_url(hub);
+    let door = if hub.https.is_served() { port::PROXY_HTTPS } else { port::PROXY_HTTP };
     let mut arguments = vec![
         "--ip=".to_owned(),
-        format!("--port={}", port::PROXY_HTTP),
+        format!("--port={door}"),
         "--api-ip=".to_owned(),
         format!("--api-port={}", port::PROXY_API),
         format!("--metrics-port={}", port::PROXY_METRICS),
@@ -97,11 +140,50 @@ fn arguments(hub: &ValidatedHub, is_own: bool) -> Vec<String> {
     if hub.subdomain_host.is_some() {
         arguments.push("--host-routing".to_owned());
     }
+    if hub.https.is_served() {
+        arguments.extend(tls_arguments(hub));
+    }
     if is_own {
-        arguments.push(format!("--auth-token-file={}/{}", path::PROXY_DIR, secret_key::PROXY_TOKEN));
+        arguments.push(format!("--trusted-proxies={}", hub.trusted_proxies.join(",")));
+        arguments.push(format!("--auth-token-dir={}", path::PROXY_DIR));
         arguments.push(format!("--snapshot={}", path::PROXY_SNAPSHOT));
+        arguments.push(format!("--grace-period={GOING_ON_SECONDS}"));
     }
     arguments
+}
+
+/// As zero-to-jupyterhub gives them; the last ones know our own proxy only, and the other is not asked for them.
+fn tls_arguments(hub: &ValidatedHub) -> Vec<String> {
+    let file = |name: &str| format!("{}/{name}", path::TLS_DIR);
+    let mut arguments = vec![
+        format!("--redirect-port={}", port::PROXY_HTTP),
+        format!("--redirect-to={}", hub.redirect_port),
+        format!("--ssl-key={}", file(secret_key::TLS_KEY)),
+        format!("--ssl-cert={}", file(secret_key::TLS_CERTIFICATE)),
+    ];
+    if hub.has_extra_certificates {
+        arguments.push(format!("--ssl-sni-dir={}", path::TLS_DIR));
+    }
+    if let Some(hsts) = &hub.hsts {
+        arguments.push(format!("--hsts={}", hsts.max_age));
+        arguments.extend(hsts.include_subdomains.then(|| "--hsts-include-subdomains".to_owned()));
+    }
+    if hub.min_tls_version == TlsVersion::Tls13 {
+        arguments.push("--ssl-min-version=1.3".to_owned());
+    }
+    arguments
+}
+
+fn build_ports(hub: &ValidatedHub) -> Vec<ContainerPort> {
+    let mut ports = vec![
+        pod::container_port(port::PROXY_HTTP_NAME, port::PROXY_HTTP),
+        pod::container_port(port::PROXY_API_NAME, port::PROXY_API),
+        pod::container_port(port::PROXY_METRICS_NAME, port::PROXY_METRICS),
+    ];
+    if hub.https.is_served() {
+        ports.push(pod::container_port(port::PROXY_HTTPS_NAME, port::PROXY_HTTPS));
+    }
+    ports
 }
 
 /// The pod's uid tells whose snapshot it is. The other implementation reads its token from the environment only.
@@ -111,16 +193,22 @@ fn environment(hub: &ValidatedHub, is_own: bool) -> Vec<EnvVar> {
         let field = ObjectFieldSelector { api_version: Some("v1".to_owned()), field_path: "metadata.uid".to_owned() };
         from("POD_UID", EnvVarSource { field_ref: Some(field), ..EnvVarSource::default() })
     } else {
-        let token = &hub.secrets.proxy_token;
-        let key = SecretKeySelector { name: token.name.clone(), key: token.key.clone(), optional: None };
+        let key = SecretKeySelector {
+            name: child::proxy_token(&hub.name),
+            key: secret_key::PROXY_TOKEN.to_owned(),
+            optional: None,
+        };
         from("CONFIGPROXY_AUTH_TOKEN", EnvVarSource { secret_key_ref: Some(key), ..EnvVarSource::default() })
     }];
     environment.extend(hub.proxy.extra_env.iter().cloned());
     environment
 }
 
-fn build_mounts(is_own: bool) -> Vec<VolumeMount> {
+fn build_mounts(hub: &ValidatedHub, is_own: bool) -> Vec<VolumeMount> {
     let mut mounts = vec![pod::mount("tmp", "/tmp")];
+    if hub.https.is_served() {
+        mounts.push(pod::read_only_mount("tls", path::TLS_DIR));
+    }
     if is_own {
         mounts.push(pod::read_only_mount("proxy-token", path::PROXY_DIR));
         mounts.push(pod::mount("state", path::PROXY_STATE_DIR));
@@ -130,8 +218,11 @@ fn build_mounts(is_own: bool) -> Vec<VolumeMount> {
 
 fn build_volumes(hub: &ValidatedHub) -> Vec<Volume> {
     let mut volumes = vec![pod::scratch_volume("tmp")];
+    if hub.https.is_served() {
+        volumes.push(pod::whole_secret_volume("tls", child::tls(&hub.name)));
+    }
     if hub.proxy_implementation == ProxyImplementation::HubProxy {
-        volumes.push(pod::secret_volume("proxy-token", &hub.secrets.proxy_token, secret_key::PROXY_TOKEN));
+        volumes.push(pod::whole_secret_volume("proxy-token", child::proxy_token(&hub.name)));
         volumes.push(pod::scratch_volume("state"));
     }
     volumes

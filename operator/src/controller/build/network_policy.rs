@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use hub_crds::names::{child, label, label_value, port};
+use hub_crds::{
+    HttpsType,
+    names::{child, label, label_value, port},
+};
 use k8s_openapi::{
     api::networking::v1::{
         IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
@@ -29,11 +32,13 @@ pub(super) fn build_network_policies(hub: &ValidatedHub) -> Vec<NetworkPolicy> {
     vec![build_hub_policy(hub), build_proxy_policy(hub), build_user_policy(hub)]
 }
 
-/// The hub is reached by the proxy, by this Hub's user pods, and by its own pods.
+/// The hub is reached by the proxy, by this Hub's user pods, by its own pods, and by pods beside it that are labelled for
+/// it: services that speak plain HTTP have no way through a proxy that redirects it.
 fn build_hub_policy(hub: &ValidatedHub) -> NetworkPolicy {
     let mut from = vec![peer(&hub.namespace, selector(hub, label_value::PROXY))];
     from.push(peer(&hub.namespace, selector(hub, label_value::HUB)));
     from.push(peer(&hub.user_namespace, user_pods(hub)));
+    from.push(peer(&hub.namespace, [(label::NETWORK_ACCESS_HUB.to_owned(), "true".to_owned())].into()));
     NetworkPolicy {
         metadata: owned_meta(hub, child::hub(&hub.name), label_value::HUB),
         spec: Some(NetworkPolicySpec {
@@ -45,9 +50,14 @@ fn build_hub_policy(hub: &ValidatedHub) -> NetworkPolicy {
     }
 }
 
-/// The proxy is for everybody; its REST API for the hub alone; its metrics for whoever scrapes in the cluster.
+/// The proxy is for everybody; its REST API for the hub, and for the operator where that has challenges of ACME answered;
+/// its metrics for whoever scrapes in the cluster.
 fn build_proxy_policy(hub: &ValidatedHub) -> NetworkPolicy {
-    let hub_pods = peer(&hub.namespace, selector(hub, label_value::HUB));
+    let mut of_api = vec![peer(&hub.namespace, selector(hub, label_value::HUB))];
+    if let (HttpsType::LetsEncrypt, Some(namespace)) = (hub.https, &hub.operator_namespace) {
+        let operator = [(label::NAME.to_owned(), label_value::OPERATOR.to_owned())].into();
+        of_api.push(peer(namespace, operator));
+    }
     let any_pod =
         NetworkPolicyPeer { namespace_selector: Some(LabelSelector::default()), ..NetworkPolicyPeer::default() };
     NetworkPolicy {
@@ -56,13 +66,18 @@ fn build_proxy_policy(hub: &ValidatedHub) -> NetworkPolicy {
             pod_selector: Some(labelled(selector(hub, label_value::PROXY))),
             policy_types: Some(vec!["Ingress".to_owned()]),
             ingress: Some(vec![
-                ingress(None, &[port::PROXY_HTTP]),
-                ingress(Some(vec![hub_pods]), &[port::PROXY_API]),
+                ingress(None, doors(hub)),
+                ingress(Some(of_api), &[port::PROXY_API]),
                 ingress(Some(vec![any_pod]), &[port::PROXY_METRICS]),
             ]),
             egress: None,
         }),
     }
+}
+
+/// Where people come in.
+fn doors(hub: &ValidatedHub) -> &'static [u16] {
+    if hub.https.is_served() { &[port::PROXY_HTTP, port::PROXY_HTTPS] } else { &[port::PROXY_HTTP] }
 }
 
 /// A user pod is reached by hub and proxy. It reaches them, name servers, and the internet; nothing private.
@@ -78,7 +93,7 @@ fn build_user_policy(hub: &ValidatedHub) -> NetworkPolicy {
             ingress: Some(vec![ingress(Some(from), &[port::NOTEBOOK])]),
             egress: Some(vec![
                 egress(vec![hub_pods], vec![tcp(port::HUB)]),
-                egress(vec![proxy_pods], vec![tcp(port::PROXY_HTTP)]),
+                egress(vec![proxy_pods], doors(hub).iter().copied().map(tcp).collect()),
                 egress(name_servers(), vec![udp(DNS), tcp(DNS)]),
                 NetworkPolicyEgressRule { to: Some(internet()), ports: None },
             ]),

@@ -1,6 +1,9 @@
 //! What the pods of hub and proxy have in common: placement, the `restricted` standard, volumes from Secrets, probes.
 
-use hub_crds::{SecretKeyRef, names::label};
+use hub_crds::{
+    SecretKeyRef,
+    names::{label, port},
+};
 use k8s_openapi::{
     api::core::v1::{
         Capabilities, ContainerPort, EmptyDirVolumeSource, HTTPGetAction, KeyToPath, PodSecurityContext, PodSpec,
@@ -35,7 +38,8 @@ pub(super) fn template(hub: &ValidatedHub, component: &str, settings: &PodSettin
             tolerations: filled(!settings.tolerations.is_empty()).map(|()| settings.tolerations.clone()),
             affinity: settings.affinity.clone(),
             topology_spread_constraints: filled(!settings.topology_spread_constraints.is_empty())
-                .map(|()| settings.topology_spread_constraints.clone()),
+                .map(|()| settings.topology_spread_constraints.clone())
+                .or_else(|| spec.topology_spread_constraints.clone()),
             priority_class_name: settings.priority_class_name.clone(),
             ..spec
         }),
@@ -64,14 +68,25 @@ pub(super) fn container_security() -> SecurityContext {
     }
 }
 
-/// A whole directory with one file: no `subPath`, so that a changed value arrives without a restart.
+/// A whole Secret as a directory: no `subPath` and no choice of keys, so that what changes arrives without a restart, and
+/// all of it at once.
+pub(super) fn whole_secret_volume(name: &str, secret: String) -> Volume {
+    volume_of_secret(name, secret, None)
+}
+
+/// A directory with one file: no `subPath`, so that a changed value arrives without a restart.
 pub(super) fn secret_volume(name: &str, secret: &SecretKeyRef, file: &str) -> Volume {
+    let item = KeyToPath { key: secret.key.clone(), path: file.to_owned(), mode: None };
+    volume_of_secret(name, secret.name.clone(), Some(vec![item]))
+}
+
+fn volume_of_secret(name: &str, secret: String, items: Option<Vec<KeyToPath>>) -> Volume {
     Volume {
         name: name.to_owned(),
         secret: Some(SecretVolumeSource {
-            secret_name: Some(secret.name.clone()),
+            secret_name: Some(secret),
             default_mode: Some(SECRET_MODE),
-            items: Some(vec![KeyToPath { key: secret.key.clone(), path: file.to_owned(), mode: None }]),
+            items,
             ..SecretVolumeSource::default()
         }),
         ..Volume::default()
@@ -99,13 +114,14 @@ pub(super) fn container_port(name: &str, number: u16) -> ContainerPort {
     }
 }
 
-/// `GET path` every `period` seconds; `failures` in a row count.
-pub(super) fn http_probe(path: String, port: &str, period: i32, failures: i32) -> Probe {
+/// `GET path` every `period` seconds, over TLS on the port of that name; `failures` in a row count.
+pub(super) fn http_probe(path: String, port_name: &str, period: i32, failures: i32) -> Probe {
+    let scheme = if port_name == port::PROXY_HTTPS_NAME { "HTTPS" } else { "HTTP" };
     Probe {
         http_get: Some(HTTPGetAction {
             path: Some(path),
-            port: IntOrString::String(port.to_owned()),
-            scheme: Some("HTTP".to_owned()),
+            port: IntOrString::String(port_name.to_owned()),
+            scheme: Some(scheme.to_owned()),
             ..HTTPGetAction::default()
         }),
         period_seconds: Some(period),

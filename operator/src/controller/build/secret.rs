@@ -1,6 +1,7 @@
-//! The Secret that is made from others: with it a person needs not put an address and a token together.
+//! Secrets that are made from others: the login URLs, with which a person needs not put an address and a token together,
+//! and the certificate that the proxy serves.
 
-use hub_crds::names::{child, label_value};
+use hub_crds::names::{CERTIFICATE_SOURCE_ANNOTATION, HTTPS_TYPE_ANNOTATION, child, label_value};
 use k8s_openapi::api::core::v1::Secret;
 
 use super::{ValidatedHub, owned_meta};
@@ -11,6 +12,21 @@ pub(super) fn build_login_urls(hub: &ValidatedHub) -> Option<Secret> {
         metadata: owned_meta(hub, child::login_urls(&hub.name), label_value::HUB),
         type_: Some("Opaque".to_owned()),
         data: Some(hub.login_urls.clone()),
+        ..Secret::default()
+    })
+}
+
+/// The certificate, as files of the proxy's directory; nothing as long as there is none.
+pub(super) fn build_tls(hub: &ValidatedHub) -> Option<Secret> {
+    let served = hub.certificate.served.as_ref()?;
+    let mut metadata = owned_meta(hub, child::tls(&hub.name), label_value::PROXY);
+    let annotations =
+        [(CERTIFICATE_SOURCE_ANNOTATION, served.facts.source.as_str()), (HTTPS_TYPE_ANNOTATION, hub.https.as_str())];
+    metadata.annotations = Some(annotations.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    Some(Secret {
+        metadata,
+        type_: Some("kubernetes.io/tls".to_owned()),
+        data: Some(served.files.clone()),
         ..Secret::default()
     })
 }

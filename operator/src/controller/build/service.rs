@@ -11,8 +11,9 @@ use k8s_openapi::{
 
 use super::{ValidatedHub, owned_meta, selector};
 
-/// Port of the Service that people reach.
-pub(super) const PUBLIC_PORT: i32 = 80;
+/// Ports of the Service that people reach.
+pub(crate) const PUBLIC_PORT: i32 = 80;
+const PUBLIC_HTTPS_PORT: i32 = 443;
 
 pub(super) fn build_services(hub: &ValidatedHub) -> Vec<Service> {
     vec![build_hub_service(hub), build_api_service(hub), build_public_service(hub)]
@@ -48,16 +49,24 @@ fn build_api_service(hub: &ValidatedHub) -> Service {
     }
 }
 
+/// Where TLS ends in the proxy, port 80 only redirects.
 fn build_public_service(hub: &ValidatedHub) -> Service {
     let given = &hub.proxy_service;
-    let node_port = given.node_ports.as_ref().and_then(|ports| ports.http);
+    let node_ports = given.node_ports.as_ref().filter(|_| given.service_type != ServiceType::ClusterIP);
+    let mut ports = vec![ServicePort {
+        node_port: node_ports.and_then(|ports| ports.http),
+        ..service_port(port::PROXY_HTTP_NAME, PUBLIC_PORT)
+    }];
+    if hub.https.is_served() {
+        ports.push(ServicePort {
+            node_port: node_ports.and_then(|ports| ports.https),
+            ..service_port(port::PROXY_HTTPS_NAME, PUBLIC_HTTPS_PORT)
+        });
+    }
     let spec = ServiceSpec {
         type_: Some(given.service_type.as_str().to_owned()),
         selector: Some(selector(hub, label_value::PROXY)),
-        ports: Some(vec![ServicePort {
-            node_port: node_port.filter(|_| given.service_type != ServiceType::ClusterIP),
-            ..service_port(port::PROXY_HTTP_NAME, PUBLIC_PORT)
-        }]),
+        ports: Some(ports),
         ..ServiceSpec::default()
     };
     let mut metadata = owned_meta(hub, child::proxy_public(&hub.name), label_value::PROXY);

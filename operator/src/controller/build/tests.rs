@@ -101,11 +101,8 @@ fn the_hub_runs_with_secrets_as_whole_directories_and_nothing_of_them_in_its_tem
             "periodSeconds": period, "timeoutSeconds": timeout, "failureThreshold": failures,
         })
     };
-    let secret = |name: &str, secret: &str, key: &str| {
-        json!({"name": name, "secret": {
-            "secretName": secret, "defaultMode": 0o440, "items": [{"key": key, "path": key}],
-        }})
-    };
+    let secret =
+        |name: &str, secret: &str| json!({"name": name, "secret": {"secretName": secret, "defaultMode": 0o440}});
     assert_eq!(
         deployment,
         json!({
@@ -150,8 +147,8 @@ fn the_hub_runs_with_secrets_as_whole_directories_and_nothing_of_them_in_its_tem
                         }],
                         "volumes": [
                             {"name": "config", "configMap": {"name": "physics-hub"}},
-                            secret("cookie-secret", "physics-cookie-secret", "cookie-secret"),
-                            secret("proxy-token", "physics-proxy-token", "proxy-token"),
+                            secret("cookie-secret", "physics-cookie-secret"),
+                            secret("proxy-token", "physics-proxy-token"),
                             {"name": "data", "persistentVolumeClaim": {"claimName": "physics-hub-db"}},
                             {"name": "tmp", "emptyDir": {}},
                             {"name": "login-tokens", "projected": {"defaultMode": 0o440, "sources": [
@@ -180,8 +177,10 @@ fn our_proxy_reads_its_token_from_a_file_and_keeps_a_snapshot() {
             "--metrics-port=8002",
             "--default-target=http://physics-hub.lab:8081",
             "--error-target=http://physics-hub.lab:8081/jupyter/hub/error",
-            "--auth-token-file=/etc/jupyterhub/secrets/proxy/proxy-token",
+            "--trusted-proxies=",
+            "--auth-token-dir=/etc/jupyterhub/secrets/proxy",
             "--snapshot=/run/hub-proxy/routes.json",
+            "--grace-period=20",
         ])
     );
     assert_eq!(container.get("command"), None);
@@ -198,7 +197,7 @@ fn our_proxy_reads_its_token_from_a_file_and_keeps_a_snapshot() {
 }
 
 #[test]
-fn configurable_http_proxy_gets_its_own_command_and_its_token_from_the_environment() {
+fn configurable_http_proxy_gets_its_own_command_and_its_token_from_the_environment_s54() {
     let changes = json!({"proxy": {"implementation": "configurable-http-proxy"}});
     let deployment = whole(&built(&changes).deployments[1]);
     let pod = &deployment["spec"]["template"]["spec"];
@@ -214,6 +213,65 @@ fn configurable_http_proxy_gets_its_own_command_and_its_token_from_the_environme
     );
     assert_eq!(container["readinessProbe"]["httpGet"]["path"], "/_chp_healthz");
     assert_eq!(pod["volumes"], json!([{"name": "tmp", "emptyDir": {}}]));
+}
+
+/// It reads its token once, so a number on its template rolls it. Ours reads it again, and is never rolled.
+#[test]
+fn a_new_token_rolls_configurable_http_proxy_and_nothing_else() {
+    let templates = |implementation: &str, version: u32| {
+        let changes = json!({"proxy": {"implementation": implementation}});
+        let mut hub = validate(&fixtures::found(&changes), &fixtures::images()).unwrap();
+        hub.rotation.proxy_token_version = version;
+        let deployments = build(&hub).deployments;
+        deployments.into_iter().map(|deployment| whole(deployment)["spec"]["template"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(templates("hub-proxy", 0), templates("hub-proxy", 7));
+    let [before, after] = [0, 7].map(|version| templates("configurable-http-proxy", version));
+    assert_eq!(before[0], after[0], "the hub reads it again");
+    assert_eq!(before[1]["metadata"].get("annotations"), None, "a Hub that never rotated is not rolled");
+    assert_eq!(after[1]["metadata"]["annotations"], json!({"jupyter.rs/proxy-token-version": "7"}));
+}
+
+#[test]
+fn the_hub_writes_its_report_into_one_config_map_and_no_other() {
+    let mut resources = built(&json!({}));
+    let report = whole(resources.config_maps.remove(1));
+    let meta = meta("physics-report", "hub");
+    assert_eq!(
+        report,
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}),
+        "what is in it is the hub's own"
+    );
+    let rule = json!({"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["physics-report"], "verbs": ["get", "patch"]});
+    let endpoints =
+        json!({"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]});
+    let kind = |kind: &str| json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": meta});
+    let mut role = kind("Role");
+    role["rules"] = json!([rule, endpoints]);
+    assert_eq!(whole(resources.roles.remove(1)), role);
+    let mut binding = kind("RoleBinding");
+    binding["roleRef"] = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "physics-report"});
+    binding["subjects"] = json!([{"kind": "ServiceAccount", "name": "physics-hub", "namespace": "lab"}]);
+    assert_eq!(whole(resources.role_bindings.remove(1)), binding);
+    let config = resources.config_maps.remove(0).data.unwrap()["hub.yaml"].clone();
+    let config: hub_crds::config::HubConfig = serde_yaml::from_str(&config).unwrap();
+    assert_eq!(config.kubernetes.unwrap().report.as_deref(), Some("physics-report"));
+    assert_eq!(config.crypt_keys_file, None);
+}
+
+#[test]
+fn crypt_keys_are_mounted_where_the_settings_say() {
+    let mut found = fixtures::found(&json!({"security": {"cryptKeys": {}}}));
+    let record = crate::secrets::Record::rotating("physics", crate::rotation::Rotating::CryptKeys, None);
+    found.records.push((record, crate::secrets::Known::default()));
+    let resources = build(&validate(&found, &fixtures::images()).unwrap());
+    let config = &resources.config_maps[0].data.as_ref().unwrap()["hub.yaml"];
+    assert!(config.contains("cryptKeysFile: /etc/jupyterhub/secrets/crypt/crypt-keys"), "{config}");
+    let pod = &whole(&resources.deployments[0])["spec"]["template"]["spec"];
+    let mount = json!({"name": "crypt-keys", "mountPath": "/etc/jupyterhub/secrets/crypt", "readOnly": true});
+    let volume = json!({"name": "crypt-keys", "secret": {"secretName": "physics-crypt-keys", "defaultMode": 0o440}});
+    assert!(pod["containers"][0]["volumeMounts"].as_array().unwrap().contains(&mount));
+    assert!(pod["volumes"].as_array().unwrap().contains(&volume));
 }
 
 /// Only then do routes begin with a host, for either proxy.
@@ -256,6 +314,7 @@ fn the_settings_file_is_what_the_hub_reads() {
     assert_eq!(config.base_url, "/jupyter/");
     assert_eq!(config.connect_url, "http://physics-hub.lab:8081");
     assert_eq!(config.proxy.api_url, "http://physics-proxy-api.lab:8001");
+    assert_eq!(config.proxy.service.as_deref(), Some("physics-proxy-api"));
     let kubernetes = config.kubernetes.unwrap();
     assert_eq!((kubernetes.namespace.as_str(), kubernetes.hub.uid.as_str()), ("lab", "u-1"));
     assert_eq!(kubernetes.singleuser.image, "example.org/lab:1");
@@ -386,10 +445,16 @@ fn the_database_claim_outlives_its_hub() {
 
 #[test]
 fn a_disruption_budget_is_made_for_more_than_one_replica_only() {
-    let mut hub = validate(&fixtures::found(&json!({})), &fixtures::images()).unwrap();
-    assert!(build(&hub).disruption_budgets.is_empty());
-    hub.proxy_replicas = 2;
-    let budget = whole(build(&hub).disruption_budgets.remove(0));
+    assert!(built(&json!({})).disruption_budgets.is_empty());
+    let mut built = built(&json!({"proxy": {"replicas": 2}}));
+    let proxy = whole(&built.deployments[1]);
+    assert_eq!(proxy["spec"]["replicas"], 2);
+    let spread = &proxy["spec"]["template"]["spec"]["topologySpreadConstraints"][0];
+    assert_eq!(
+        (&spread["topologyKey"], &spread["whenUnsatisfiable"]),
+        (&json!("kubernetes.io/hostname"), &json!("ScheduleAnyway"))
+    );
+    let budget = whole(built.disruption_budgets.remove(0));
     assert_eq!(budget["spec"]["maxUnavailable"], 1);
     assert_eq!(budget["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"], "proxy");
 }
@@ -446,3 +511,5 @@ fn the_settings_say_where_the_front_of_servers_comes_from() {
     assert_eq!(front(with(json!("users"))), json!({"image": "hub:2", "imagePullPolicy": "Never"}));
     assert_eq!(front(json!({"hub": hub})), Value::Null);
 }
+
+mod https;

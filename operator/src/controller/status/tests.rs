@@ -2,8 +2,11 @@
 
 use serde_json::{Value, json};
 
+use hub_crds::status::CertificateStatus;
+
 use super::*;
 use crate::{
+    certificate::{self, Served, Standing},
     controller::{build, dereference, validate},
     fixtures,
 };
@@ -23,6 +26,7 @@ fn succeeded(changes: &Value) -> Outcome {
         secrets: built.secrets,
         claims: built.claims,
         services: built.services,
+        ingresses: built.ingresses,
         network_policies: built.network_policies,
         disruption_budgets: built.disruption_budgets,
         deployments: built.deployments,
@@ -52,7 +56,7 @@ fn a_hub_whose_pods_are_there_is_ready() {
     let pods = Pods { hub: whole(), proxy: whole() };
     let status = assess(&stored, &succeeded(&json!({})), &pods, &HubStatus::default(), &now());
     assert_eq!(status.observed_generation, Some(3));
-    assert_eq!(status.conditions.len(), 7);
+    assert_eq!(status.conditions.len(), 8);
     assert_eq!(said(&status, "Ready"), is("True", "Available"));
     assert_eq!(said(&status, "TLSConfigured"), is("False", "InsecureAllowed"));
     assert_eq!(said(&status, "Progressing"), is("False", "RolledOut"));
@@ -128,6 +132,7 @@ fn the_address_is_the_best_that_the_cluster_tells() {
     };
     let balanced = json!({"proxy": {"service": {"type": "LoadBalancer", "nodePorts": null}}});
     let inside = json!({"proxy": {"service": {"type": "ClusterIP", "nodePorts": null}}});
+    let secure = |service: Value| json!({"https": {"type": "selfSigned"}, "proxy": {"service": service}});
     for (changes, balancer, expected) in [
         (&json!({"publicUrl": "https://x.org/jupyter/"}), json!(null), "https://x.org/jupyter/"),
         (&json!({"subdomainHost": "https://x.org"}), json!(null), "https://x.org/jupyter/"),
@@ -137,7 +142,72 @@ fn the_address_is_the_best_that_the_cluster_tells() {
         (&balanced, json!(null), "http://physics-proxy-public.lab/jupyter/"),
         (&json!({}), json!(null), "http://<node>:30080/jupyter/"),
         (&inside, json!(null), "http://physics-proxy-public.lab/jupyter/"),
+        (
+            &secure(json!({"type": "LoadBalancer", "nodePorts": null})),
+            json!([{"ip": "192.0.2.7"}]),
+            "https://192.0.2.7/jupyter/",
+        ),
+        (&secure(json!({"nodePorts": {"https": 30443}})), json!(null), "https://<node>:30443/jupyter/"),
+        (
+            &secure(json!({"type": "ClusterIP", "nodePorts": null})),
+            json!(null),
+            "https://physics-proxy-public.lab/jupyter/",
+        ),
     ] {
         assert_eq!(address(changes, balancer.clone()), expected, "{changes} {balancer}");
     }
+}
+
+/// A Hub that serves a certificate, as [`crate::certificate::obtain`] found it.
+fn serving(is_good: bool, verdict: (bool, &'static str)) -> Outcome {
+    let https = json!({"https": {"type": "secret", "allowInsecure": null, "secret": {"name": "mine"}}});
+    let Ok((mut hub, applied)) = succeeded(&https) else { panic!("not built") };
+    let facts = CertificateStatus { source: "Secret mine".into(), ..CertificateStatus::default() };
+    let (is_true, reason) = verdict;
+    hub.certificate = Standing {
+        served: Some(Served { facts, is_good, files: std::collections::BTreeMap::new() }),
+        verdict: Some(certificate::Verdict { is_true, reason, message: "words".into() }),
+        ..Standing::default()
+    };
+    Ok((hub, applied))
+}
+
+/// Row 25: the condition tells of a source that broke, and nobody is kept out.
+#[test]
+fn a_hub_is_ready_as_long_as_a_good_certificate_is_served() {
+    let stored = fixtures::stored(&json!({}));
+    let pods = Pods { hub: whole(), proxy: whole() };
+    for (is_good, verdict, ready) in [
+        (true, (true, reason::VALID), is("True", "Available")),
+        (true, (true, reason::INTERMEDIATE_MISSING), is("True", "Available")),
+        (true, (false, reason::CERTIFICATE_INVALID), is("True", "Available")),
+        (false, (false, reason::CERTIFICATE_EXPIRED), is("False", reason::CERTIFICATE_EXPIRED)),
+    ] {
+        let status = assess(&stored, &serving(is_good, verdict), &pods, &HubStatus::default(), &now());
+        let status_word = if verdict.0 { "True" } else { "False" };
+        assert_eq!(said(&status, "CertificateReady"), is(status_word, verdict.1));
+        assert_eq!(said(&status, "Ready"), ready, "{verdict:?}");
+        assert_eq!(said(&status, "TLSConfigured"), is("True", "TerminatedInProxy"));
+        assert_eq!(status.certificate.unwrap().source, "Secret mine");
+    }
+}
+
+#[test]
+fn a_hub_that_never_had_a_certificate_is_degraded() {
+    let stored = fixtures::stored(&json!({}));
+    let trouble = certificate::choice::Trouble::new(reason::SECRET_MISSING, "Secret mine does not exist");
+    let failed: Outcome = Err(Error::Certificate(certificate::Error::Nothing(trouble)));
+    let status = assess(&stored, &failed, &Pods { hub: None, proxy: None }, &HubStatus::default(), &now());
+    assert_eq!(said(&status, "CertificateReady"), is("False", "SecretMissing"));
+    assert_eq!(said(&status, "Degraded"), is("True", "SecretMissing"));
+}
+
+#[test]
+fn what_is_said_of_a_certificate_goes_with_it() {
+    let stored = fixtures::stored(&json!({}));
+    let pods = Pods { hub: whole(), proxy: whole() };
+    let before = assess(&stored, &serving(true, (true, reason::VALID)), &pods, &HubStatus::default(), &now());
+    let after = assess(&stored, &succeeded(&json!({})), &pods, &before, &now());
+    assert!(after.conditions.iter().all(|found| found.type_ != "CertificateReady"));
+    assert_eq!(after.certificate, None);
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use hub_crds::{
-    Auth, DummyAuth, SecretKeyRef, TokenAuth, TokenUser,
+    Auth, DummyAuth, HttpsType, SecretKeyRef, TokenAuth, TokenUser,
     config::{AuthConfig, AuthenticatorConfig, TokenLogin},
     forwarded_url, login_url,
     names::{child, path, secret_key},
@@ -76,7 +76,8 @@ pub(super) fn check_tokens(found: &Found) -> Result<(), Error> {
 
 /// The login URL of each user whose token is there: those that the operator makes are not before it made them.
 pub(super) fn login_urls(found: &Found) -> BTreeMap<String, ByteString> {
-    let public = public_url(&found.spec).unwrap_or_else(|| forwarded_url(&found.spec.base_url));
+    let https = found.spec.https.as_ref().map_or(HttpsType::None, |https| https.https_type);
+    let public = public_url(&found.spec).unwrap_or_else(|| forwarded_url(https, &found.spec.base_url));
     let url = |user: &TokenUser| {
         let token = match &user.token_secret_ref {
             Some(secret) => found.value(secret),

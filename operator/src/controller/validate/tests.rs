@@ -14,7 +14,6 @@ fn the_fixture_is_good_and_its_defaults_are_filled_in() {
     let hub = judged(&json!({})).unwrap();
     assert_eq!((hub.hub.image.as_str(), hub.proxy.image.as_str()), ("hub:1", "hub-proxy:1"));
     assert_eq!(hub.user_namespace, "lab");
-    assert_eq!(hub.secrets.cookie_secret.name, "physics-cookie-secret");
     assert_eq!(hub.secrets.login_tokens["grace"].name, "grace-secret");
     assert_eq!(hub.secrets.login_tokens["ada"].name, "physics-login-tokens");
 }
@@ -28,6 +27,44 @@ fn wrong_fields_are_refused_with_their_path() {
     for (changes, words) in [
         (json!({"https": null}), "spec.https is required"),
         (json!({"https": {"allowInsecure": false}}), "spec.https.allowInsecure"),
+        (json!({"https": {"type": "secret"}}), "spec.https.secret and type 'secret' go together"),
+        (
+            json!({"https": {"certManager": {"issuerRef": {"name": "x"}}}}),
+            "spec.https.certManager and type 'certManager'",
+        ),
+        (json!({"proxy": {"ingress": {}}}), "spec.proxy.ingress needs TLS that ends in front of the proxy"),
+        (
+            json!({"https": {"type": "external"}, "proxy": {"httpRoute": {"parentRefs": [{"namespace": "x"}]}}}),
+            "spec.proxy.httpRoute.parentRefs[0].name is required",
+        ),
+        (json!({"https": {"type": "external"}, "proxy": {"httpRoute": {"parentRefs": []}}}), "must name a Gateway"),
+        (
+            json!({"proxy": {"trustedProxies": ["10.0.0.0/8", "10.0.0.0/33"]}}),
+            "spec.proxy.trustedProxies[1]: '10.0.0.0/33'",
+        ),
+        (
+            json!({"proxy": {"implementation": "configurable-http-proxy", "trustedProxies": ["::1"]}}),
+            "spec.proxy.trustedProxies is more than configurable-http-proxy can do",
+        ),
+        (
+            json!({"proxy": {"implementation": "configurable-http-proxy", "replicas": 2}}),
+            "spec.proxy.replicas is more than configurable-http-proxy can do",
+        ),
+        (
+            json!({"https": {"type": "selfSigned", "hsts": {}}, "proxy": {"implementation": "configurable-http-proxy"}}),
+            "spec.https.hsts is more than",
+        ),
+        (
+            json!({
+                "https": {"type": "selfSigned", "extraSecrets": [{"name": "x"}]},
+                "proxy": {"implementation": "configurable-http-proxy"},
+            }),
+            "spec.https.extraSecrets is more than",
+        ),
+        (
+            json!({"https": {"type": "selfSigned", "minVersion": "TLSv1.3"}, "proxy": {"implementation": "configurable-http-proxy"}}),
+            "spec.https.minVersion is more than",
+        ),
         (json!({"auth": null}), "exactly one of token and dummy"),
         (json!({"auth": {"dummy": {"allowAnyPassword": true}}}), "exactly one of token and dummy"),
         (
@@ -100,6 +137,28 @@ fn wrong_fields_are_refused_with_their_path() {
             "spec.customScopes: 'custom:one' includes 'custom:two', which is not declared",
         ),
         (json!({"groups": [{"name": "class", "users": ["a/b"]}]}), "spec.groups[class].users: 'a/b' cannot be"),
+        (
+            json!({"security": {"cookieSecret": {"rotation": {"schedule": "monthly"}}}}),
+            "spec.security.cookieSecret.rotation.schedule: must have five fields",
+        ),
+        (
+            json!({"security": {"cryptKeys": {"rotation": {"schedule": "0 25 * * *"}}}}),
+            "spec.security.cryptKeys.rotation.schedule: ",
+        ),
+        (
+            json!({"security": {"proxyAuthToken": {"rotation": {"gracePeriod": "1.5h30m"}}}}),
+            "spec.security.proxyAuthToken.rotation.gracePeriod: ",
+        ),
+        (
+            json!({"security": {"cookieSecret": {
+                "secretRef": {"name": "mine", "key": "k"}, "rotation": {"schedule": "0 3 * * *"},
+            }}}),
+            "spec.security.cookieSecret.rotation.schedule cannot be used with secretRef",
+        ),
+        (
+            json!({"security": {"proxyAuthToken": {"secretRef": {"name": "physics-proxy-token", "key": "proxy-token"}}}}),
+            "spec.security.proxyAuthToken.secretRef names physics-proxy-token, which the operator makes",
+        ),
     ] {
         let Err(Error::Invalid(problems)) = judged(&changes) else { panic!("accepted: {changes}") };
         assert!(problems.iter().any(|problem| problem.contains(words)), "{words:?} is not in {problems:?}");
@@ -186,7 +245,9 @@ fn a_secret_of_record_that_was_damaged_is_told() {
         found.records[0].1 = Known { live: Some(secret), copy: None, had: true };
         let error = validate(&found, &fixtures::images()).unwrap_err();
         assert_eq!(error.reason(), reason::SECRET_INVALID);
-        assert!(error.to_string().contains("cookie-secret") && error.to_string().contains("backup"), "{error}");
+        assert!(error.is_about_secrets());
+        let words = error.to_string();
+        assert!(words.contains("Secret physics-cookie-secret: ") && words.contains("backup"), "{words}");
     }
 }
 

@@ -159,6 +159,39 @@ fn everybody_reaches_what_they_need_and_nothing_more() {
 }
 
 #[test]
+fn https_is_for_everybody_and_the_api_for_the_operator_where_it_has_challenges_answered() {
+    let hosts = json!(["hub.org"]);
+    let letsencrypt =
+        json!({"type": "letsencrypt", "allowInsecure": null, "hosts": hosts, "letsencrypt": {"email": "a@b.c"}});
+    let own = json!({"type": "selfSigned", "allowInsecure": null});
+    let operator = End::Pod { namespace: "operators", labels: vec![(label::NAME, "hub-operator")] };
+    let namesake = End::Pod { namespace: "lab", labels: vec![(label::NAME, "hub-operator")] };
+    let proxy = pod("lab", "physics", "lab", "proxy");
+    let user = pod("lab", "physics", "lab", "singleuser-server");
+    for (https, has_challenges) in [(letsencrypt, true), (own, false)] {
+        let found = fixtures::found(&json!({"https": https}));
+        let policies = build_network_policies(&validate(&found, &fixtures::images()).unwrap());
+        for from in [&address("93.184.216.34"), &user] {
+            assert!(passes(&policies, from, &proxy, 8443, "TCP"));
+        }
+        assert!(passes(&policies, &address("93.184.216.34"), &proxy, 8000, "TCP"), "the redirect");
+        assert_eq!(passes(&policies, &operator, &proxy, 8001, "TCP"), has_challenges);
+        assert!(!passes(&policies, &namesake, &proxy, 8001, "TCP"), "only in the operator's own namespace");
+    }
+}
+
+/// Services that speak plain HTTP have no way through a proxy that redirects it.
+#[test]
+fn pods_beside_the_hub_may_be_let_to_it_by_a_label() {
+    let labels = vec![("app", "grades"), (label::NETWORK_ACCESS_HUB, "true")];
+    let hub = pod("lab", "physics", "lab", "hub");
+    for (namespace, is_open) in [("lab", true), ("elsewhere", false)] {
+        let service = End::Pod { namespace, labels: labels.clone() };
+        assert_eq!(passes(&policies("lab"), &service, &hub, 8081, "TCP"), is_open, "{namespace}");
+    }
+}
+
+#[test]
 fn they_can_be_left_out() {
     let found = fixtures::found(&json!({"networkPolicy": {"enabled": false}}));
     assert!(build_network_policies(&validate(&found, &fixtures::images()).unwrap()).is_empty());
