@@ -1,6 +1,6 @@
 //! Where the hub tells people that it is: when it starts (S9), in one-time links, and in the list of servers (S14).
 
-use hub_crds::{config::HubConfig, forwarded_url, login_url, names::child};
+use hub_crds::{config::HubConfig, forwarded_ports, forwarded_url, login_url, names::child};
 
 use crate::{
     app::App,
@@ -25,7 +25,8 @@ impl Address {
         let hub = config.kubernetes.as_ref().map(|kubernetes| &kubernetes.hub);
         let forward = hub.map(|hub| {
             let (namespace, service) = (&hub.namespace, child::proxy_public(&hub.name));
-            format!("kubectl --namespace {namespace} port-forward service/{service} 8000:80")
+            let ports = forwarded_ports(config.https);
+            format!("kubectl --namespace {namespace} port-forward service/{service} {ports}")
         });
         let show_logins = hub.map(|hub| {
             let (namespace, secret) = (&hub.namespace, child::login_urls(&hub.name));
@@ -36,7 +37,7 @@ impl Address {
         });
         match urls.public() {
             Some(public) => Self { url: public.to_string(), forward: None, show_logins },
-            None => Self { url: forwarded_url(&config.base_url), forward, show_logins },
+            None => Self { url: forwarded_url(config.https, &config.base_url), forward, show_logins },
         }
     }
 

@@ -13,11 +13,14 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     activity::Activity,
     address::Address,
+    auth_state::CryptKeeper,
     authenticator::{Authenticator, allow::AllowList},
+    cookie_secret::CookieSecret,
     database::{ApiToken, Database, DatabaseError, Principal, User},
     metrics::Durations,
     rbac::ServiceTokens,
     reread::{Reread, RereadError},
+    rotation::Keeper,
     servers::Servers,
     session::{Identity, LoginTimes, Via},
     urls::Urls,
@@ -35,7 +38,11 @@ pub struct Parts {
     pub authenticator: Authenticator,
     pub allow: AllowList,
     /// The cookie secret (S80).
-    pub cookie_secret: Reread<Keys>,
+    pub cookie_secret: Reread<CookieSecret>,
+    /// What encrypts `auth_state`; without it the hub keeps none.
+    pub crypt_keys: Option<CryptKeeper>,
+    /// Who keeps the secrets.
+    pub keeper: Keeper,
     pub service_tokens: ServiceTokens,
     /// People use a connection that TLS protects, or the settings say that they know it doesn't.
     pub secure: bool,
@@ -78,7 +85,7 @@ impl App {
 
     /// The keys that sign cookies at this moment.
     pub fn cookie_keys(&self) -> Result<Arc<Keys>, RereadError> {
-        self.cookie_secret.get()
+        Ok(self.cookie_secret.get()?.keys.clone())
     }
 
     /// A cookie of the hub's own as this hub calls it: with `__Host-` if the settings say so, and then no other name is
@@ -125,15 +132,5 @@ impl App {
         let Some((principal, scopes)) = self.database.token_scopes(&token).await? else { return Ok(None) };
         let groups = self.database.memberships(&scopes).await?;
         Ok(Some(Identity { principal, scopes, groups, via: Via::Token(Box::new(token)) }))
-    }
-}
-
-/// Reads the cookie secret: 64 hexadecimal digits (S80).
-pub fn parse_cookie_secret(bytes: &[u8]) -> Result<Keys, String> {
-    let secret = hex::decode(bytes.trim_ascii())
-        .map_err(|_| "it must hold 64 hexadecimal digits; make it with `openssl rand -hex 32`".to_owned())?;
-    match secret.len() {
-        32 => Ok(Keys::new(0, &secret)),
-        n => Err(format!("it must hold 64 hexadecimal digits, not {}; make it with `openssl rand -hex 32`", 2 * n)),
     }
 }

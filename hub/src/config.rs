@@ -59,7 +59,7 @@ fn check_addresses(config: &HubConfig) -> Result<(), (&'static str, String)> {
         check_subdomain_host(host, config).map_err(|message| ("subdomainHost", message))?;
     }
     if config.cookie_host_prefix && config.https == HttpsType::None {
-        let message = "browsers drop such cookies without TLS; remove it, or set https to external";
+        let message = "browsers drop such cookies without TLS; remove it, or use https";
         return Err(("cookieHostPrefix", message.to_owned()));
     }
     if config.bind.parse::<SocketAddr>().is_err() {
@@ -201,7 +201,7 @@ controlSocket: /tmp/hub/control.sock
             (
                 "https: external",
                 "https: none\ncookieHostPrefix: true",
-                "cookieHostPrefix: browsers drop such cookies without TLS; remove it, or set https to external",
+                "cookieHostPrefix: browsers drop such cookies without TLS; remove it, or use https",
             ),
             ("0.0.0.0:8081", "8081", "bind: `8081` is not an address and port; write 0.0.0.0:8081 for example"),
         ];

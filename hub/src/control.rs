@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use hub_crds::report;
 use hub_server::ServerInfo;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -25,12 +26,14 @@ use crate::{
     database::RevokedCounts,
     login_links::{self, Link, LinkError, Wish},
     revocation::{RevocationError, Whose, revoke},
+    rotation::{self, Outcome, RotationError, Standing},
     server_list,
 };
 
 const REVOKE: &str = "/tokens/revoke";
 const LINKS: &str = "/links";
 const SERVERS: &str = "/servers";
+const SECRETS: &str = "/secrets";
 
 /// Listens at the path. Its directory is made, or refused if others can enter it: a socket has no mode of its own until
 /// after it can be reached.
@@ -69,6 +72,7 @@ pub async fn serve(app: App, listener: UnixListener) -> std::io::Result<()> {
         .route(REVOKE, post(post_revoke))
         .route(LINKS, post(post_link))
         .route(SERVERS, get(get_servers))
+        .route(SECRETS, get(get_secrets).post(post_secrets))
         .with_state(app);
     axum::serve(listener, router).with_graceful_shutdown(stopping).await
 }
@@ -93,6 +97,21 @@ async fn get_servers(State(app): State<App>) -> Response {
     match server_list::running(&app) {
         Ok(servers) => Json(servers).into_response(),
         Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error),
+    }
+}
+
+async fn get_secrets(State(app): State<App>) -> Response {
+    match rotation::standing(&app) {
+        Ok(standing) => Json(standing).into_response(),
+        Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}")),
+    }
+}
+
+async fn post_secrets(State(app): State<App>, Json(wish): Json<report::Wish>) -> Response {
+    match rotation::request(&app, &wish).await {
+        Ok(outcome) => Json(outcome).into_response(),
+        Err(RotationError::Refused(message)) => refusal(StatusCode::BAD_REQUEST, &message),
+        Err(RotationError::Failed(error)) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}")),
     }
 }
 
@@ -127,13 +146,29 @@ pub async fn ask_for_servers(socket: &Path) -> anyhow::Result<Vec<ServerInfo>> {
     }
 }
 
+/// Asks the hub that listens at the path which versions of its secrets it has.
+///
+/// # Errors
+/// No hub listens there, or it refuses.
+pub async fn ask_for_standing(socket: &Path) -> anyhow::Result<Standing> {
+    ask(socket, Method::GET, SECRETS, None::<&()>).await
+}
+
+/// Asks the hub that listens at the path for new secrets.
+///
+/// # Errors
+/// No hub listens there, or it refuses.
+pub async fn ask_to_change_secrets(socket: &Path, wish: &report::Wish) -> anyhow::Result<Outcome> {
+    ask(socket, Method::POST, SECRETS, Some(wish)).await
+}
+
 async fn ask<T: DeserializeOwned>(
     socket: &Path,
     method: Method,
     path: &str,
     body: Option<&impl Serialize>,
 ) -> anyhow::Result<T> {
-    let client = reqwest::Client::builder().unix_socket(socket).build()?;
+    let client = hub_server::http_client().unix_socket(socket).build()?;
     let mut request = client.request(method, format!("http://hub{path}"));
     if let Some(body) = body {
         request = request.json(body);

@@ -17,6 +17,8 @@ struct Cli {
 enum Command {
     Link(commands::link::MakeLink),
     Local(commands::local::Local),
+    Reset(commands::rotate::Reset),
+    Rotate(commands::rotate::Rotate),
     Serve(commands::serve::Serve),
     Server(commands::server::Server),
     Token(commands::token::Token),
@@ -33,7 +35,9 @@ async fn main() -> ExitCode {
     log_to_stderr();
     let result = match cli.command {
         Command::Link(link) => link.run().await,
-        Command::Local(local) => local.run(started).await,
+        Command::Local(local) => local.run(settings, started).await,
+        Command::Reset(reset) => reset.run().await,
+        Command::Rotate(rotate) => rotate.run().await,
         Command::Serve(serve) => serve.run(started).await,
         Command::Server(server) => server.run(settings, started).await,
         Command::Token(token) => token.run().await,

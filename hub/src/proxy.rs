@@ -1,18 +1,29 @@
-//! The client of the proxy's REST API: configurable-http-proxy's, which `hub-proxy` speaks too.
+//! The hub's side of the proxy: one table, kept at each of the proxy's pods.
 
-use secrecy::{ExposeSecret, SecretString};
+use futures::future::join_all;
+use hub_crds::proxy_pods::Member;
 use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::time::Instant;
-use tracing::warn;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
+use tracing::{debug, warn};
 
+mod api;
+mod members;
 pub mod table;
+mod token;
 
+pub use api::ProxyApi;
+pub use members::watch_members;
 pub use table::Route;
+pub use token::ProxyToken;
+
+use crate::reread::RereadError;
 
 /// How long a change of the table is tried again when the proxy cannot be reached or answers 5xx.
 const RETRY_FOR: Duration = Duration::from_secs(30);
@@ -20,6 +31,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// One request takes at most this long.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same at a pod that is not ready, whose address may lead nowhere.
+const UNREADY: Duration = Duration::from_secs(1);
 
 /// Why the proxy could not be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -33,79 +46,52 @@ pub enum ProxyError {
     Forbidden { action: String, api_url: String },
     #[error("failed to {action} at the proxy {api_url}: it answered {status}")]
     Status { action: String, api_url: String, status: reqwest::StatusCode },
-    #[error("failed to read the proxy's token from {path}: {source}")]
-    Token { path: PathBuf, source: std::io::Error },
+    #[error("failed to read the proxy's token: {0}")]
+    Token(#[from] RereadError),
 }
 
-/// The token that hub and proxy agree upon (S49).
-#[derive(Clone)]
-pub enum ProxyToken {
-    /// A file that is read for each request, so that a rotated token needs no restart. While it is unreadable or empty
-    /// the last good value is used.
-    File {
-        path: PathBuf,
-        last_good: Arc<Mutex<Option<SecretString>>>,
-    },
-    Value(SecretString),
-}
-
-impl ProxyToken {
-    pub fn file(path: &Path) -> Self {
-        Self::File { path: path.to_owned(), last_good: Arc::default() }
-    }
-
-    async fn current(&self) -> Result<SecretString, ProxyError> {
-        let (path, last_good) = match self {
-            Self::Value(token) => return Ok(token.clone()),
-            Self::File { path, last_good } => (path, last_good),
-        };
-        let read = tokio::fs::read_to_string(path).await;
-        let mut last_good = last_good.lock().unwrap_or_else(PoisonError::into_inner);
-        let error = match read {
-            Ok(text) if !text.trim().is_empty() => {
-                let token = SecretString::from(text.trim());
-                *last_good = Some(token.clone());
-                return Ok(token);
-            }
-            Ok(_) => std::io::Error::other("the file is empty"),
-            Err(error) => error,
-        };
-        last_good.clone().ok_or_else(|| ProxyError::Token { path: path.clone(), source: error })
-    }
-}
-
-/// A proxy's REST API. Clones share where it is.
+/// A proxy, of one pod or of several. Clones share where it is.
 #[derive(Clone)]
 pub struct ProxyClient {
     http: reqwest::Client,
     place: Arc<Mutex<Place>>,
 }
 
-/// Where a proxy's REST API is.
+/// Where a proxy is.
 #[derive(Clone)]
 struct Place {
     /// Without a slash at its end, such as `http://127.0.0.1:8001`.
     api_url: String,
     token: ProxyToken,
+    /// Its pods, if somebody knows them; until then `api_url` leads to one of them.
+    members: Option<watch::Receiver<Vec<Member>>>,
 }
 
 impl ProxyClient {
     /// A client of the API at `api_url`, such as `http://127.0.0.1:8001`.
     pub fn new(api_url: &str, token: ProxyToken) -> Self {
-        let http = reqwest::Client::builder()
+        let http = hub_server::http_client()
             .no_proxy()
             .timeout(REQUEST_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .expect("a client without TLS and files has nothing that could be missing");
-        let place = Place { api_url: api_url.trim_end_matches('/').to_owned(), token };
+        let place = Place { api_url: api_url.trim_end_matches('/').to_owned(), token, members: None };
         Self { http, place: Arc::new(Mutex::new(place)) }
+    }
+
+    /// The same proxy, whose pods are known.
+    #[must_use]
+    pub fn with_members(self, members: watch::Receiver<Vec<Member>>) -> Self {
+        self.change(|place| place.members = Some(members));
+        self
     }
 
     /// A client of another proxy, or of the same one with another token; what is `None` is as here.
     pub fn elsewhere(&self, api_url: Option<&str>, token: Option<ProxyToken>) -> Self {
         let here = self.place();
         let place = Place {
+            members: here.members.filter(|_| api_url.is_none()),
             api_url: api_url.map_or(here.api_url, |url| url.trim_end_matches('/').to_owned()),
             token: token.unwrap_or(here.token),
         };
@@ -114,50 +100,66 @@ impl ProxyClient {
 
     /// The proxy of the other client is in charge from now on, until the hub ends.
     pub fn relocate(&self, to: &Self) {
-        let place = to.place();
-        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
+        let to = to.place();
+        self.change(|place| *place = to);
     }
 
     fn place(&self) -> Place {
         self.place.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The whole table by decoded path, such as `/user/a@b`. Tried once.
+    fn change(&self, change: impl FnOnce(&mut Place)) {
+        change(&mut self.place.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The token that this client has at the moment.
+    pub fn token(&self) -> ProxyToken {
+        self.place().token
+    }
+
+    /// Each pod of the proxy, and whether people are led to it: what fails at one that is not ready yet, or goes, is no
+    /// failure. If none is ready, all count.
+    pub fn apis(&self) -> Vec<(ProxyApi, bool)> {
+        let Place { api_url, token, members } = self.place();
+        let members = members.map(|members| members.borrow().clone()).unwrap_or_default();
+        let is_any_ready = members.iter().any(|member| member.is_ready);
+        let api = |url: String| ProxyApi::new(self.http.clone(), url, token.clone());
+        if members.is_empty() {
+            return vec![(api(api_url), true)];
+        }
+        members.into_iter().map(|member| (api(member.api_url), member.is_ready || !is_any_ready)).collect()
+    }
+
+    /// The whole table by decoded path, such as `/user/a@b`, of a pod that people are led to. Tried once.
     pub async fn routes(&self) -> Result<BTreeMap<String, Route>, ProxyError> {
-        let action = "read the routes";
-        let response = self.send(reqwest::Method::GET, "/", None, action).await?;
-        response.json().await.map_err(|source| self.place().failed(action, source))
+        let counting = self.apis().into_iter().find_map(|(api, counts)| counts.then_some(api));
+        counting.expect("if no pod is ready, all count").routes().await
     }
 
-    /// Adds the route of a decoded path, or replaces it. Tried for 30 s.
+    /// Waits until the proxy has other pods than before; for ever if nobody knows them.
+    pub async fn members_changed(&self) {
+        let Some(mut members) = self.place().members else { return std::future::pending().await };
+        members.mark_unchanged();
+        if members.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Adds the route of a decoded path, or replaces it, at each pod. Tried for 30 s.
     pub async fn add(&self, path: &str, route: &Route) -> Result<(), ProxyError> {
-        self.persist(reqwest::Method::POST, path, Some(route), &format!("add the route {path}")).await
+        self.persist(path, Some(route)).await
     }
 
-    /// Removes the route of a decoded path. One that is not there is no error. Tried for 30 s.
+    /// Removes the route of a decoded path at each pod. One that is not there is no error. Tried for 30 s.
     pub async fn remove(&self, path: &str) -> Result<(), ProxyError> {
-        self.persist(reqwest::Method::DELETE, path, None, &format!("remove the route {path}")).await
+        self.persist(path, None).await
     }
 
-    async fn persist(
-        &self,
-        method: reqwest::Method,
-        path: &str,
-        route: Option<&Route>,
-        action: &str,
-    ) -> Result<(), ProxyError> {
+    async fn persist(&self, path: &str, route: Option<&Route>) -> Result<(), ProxyError> {
         let deadline = Instant::now() + RETRY_FOR;
-        let mut wait = FIRST_WAIT;
+        let (mut wait, mut done) = (FIRST_WAIT, BTreeSet::new());
         loop {
-            let error = match self.send(method.clone(), path, route, action).await {
-                Ok(_) => return Ok(()),
-                Err(ProxyError::Status { status, .. })
-                    if status == reqwest::StatusCode::NOT_FOUND && method == reqwest::Method::DELETE =>
-                {
-                    return Ok(());
-                }
-                Err(error) => error,
-            };
+            let Some(error) = self.attempt(&mut done, path, route).await else { return Ok(()) };
             if !is_passing(&error) || Instant::now() + wait > deadline {
                 return Err(error);
             }
@@ -167,35 +169,43 @@ impl ProxyClient {
         }
     }
 
-    async fn send(
-        &self,
-        method: reqwest::Method,
-        path: &str,
-        route: Option<&Route>,
-        action: &str,
-    ) -> Result<reqwest::Response, ProxyError> {
-        let place = self.place();
-        let token = place.token.current().await?;
-        let mut request = self
-            .http
-            .request(method, format!("{}/api/routes{}", place.api_url, table::escape_path(path)))
-            .header(reqwest::header::AUTHORIZATION, format!("token {}", token.expose_secret()));
-        if let Some(route) = route {
-            request = request.json(route);
+    /// One attempt at each pod that has not made the change yet; what failed where it counts.
+    async fn attempt(&self, done: &mut BTreeSet<String>, path: &str, route: Option<&Route>) -> Option<ProxyError> {
+        let mut open = self.apis();
+        open.retain(|(api, _)| !done.contains(api.url()));
+        let attempts = open.iter().map(async |(api, counts)| {
+            let set = api.set(path, route);
+            if *counts {
+                return set.await.map(|()| Some(api.url().to_owned()));
+            }
+            match timeout(UNREADY, set).await {
+                Ok(Ok(())) => return Ok(Some(api.url().to_owned())),
+                Ok(Err(error)) => debug!(%error, "a pod of the proxy that is not ready"),
+                Err(_) => debug!(pod = api.url(), "a pod of the proxy that is not ready takes too long"),
+            }
+            Ok(None)
+        });
+        let mut failed = None;
+        for result in join_all(attempts).await {
+            match result {
+                Ok(changed) => done.extend(changed),
+                Err(error) => failed = Some(error),
+            }
         }
-        let response = request.send().await.map_err(|source| place.failed(action, source))?;
-        let action = action.to_owned();
-        match response.status() {
-            status if status.is_success() => Ok(response),
-            reqwest::StatusCode::FORBIDDEN => Err(ProxyError::Forbidden { action, api_url: place.api_url }),
-            status => Err(ProxyError::Status { action, api_url: place.api_url, status }),
-        }
+        failed
     }
-}
 
-impl Place {
-    fn failed(&self, action: &str, source: reqwest::Error) -> ProxyError {
-        ProxyError::Request { action: action.to_owned(), api_url: self.api_url.clone(), source: source.without_url() }
+    /// Which versions of the token each pod takes, of these.
+    pub async fn accepted_versions(&self, of: &BTreeSet<u32>) -> Result<BTreeSet<u32>, ProxyError> {
+        let mut accepted = of.clone();
+        for (api, counts) in self.apis() {
+            match api.accepted_versions(of).await {
+                Ok(versions) => accepted.retain(|version| versions.contains(version)),
+                Err(error) if counts => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Ok(accepted)
     }
 }
 
@@ -204,6 +214,6 @@ fn is_passing(error: &ProxyError) -> bool {
     match error {
         ProxyError::Request { .. } | ProxyError::Forbidden { .. } => true,
         ProxyError::Status { status, .. } => status.is_server_error(),
-        ProxyError::Token { .. } => false,
+        ProxyError::Token(_) => false,
     }
 }

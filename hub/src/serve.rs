@@ -12,14 +12,18 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     activity::Activity,
     address::Address,
-    app::{App, Parts, parse_cookie_secret},
+    app::{App, Parts},
+    auth_state::CryptKeeper,
     authenticator::{Authenticator, allow::AllowList},
     control,
+    cookie_secret::CookieSecret,
     database::Database,
     metrics::Durations,
     openapi,
     rbac::{self, ServiceTokens},
     reread::Reread,
+    resets,
+    rotation::Keeper,
     router::router,
     servers::Servers,
     session::LoginTimes,
@@ -49,8 +53,12 @@ pub struct Hub {
     pub auth: AuthConfig,
     /// Services, roles, groups and custom scopes.
     pub rbac: RbacConfig,
-    /// The file with the cookie secret (S80).
-    pub cookie_secret_file: std::path::PathBuf,
+    /// The cookie secret (S80).
+    pub cookie_secret: Reread<CookieSecret>,
+    /// What encrypts `auth_state`, if anything.
+    pub crypt_keys: Option<CryptKeeper>,
+    /// Who keeps the secrets.
+    pub keeper: Keeper,
     /// People use a connection that TLS protects, or the settings say that they know it doesn't.
     pub secure: bool,
     pub clients: ClientRules,
@@ -60,11 +68,10 @@ pub struct Hub {
 /// Makes the hub that requests see.
 ///
 /// # Errors
-/// The cookie secret or a service's token can't be used, or the database can't.
+/// A service's token or the database can't be used.
 pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App> {
     let authenticator = Authenticator::new(&hub.auth.authenticator);
     let allow = AllowList::new(&hub.auth, &authenticator.configured_users());
-    let cookie_secret = open_cookie_secret(&hub.cookie_secret_file)?;
     let service_tokens = ServiceTokens::open(&hub.rbac)?;
     let configured = rbac::configured(&hub.rbac, &allow, &service_tokens, &hub.urls)?;
     let openapi = openapi::document(&hub.urls.at("api"))?.to_string().into();
@@ -76,7 +83,9 @@ pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App>
         servers: hub.servers,
         authenticator,
         allow,
-        cookie_secret,
+        cookie_secret: hub.cookie_secret,
+        crypt_keys: hub.crypt_keys,
+        keeper: hub.keeper,
         service_tokens,
         secure: hub.secure,
         clients: hub.clients,
@@ -88,17 +97,11 @@ pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App>
         clock: hub.clock,
         stopping,
     });
-    upkeep::end_sessions_after_reset(&app).await?;
+    resets::end_sessions_after_reset(&app).await?;
     upkeep::end_sessions_after_change(&app).await?;
     app.admit_named().await?;
     app.database.configure(&configured, app.now()).await?;
     Ok(app)
-}
-
-fn open_cookie_secret(path: &Path) -> anyhow::Result<Reread<hub_auth::cookie::Keys>> {
-    let secret = Reread::new(path, parse_cookie_secret);
-    secret.get()?;
-    Ok(secret)
 }
 
 /// Serves until `stopping`, then lets open requests end. Commands are heard at `control_socket`.

@@ -272,6 +272,11 @@ impl Servers {
         self.inner.proxy.routes().await
     }
 
+    /// The proxy in charge.
+    pub fn proxy(&self) -> &ProxyClient {
+        &self.inner.proxy
+    }
+
     /// Makes the proxy's table right, now.
     pub async fn check_routes(&self) -> Result<(), CheckError> {
         upkeep::check_routes(&self.inner).await.map(|_| ())

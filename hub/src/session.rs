@@ -203,7 +203,7 @@ impl Visitor {
 
     fn set_form_cookies(&self, app: &App, response: &mut Response) {
         let path = app.urls.hub();
-        let token = cookie::SetCookie::new(xsrf::NAME, self.xsrf.text.as_str(), path);
+        let token = cookie::SetCookie::new(xsrf::NAME, self.xsrf.text.as_str(), path).secure(self.is_secure(app));
         if self.identity.is_some() {
             return add_cookie(response, &token);
         }

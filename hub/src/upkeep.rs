@@ -1,19 +1,24 @@
-//! What goes on beside requests: activity is written, what has expired is removed, services' tokens are read again, and
-//! a reset of the cookie secret is noticed.
+//! What goes on beside requests: activity is written, what has expired is removed, services' tokens are read again, a
+//! reset of the cookie secret is noticed, and secrets that have rotated take the place of old ones.
 
 use futures::future::BoxFuture;
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{activity, app::App, database::UserQuery};
+use crate::{
+    activity,
+    app::App,
+    auth_state::encrypt_anew,
+    database::UserQuery,
+    resets::{SEALS, end_sessions_after_reset},
+    rotation,
+};
 
 /// Tokens and codes that have expired open nothing; this only keeps the tables small.
 const PURGE_INTERVAL: Duration = Duration::from_secs(3600);
 const SECRET_INTERVAL: Duration = Duration::from_secs(5);
-/// Where the database keeps what tells the cookie secret from another one.
-const FINGERPRINT: &str = "cookie_secret_fingerprint";
-/// The same for login tokens and passwords, by user; the empty name is everybody.
-const SEALS: &str = "login_seals";
+/// A reset is to end sessions at once.
+const RESET_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs until the hub stops, and writes what is left.
 pub async fn run(app: App) {
@@ -21,8 +26,10 @@ pub async fn run(app: App) {
         tokio::join!(
             every(activity::INTERVAL, &app, |app| Box::pin(save_activity(app))),
             every(PURGE_INTERVAL, &app, |app| Box::pin(purge(app))),
-            every(SECRET_INTERVAL, &app, |app| Box::pin(end_sessions_after_reset(app))),
+            every(RESET_INTERVAL, &app, |app| Box::pin(end_sessions_after_reset(app))),
             every(SECRET_INTERVAL, &app, |app| Box::pin(end_sessions_after_change(app))),
+            every(SECRET_INTERVAL, &app, |app| Box::pin(encrypt_anew(app))),
+            every(PURGE_INTERVAL, &app, |app| Box::pin(rotation::retire(app))),
             app.service_tokens.follow(&app.database, app.clock),
         );
     };
@@ -55,28 +62,6 @@ async fn purge(app: &App) -> anyhow::Result<()> {
     Ok(app.database.delete_expired(app.now()).await?)
 }
 
-/// Another cookie secret makes every login at the hub void by itself (S60). What servers hold from these logins is
-/// signed by the servers, so it has to end here (S68).
-///
-/// # Errors
-/// The database can't be read or written, or the secret can't be used.
-pub async fn end_sessions_after_reset(app: &App) -> anyhow::Result<()> {
-    let keys = app.cookie_keys()?;
-    let (stored, current) = (app.database.hub_setting(FINGERPRINT).await?, keys.fingerprint());
-    if stored.as_ref() == Some(&current) {
-        return Ok(());
-    }
-    if stored.is_some_and(|stored| !keys.has_fingerprint(&stored)) {
-        let ended = app.database.delete_all_session_tokens().await?;
-        tracing::warn!(
-            audit = "cookie secret reset",
-            tokens = ended,
-            "the cookie secret is another one: all sessions have ended"
-        );
-    }
-    Ok(app.database.set_hub_setting(FINGERPRINT, &current).await?)
-}
-
 /// Whoever logged in with a token or password that is no longer valid is logged out (attack row 37).
 ///
 /// # Errors
@@ -91,15 +76,11 @@ pub async fn end_sessions_after_change(app: &App) -> anyhow::Result<()> {
     let mut current = stored.clone();
     for (user, digest) in app.authenticator.digests() {
         let name = user.unwrap_or_default();
-        match stored.get(name) {
-            Some(seal) if keys.is_seal_of(seal, &digest) => {}
-            before => {
-                if before.is_some() {
-                    end_sessions(app, user).await?;
-                }
-                current.insert(name.to_owned(), keys.seal(&digest));
-            }
+        if stored.get(name).is_some_and(|seal| !keys.is_seal_of(seal, &digest)) {
+            end_sessions(app, user).await?;
         }
+        // Also the seal of a secret that is the same, made with a key that will be dropped.
+        current.insert(name.to_owned(), keys.seal(&digest));
     }
     if current != stored {
         app.database.set_hub_setting(SEALS, &serde_json::to_string(&current)?).await?;

@@ -6,26 +6,33 @@ use hub_crds::{
     ClientRules,
     config::{AuthConfig, AuthenticatorConfig, RbacConfig, TokenLogin},
 };
-use hub_proxy::{Bind, ErrorPages, Proxy, ProxyConfig, Token};
-use hub_server::stop_on;
+use hub_proxy::{Bind, BindError, ErrorPages, Proxy, ProxyConfig, Token};
+use hub_server::{Config, stop_on};
+use hub_traitlets::{Origin, Value, jupyter::Environment, load};
 use jiff::Timestamp;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use std::{
     env,
+    io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Instant,
 };
-use tokio::{net::TcpListener, signal::unix::SignalKind};
+use tokio::{net::TcpListener, signal::unix::SignalKind, sync::Mutex};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
     address::Address,
     app::App,
+    auth_state::{self, CryptKeeper},
     config::parse_subdomain_host,
+    cookie_secret::CookieSecret,
     database::Database,
+    own_secret::OwnSecret,
     proxy::{ProxyClient, ProxyToken},
+    reread::Reread,
+    rotation::Keeper,
     serve::{Hub, build, run},
     servers::{ServerSettings, Servers},
     spawner::{Spawner, local::LocalSettings},
@@ -33,8 +40,10 @@ use crate::{
 };
 
 mod files;
+mod settings;
 
-use files::Files;
+use files::{Files, check_tls};
+use settings::{CookieSecretPlace, HUB, Settings};
 
 /// Runs hub, proxy and servers on this machine, without a cluster.
 #[derive(Debug, clap::Args)]
@@ -43,18 +52,29 @@ Examples:
   hub local                          open the address that it prints
   hub local --port 9000 --user alice
   hub local --subdomain-host http://localhost:8000
+  hub local --ssl-key my.key --ssl-cert my.cert
+  hub local --config jupyterhub_config.py
   hub local --data-dir ./trial       a hub of its own, with its own database and secrets
   hub local --front                  with JupyterLab only, without JupyterHub
   hub local --front -- streamlit run app.py --server.address=127.0.0.1 --server.port={port}
 
-Everything listens on the loopback interface only. Notebooks are in the directory where the command is given. Ctrl-C
+Everything listens on the loopback interface only, unless the settings say otherwise with JupyterHub.ip. Notebooks are in the directory where the command is given. Ctrl-C
 ends the hub and all servers. Servers need `jupyterhub-singleuser` on PATH: pip install jupyterhub jupyterlab. With
 --front they are what `hub server` would run, behind the login of this hub.
 Exit codes: 0 ended by a signal, 1 it could not run, 2 wrong usage.")]
 pub struct Local {
-    /// Port that people use; 0 takes a free one.
-    #[arg(long, default_value_t = 8000)]
-    port: u16,
+    /// Port that people use; 0 takes a free one [default: 8000]
+    #[arg(long)]
+    port: Option<u16>,
+    /// Settings in JupyterHub's names: assignments of literals in a .py file, or .json or .yaml. Python is not run
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Key of the certificate, in PEM; nobody but its owner and group may read it
+    #[arg(long, value_name = "FILE")]
+    ssl_key: Option<String>,
+    /// Certificate for HTTPS with its chain, in PEM; may hold the key, too. Files that are renewed are taken up
+    #[arg(long, value_name = "FILE")]
+    ssl_cert: Option<String>,
     /// Database, secrets and logs; made if it is not there [default: ~/.local/share/jupyter-hub].
     #[arg(long, value_name = "DIR", env = "HUB_DATA_DIR")]
     data_dir: Option<PathBuf>,
@@ -74,10 +94,14 @@ pub struct Local {
 }
 
 impl Local {
-    pub async fn run(self, started: Instant) -> anyhow::Result<()> {
+    /// `flags` are settings of the command line, such as `--JupyterHub.ssl_cert=FILE`.
+    pub async fn run(self, flags: Config, started: Instant) -> anyhow::Result<()> {
+        let environment = Environment::current();
+        let told = Settings::read(&self.config(flags, &environment)?, &environment.variables)?;
+        told.tls.as_ref().map(check_tls).transpose()?;
         let user = user_name(self.user, env::var("USER").ok())?;
         let directory = data_dir(self.data_dir)?;
-        let files = Files::open(&directory, &user)?;
+        let files = Files::open(&directory, &user, &told.cookie_secret)?;
         let root = env::current_dir().context("failed to find the current directory")?;
         let mut settings = LocalSettings::new(files.servers.clone(), root);
         if self.front {
@@ -89,21 +113,30 @@ impl Local {
         let stopping = CancellationToken::new();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("failed to listen on 127.0.0.1")?;
         let connect_url = format!("http://{}", listener.local_addr()?);
-        let token = hex::encode(rand::random::<[u8; 32]>());
+        // S55: one that nobody else knows, unless there is one.
+        let token = match &told.proxy_token {
+            Some((token, _)) => token.clone(),
+            None => SecretString::from(hex::encode(rand::random::<[u8; 32]>())),
+        };
+        let is_secure = told.tls.is_some();
         let by_host = self.subdomain_host.is_some();
-        let proxy = bind_proxy(self.port, by_host, &connect_url, &token, started).await?;
+        let proxy = bind_proxy(&told, by_host, &connect_url, &token, started).await?;
         let (public, api) =
             (tcp(proxy.public_addr())?, tcp(proxy.api_addr().context("failed to find the proxy's API")?)?);
 
         let urls = self.subdomain_host.map_or_else(|| Urls::new("/", None), |host| Urls::with_subdomains("/", host));
-        let url = urls.public().map_or_else(|| format!("http://{public}/"), Url::to_string);
+        let url = urls.public().map_or_else(|| public_url(public, is_secure), Url::to_string);
         let address = Address { url, forward: None, show_logins: None };
         let database = Database::open(&files.database).await?;
-        let client = ProxyClient::new(&format!("http://{api}"), ProxyToken::Value(SecretString::from(token)));
+        let client = ProxyClient::new(&format!("http://{api}"), ProxyToken::Value(token));
         let server_settings = ServerSettings { token_login: true, ..ServerSettings::new(urls.clone(), &connect_url) };
         let servers = Servers::new(database.clone(), Spawner::local(settings), client, server_settings);
         let auth = token_login(&user, &files.tokens);
-        let cookie_secret_file = files.cookie_secret.clone();
+        let crypt_keys = environment.variables.get(auth_state::VARIABLE).filter(|keys| !keys.is_empty());
+        let crypt_keys = crypt_keys
+            .map(|keys| CryptKeeper::fixed(keys))
+            .transpose()
+            .map_err(|complaint| anyhow::anyhow!("failed to use the variable {}: {complaint}", auth_state::VARIABLE))?;
         let rbac = RbacConfig::default();
         let hub = Hub {
             urls,
@@ -113,8 +146,10 @@ impl Local {
             servers: servers.clone(),
             auth,
             rbac,
-            cookie_secret_file,
-            secure: false,
+            cookie_secret: cookie_secret(&told, &files)?,
+            crypt_keys,
+            keeper: keeper(&told, &files),
+            secure: is_secure,
             clients: ClientRules::default(),
             clock: Timestamp::now,
         };
@@ -134,27 +169,82 @@ impl Local {
     }
 }
 
+impl Local {
+    /// The settings of the file, and those of the command line, which win.
+    fn config(&self, flags: Config, environment: &Environment) -> anyhow::Result<Config> {
+        let mut config = load(&["jupyterhub_config"], &[], self.config.as_deref(), &environment.variables)?;
+        config.merge(flags);
+        let port = self.port.map(|port| port.to_string());
+        for (name, text) in [("port", &port), ("ssl_key", &self.ssl_key), ("ssl_cert", &self.ssl_cert)] {
+            if let Some(text) = text {
+                config.set(HUB, name, Value::Text(vec![text.clone()]), Origin::CommandLine);
+            }
+        }
+        Ok(config)
+    }
+}
+
 /// The proxy sends everything to the hub that no server's route takes.
 async fn bind_proxy(
-    port: u16,
+    told: &Settings,
     host_routing: bool,
     connect_url: &str,
-    token: &str,
+    token: &SecretString,
     started: Instant,
 ) -> anyhow::Result<Proxy> {
+    let api = Bind::Tcp(told.proxy_api.0.clone(), told.proxy_api.1);
     let config = ProxyConfig {
-        public: Bind::Tcp(Ipv4Addr::LOCALHOST.to_string(), port),
-        api: Some(Bind::Tcp(Ipv4Addr::LOCALHOST.to_string(), 0)),
-        token: Token::Value(token.to_owned()),
+        public: Bind::Tcp(told.ip.clone(), told.port),
+        tls: told.tls.clone(),
+        api: Some(api.clone()),
+        token: Token::Value(token.expose_secret().to_owned()),
         host_routing,
         default_target: Some(connect_url.to_owned()),
         error_pages: ErrorPages::Target(format!("{connect_url}/hub/error")),
         started,
         ..ProxyConfig::default()
     };
-    hub_proxy::bind(config).await.with_context(|| {
-        format!("failed to start the proxy on port {port}; choose another with --port, or 0 for a free one")
+    hub_proxy::bind(config).await.map_err(|error| match error {
+        BindError::Tls(error) => anyhow::Error::new(error).context("failed to use JupyterHub.ssl_cert and ssl_key"),
+        BindError::Listen(place, error) if place == api => anyhow::Error::new(error)
+            .context(format!("failed to listen on {place}; choose another place with ConfigurableHTTPProxy.api_url")),
+        error => anyhow::Error::new(error).context(format!(
+            "failed to start the proxy on port {}; choose another with --port, or 0 for a free one",
+            told.port
+        )),
     })
+}
+
+/// The address for people of this machine. Certificates name hosts, not addresses.
+fn public_url(listening: SocketAddr, is_secure: bool) -> String {
+    match (is_secure, listening.ip().is_unspecified()) {
+        (true, _) => format!("https://localhost:{}/", listening.port()),
+        (false, true) => format!("http://localhost:{}/", listening.port()),
+        (false, false) => format!("http://{listening}/"),
+    }
+}
+
+fn cookie_secret(told: &Settings, files: &Files) -> anyhow::Result<Reread<CookieSecret>> {
+    Ok(match &told.cookie_secret {
+        CookieSecretPlace::Value { secret, .. } => CookieSecret::fixed(secret.expose_secret()),
+        CookieSecretPlace::File(_) => CookieSecret::file(&files.cookie_secret)?,
+    })
+}
+
+/// This hub keeps its own secrets, as far as they don't stand in settings.
+fn keeper(told: &Settings, files: &Files) -> Keeper {
+    let elsewhere =
+        |what: &str, place: &str| format!("the {what} is {place}; put another one there and start the hub anew");
+    let cookie_secret = match &told.cookie_secret {
+        CookieSecretPlace::Value { place, .. } => Err(elsewhere("cookie secret", place)),
+        CookieSecretPlace::File(_) => Ok(Mutex::new(OwnSecret::new(&files.cookie_secret))),
+    };
+    let proxy_token = match &told.proxy_token {
+        Some((_, place)) => elsewhere("proxy's token", place),
+        None => "the proxy's token is made anew at each start and known to this process alone: start the hub anew"
+            .to_owned(),
+    };
+    Keeper::Own { cookie_secret, proxy_token }
 }
 
 fn tcp(address: &hub_proxy::BoundAddr) -> anyhow::Result<SocketAddr> {
@@ -193,12 +283,14 @@ fn data_dir(asked: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     Ok(data.context("failed to find a home directory; name a place with --data-dir")?.join("jupyter-hub"))
 }
 
-/// The address with the token (S9), on the standard output: the log goes to the standard error.
+/// The address with the token (S9), on the standard output: the log goes to the standard error. Who reads no further has no
+/// say in whether the hub runs.
 fn announce(app: &App, missing: Option<String>, started: Instant) {
-    println!("{}", app.address.announcement(Some(&app.login_urls())));
-    println!("Ctrl-C ends it and all servers.");
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{}", app.address.announcement(Some(&app.login_urls())));
+    let _ = writeln!(out, "Ctrl-C ends it and all servers.");
     if let Some(missing) = missing {
-        println!("No server can be started yet: {missing}");
+        let _ = writeln!(out, "No server can be started yet: {missing}");
     }
     tracing::info!(start_ms = started.elapsed().as_millis(), "the hub is healthy");
 }

@@ -17,12 +17,16 @@ use url::Url;
 
 use crate::{
     address::Address,
+    auth_state::CryptKeeper,
     config,
+    cookie_secret::CookieSecret,
     database::Database,
-    proxy::{ProxyClient, ProxyToken},
+    proxy::{ProxyClient, ProxyToken, watch_members},
+    report::Reporter,
+    rotation::Keeper,
     serve::{Hub, build, run},
     servers::{ServerSettings, Servers},
-    spawner::Spawner,
+    spawner::{Spawner, kubernetes as pods},
     urls::Urls,
 };
 
@@ -52,11 +56,18 @@ impl Serve {
         let log_logins = !matches!(config.auth.authenticator, AuthenticatorConfig::Token { log: false, .. });
         let urls = urls(&config)?;
         let control_socket = config.control_socket.clone();
+        let reporter = match &config.kubernetes {
+            Some(kubernetes) => Reporter::connect(kubernetes).await?,
+            None => None,
+        };
         let app = build(hub(config, urls).await?, stopping).await?;
         app.servers.restore().await?;
         tracing::info!(address = %listener.local_addr()?, start_ms = started.elapsed().as_millis(), "the hub is healthy");
         let logins = log_logins.then(|| app.login_urls());
         tracing::info!("{}", app.address.announcement(logins.as_deref()));
+        if let Some(reporter) = reporter {
+            tokio::spawn(reporter.run(app.clone()));
+        }
         run(app, listener, &control_socket).await?;
         tracing::info!("the hub ended");
         Ok(())
@@ -85,6 +96,14 @@ async fn hub(config: HubConfig, urls: Urls) -> anyhow::Result<Hub> {
     let kubernetes = config
         .kubernetes
         .context("failed to find the field kubernetes; servers as local processes are what `hub local` is for")?;
+    let keeper = Keeper::Operator(kubernetes.hub.clone());
+    let proxy = match &config.proxy.service {
+        Some(service) => {
+            let client = pods::connect().await.context("failed to connect to the API server")?;
+            proxy.with_members(watch_members(client, &kubernetes.hub.namespace, service))
+        }
+        None => proxy,
+    };
     let spawner = Spawner::kubernetes(kubernetes).await?;
     let servers = Servers::new(database.clone(), spawner, proxy, settings);
     Ok(Hub {
@@ -95,7 +114,9 @@ async fn hub(config: HubConfig, urls: Urls) -> anyhow::Result<Hub> {
         servers,
         auth: config.auth,
         rbac: config.rbac,
-        cookie_secret_file: config.cookie_secret_file,
+        cookie_secret: CookieSecret::file(config.cookie_secret_file)?,
+        crypt_keys: config.crypt_keys_file.as_deref().map(CryptKeeper::file).transpose()?,
+        keeper,
         secure: config.https != HttpsType::None,
         clients: config.clients,
         clock: Timestamp::now,

@@ -1,7 +1,7 @@
 //! Small facts that the hub keeps for itself, such as a fingerprint of the cookie secret.
 
 use super::{Database, Result, failed};
-use sqlx::Row;
+use sqlx::{Row, SqliteConnection};
 
 impl Database {
     /// What was last stored under this name.
@@ -19,14 +19,14 @@ impl Database {
     /// # Errors
     /// If the database cannot be written.
     pub async fn set_hub_setting(&self, name: &str, value: &str) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO hub_settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        )
-        .bind(name)
-        .bind(value)
-        .execute(&self.pool)
-        .await
-        .map(drop)
-        .map_err(failed("store a setting of the hub"))
+        const ACTION: &str = "store a setting of the hub";
+        let mut connection = self.pool.acquire().await.map_err(failed(ACTION))?;
+        store(&mut connection, name, value).await.map_err(failed(ACTION))
     }
+}
+
+/// Stores a value under a name; also within another room's transaction.
+pub(super) async fn store(connection: &mut SqliteConnection, name: &str, value: &str) -> sqlx::Result<()> {
+    let insert = "INSERT INTO hub_settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    sqlx::query(insert).bind(name).bind(value).execute(connection).await.map(drop)
 }

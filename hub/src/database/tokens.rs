@@ -263,26 +263,6 @@ impl Database {
         tx.commit().await.map_err(failed(ACTION))
     }
 
-    /// Ends all tokens that belong to browser sessions, and all codes and login links, of everyone: for a reset of the
-    /// cookie secret (S68).
-    ///
-    /// # Errors
-    /// If the database cannot be written.
-    pub async fn delete_all_session_tokens(&self) -> Result<u64> {
-        const ACTION: &str = "delete the tokens of all sessions";
-        let mut tx = self.pool.begin().await.map_err(failed(ACTION))?;
-        for statement in ["DELETE FROM oauth_codes", "DELETE FROM hub_login_links"] {
-            sqlx::query(statement).execute(&mut *tx).await.map_err(failed(ACTION))?;
-        }
-        let done = sqlx::query("DELETE FROM api_tokens WHERE session_id IS NOT NULL OR client_id <> $1")
-            .bind(OWN_CLIENT)
-            .execute(&mut *tx)
-            .await
-            .map_err(failed(ACTION))?;
-        tx.commit().await.map_err(failed(ACTION))?;
-        Ok(done.rows_affected())
-    }
-
     /// Ends every login of a user and what came of them: login cookies, login links, and the tokens and codes of browser
     /// sessions.
     ///

@@ -231,7 +231,7 @@ pub(super) async fn insert(
     Ok(id)
 }
 
-fn new_cookie_id() -> String {
+pub(super) fn new_cookie_id() -> String {
     hex::encode(rand::random::<[u8; 16]>())
 }
 

@@ -103,6 +103,18 @@ pub fn difference(
     Difference { add, remove }
 }
 
+/// Adds one pod's table to those of others: of a route that several have, the one that was used last.
+pub fn merge(tables: &mut BTreeMap<String, Route>, table: BTreeMap<String, Route>) {
+    for (path, route) in table {
+        match tables.get(&path) {
+            Some(known) if known.last_activity >= route.last_activity => {}
+            _ => {
+                tables.insert(path, route);
+            }
+        }
+    }
+}
+
 /// A decoded path as it is written in a URL.
 pub fn escape_path(path: &str) -> String {
     utf8_percent_encode(path, PATH).to_string()

@@ -14,7 +14,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// The client that asks: it follows no redirects, since a login page is an answer too.
 pub(super) fn client() -> reqwest::Client {
-    reqwest::Client::builder()
+    hub_server::http_client()
         .no_proxy()
         .timeout(REQUEST_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())

@@ -3,7 +3,8 @@
 use super::*;
 use crate::{proxy::ProxyToken, spawner::local::LocalSettings};
 use futures::StreamExt;
-use hub_proxy::ProxyConfig;
+use hub_crds::proxy_pods::Member;
+use hub_proxy::{ProxyConfig, RouteTable};
 use jiff::Timestamp;
 use serde_json::json;
 use std::{net::SocketAddr, path::Path};
@@ -205,4 +206,68 @@ async fn what_the_last_hub_left_is_written_off_where_it_cannot_live() {
     assert!(events.last().unwrap().ready, "{events:?}");
     assert_eq!(place.row().await.user_options, json!({"profile": "small"}));
     next.stop_all().await;
+}
+
+/// A proxy of several pods.
+struct Pods {
+    pods: Vec<Member>,
+    known: watch::Sender<Vec<Member>>,
+    tables: Vec<RouteTable>,
+}
+
+impl Pods {
+    fn new() -> Self {
+        Self { pods: Vec::new(), known: watch::channel(Vec::new()).0, tables: Vec::new() }
+    }
+
+    fn client(&self) -> ProxyClient {
+        let token = ProxyToken::Value("unused".to_owned().into());
+        ProxyClient::new("http://127.0.0.1:9", token).with_members(self.known.subscribe())
+    }
+
+    /// One more pod, with a table that is empty.
+    async fn start(&mut self, is_ready: bool) {
+        let proxy = hub_proxy::bind(ProxyConfig::default()).await.unwrap();
+        let api_url = format!("http://{}", proxy.api_addr().unwrap().socket_addr().unwrap());
+        self.tables.push(proxy.routes());
+        tokio::spawn(proxy.run(CancellationToken::new()));
+        self.add(Member { api_url, is_ready });
+    }
+
+    fn add(&mut self, pod: Member) {
+        self.pods.push(pod);
+        self.known.send_replace(self.pods.clone());
+    }
+}
+
+#[tokio::test]
+async fn every_pod_of_the_proxy_has_the_whole_table() {
+    let mut pods = Pods::new();
+    for _ in 0..2 {
+        pods.start(true).await;
+    }
+    let place = Place { proxy: pods.client(), ..Place::new(SERVER).await };
+    let place = Place { servers: servers(SERVER, place.directory.path(), &place.database, &place.proxy), ..place };
+    let keeping = tokio::spawn(place.servers.clone().run(CancellationToken::new()));
+    // Its address leads nowhere, as that of a pod that has just been taken away.
+    pods.add(Member { api_url: "http://127.0.0.1:9".to_owned(), is_ready: false });
+    place.start().await;
+    assert_eq!(place.progress().await.last(), Some(&ProgressEvent::ready("/user/alice/")));
+    assert!(pods.tables.iter().all(|table| table.get("/user/alice").is_some()), "a pod lacks the server's route");
+
+    // A new pod waits for its table to become ready.
+    pods.start(false).await;
+    let fresh = pods.tables[2].clone();
+    place
+        .until("the table of the new pod", 5, async |_| fresh.get("/user/alice").is_some() && fresh.get("/").is_some())
+        .await;
+    // Each is mended by itself.
+    pods.tables[0].remove("/user/alice");
+    let mended = pods.tables[0].clone();
+    place.until("the repair", 5, async |_| mended.get("/user/alice").is_some()).await;
+
+    assert_eq!(place.servers.stop("alice", "").await, StopOutcome::Stopping);
+    place.until("the stop", 15, async |place| stopped(&place.servers.status("alice", ""))).await;
+    assert!(pods.tables.iter().all(|table| table.get("/user/alice").is_none()), "a pod still has the route");
+    keeping.abort();
 }

@@ -1,7 +1,7 @@
 //! What goes on while servers run: the proxy's table is kept right, that of services too, and servers that end, move or are
 //! used are noticed.
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future::join_all, stream};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -11,12 +11,12 @@ use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{Entry, Inner, ServerStatus, launch, status::CheckError};
 use crate::{
     database::{DatabaseError, Subject},
-    proxy::{Route, table},
+    proxy::{ProxyApi, Route, table},
     spawner::{Change, Health, ServerName},
 };
 
@@ -40,7 +40,11 @@ async fn keep_routes(inner: &Inner) {
     let mut failing = false;
     let mut last_activity = Instant::now();
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            // A new pod of the proxy waits for its table.
+            () = inner.proxy.members_changed() => {}
+        }
         match check_routes(inner).await {
             Ok(routes) => {
                 if std::mem::take(&mut failing) {
@@ -61,9 +65,24 @@ async fn keep_routes(inner: &Inner) {
     }
 }
 
-/// Reads the proxy's table and mends what differs. Returns what it was.
+/// Reads the table of each of the proxy's pods and mends what differs. Returns what they were, as one.
 pub(super) async fn check_routes(inner: &Inner) -> Result<BTreeMap<String, Route>, CheckError> {
-    let actual = inner.proxy.routes().await?;
+    let checks = inner.proxy.apis().into_iter().map(async |(api, counts)| match check_pod(inner, &api).await {
+        Err(error) if !counts => {
+            debug!(%error, "a pod of the proxy that is not ready");
+            Ok(BTreeMap::new())
+        }
+        checked => checked,
+    });
+    let mut merged = BTreeMap::new();
+    for routes in join_all(checks).await {
+        table::merge(&mut merged, routes?);
+    }
+    Ok(merged)
+}
+
+async fn check_pod(inner: &Inner, proxy: &ProxyApi) -> Result<BTreeMap<String, Route>, CheckError> {
+    let actual = proxy.routes().await?;
     // Read after the table: a server that became ready meanwhile is added twice at worst.
     let (wanted, pending) = wanted_and_pending(inner).await?;
     let difference = table::difference(&wanted, &actual, &pending);
@@ -73,7 +92,7 @@ pub(super) async fn check_routes(inner: &Inner) -> Result<BTreeMap<String, Route
         .map(|(path, route)| (path, Some(route)))
         .chain(difference.remove.into_iter().map(|path| (path, None)));
     let results: Vec<Result<(), CheckError>> = stream::iter(changes)
-        .map(|(path, route)| mend(inner, path, route))
+        .map(|(path, route)| mend(inner, proxy, path, route))
         .buffer_unordered(CONCURRENCY)
         .collect()
         .await;
@@ -82,19 +101,13 @@ pub(super) async fn check_routes(inner: &Inner) -> Result<BTreeMap<String, Route
 }
 
 /// One change, if it is still right: servers come and go while others are mended.
-async fn mend(inner: &Inner, path: String, route: Option<Route>) -> Result<(), CheckError> {
+async fn mend(inner: &Inner, proxy: &ProxyApi, path: String, route: Option<Route>) -> Result<(), CheckError> {
     let (wanted, pending) = wanted_and_pending(inner).await?;
     if pending.contains(&path) || wanted.get(&path) != route.as_ref() {
         return Ok(());
     }
     info!(route = path, "mending the proxy's table");
-    let change = async {
-        match &route {
-            Some(route) => inner.proxy.add(&path, route).await,
-            None => inner.proxy.remove(&path).await,
-        }
-    };
-    Ok(timeout(CHECK_INTERVAL, change).await.unwrap_or(Ok(()))?)
+    Ok(timeout(CHECK_INTERVAL, proxy.set(&path, route.as_ref())).await.unwrap_or(Ok(()))?)
 }
 
 /// The routes of the hub, of all services and of all ready servers, and the paths that are in motion.

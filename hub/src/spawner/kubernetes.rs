@@ -55,12 +55,19 @@ pub struct KubernetesSpawner {
     _watch: AbortOnDropHandle<()>,
 }
 
+/// Uses the service account of the pod that the hub runs in, or else `KUBECONFIG`.
+///
+/// # Errors
+/// There is neither.
+pub async fn connect() -> kube::Result<Client> {
+    hub_server::choose_tls_provider();
+    Client::try_default().await
+}
+
 impl KubernetesSpawner {
-    /// Uses the service account of the pod that the hub runs in, or else `KUBECONFIG`.
+    /// Connects as [`connect`] does.
     pub(super) async fn connect(config: KubernetesConfig) -> Result<Self, SpawnError> {
-        // It is set already where something else uses TLS.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::try_default()
+        let client = connect()
             .await
             .map_err(|error| SpawnError::Backend { action: "connect to the API server", source: error.into() })?;
         Ok(Self::new(&client, config))

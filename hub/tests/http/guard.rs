@@ -137,7 +137,7 @@ async fn start_guard(
     environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     let read = Environment::read(|name| environment.get(name).cloned()).unwrap().unwrap();
     let public = Bind::Tcp(read.ip.clone(), read.port);
-    let guard = Guard::new(read, [7; 32]);
+    let guard = Guard::new(read, [7; 32]).unwrap();
     let pages = serve(guard.pages()).await;
     let gate = GateConfig { gate: Arc::new(guard.clone()), pages };
     let config =
@@ -205,7 +205,7 @@ async fn pass_on(State(line): State<Line>, request: Request) -> Response {
     if line.is_cut.load(Ordering::Relaxed) {
         return StatusCode::BAD_GATEWAY.into_response();
     }
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = hub_server::http_client().no_proxy().build().unwrap();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     let request = client.request(parts.method, format!("{}{}", line.hub, parts.uri)).headers(parts.headers);
     let answer = request.body(body).send().await.unwrap();

@@ -6,7 +6,8 @@ use hub::{
     control,
     database::Revoked,
     login_links::{Wish, make},
-    upkeep::{end_sessions_after_change, end_sessions_after_reset},
+    resets::end_sessions_after_reset,
+    upkeep::end_sessions_after_change,
 };
 use std::{fs, process::Command};
 

@@ -15,6 +15,7 @@ mod oauth;
 mod openapi;
 mod pages;
 mod revocation;
+mod rotation;
 mod server_list;
 mod services;
 mod shares;

@@ -4,8 +4,8 @@ use axum::http::{Method, StatusCode};
 use hub::{
     control,
     database::{RevokedCounts, Subject},
+    resets::end_sessions_after_reset,
     revocation::Whose,
-    upkeep::end_sessions_after_reset,
 };
 use serde_json::json;
 use std::fs;

@@ -91,7 +91,7 @@ async fn the_proxy_takes_host_and_path_together_to_a_server_and_leaves_the_rest_
     let hub = with_subdomains().await;
     hub.start_server("alice", ALICE_TOKEN).await;
     hub.app.servers.check_routes().await.unwrap();
-    let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let client = hub_server::http_client().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let get = async |host: &str, path: &str| {
         let answer = client.get(format!("{}{path}", hub.proxy_url)).header("host", host).send().await.unwrap();
         let location = answer.headers().get("location").map(|to| to.to_str().unwrap().to_owned());

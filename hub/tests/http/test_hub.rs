@@ -8,8 +8,12 @@ use axum::{
 use hub::{
     address::Address,
     app::App,
+    auth_state::CryptKeeper,
+    cookie_secret::CookieSecret,
     database::{Database, DatabaseError},
+    own_secret::OwnSecret,
     proxy::{ProxyClient, ProxyToken},
+    rotation::Keeper,
     router::router,
     serve::{Hub, build},
     servers::{ServerSettings, Servers},
@@ -134,8 +138,14 @@ impl TestHub {
 
     /// Ends the hub and starts it anew in the same place.
     pub(crate) async fn restarted(self, settings: Settings) -> Self {
+        self.restarted_after(settings, || ()).await
+    }
+
+    /// The same, with a change while it is down.
+    pub(crate) async fn restarted_after(self, settings: Settings, change: impl FnOnce()) -> Self {
         let directory = self.directory.clone();
         drop(self);
+        change();
         Self::at(directory, settings).await
     }
 
@@ -189,7 +199,9 @@ impl TestHub {
             servers,
             auth: auth(&settings, &directory),
             rbac: settings.rbac,
-            cookie_secret_file: at("cookie-secret"),
+            cookie_secret: CookieSecret::file(at("cookie-secret")).unwrap(),
+            crypt_keys: crypt_keys(&at(CRYPT_KEYS)),
+            keeper: own_keeper(&at("cookie-secret")),
             secure: settings.secure,
             clients: settings.clients,
             clock: settings.clock,
@@ -214,7 +226,9 @@ impl TestHub {
             servers: self.app.servers.clone(),
             auth: auth(&settings, &self.directory),
             rbac: settings.rbac,
-            cookie_secret_file: self.path("cookie-secret"),
+            cookie_secret: CookieSecret::file(self.path("cookie-secret")).unwrap(),
+            crypt_keys: crypt_keys(&self.path(CRYPT_KEYS)),
+            keeper: own_keeper(&self.path("cookie-secret")),
             secure: settings.secure,
             clients: settings.clients,
             clock: settings.clock,
@@ -240,7 +254,7 @@ impl TestHub {
     /// The same, over the proxy.
     pub(crate) async fn send_to_proxy(&self, request: Request<Body>) -> Answer {
         let (parts, body) = request.into_parts();
-        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let client = hub_server::http_client().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         let request = client.request(parts.method, format!("{}{}", self.proxy_url, parts.uri)).headers(parts.headers);
         let answer = request.body(body).send().await.unwrap();
@@ -318,6 +332,19 @@ impl TestHub {
         }
         panic!("{user}'s server did not stop");
     }
+}
+
+/// In a directory of its own, as every secret with versions beside another one.
+pub(crate) const CRYPT_KEYS: &str = "crypt-keys/crypt-keys";
+
+/// The hub has crypt keys if a test has put some there.
+fn crypt_keys(file: &Path) -> Option<CryptKeeper> {
+    file.exists().then(|| CryptKeeper::file(file).unwrap())
+}
+
+fn own_keeper(cookie_secret: &Path) -> Keeper {
+    let cookie_secret = Ok(tokio::sync::Mutex::new(OwnSecret::new(cookie_secret)));
+    Keeper::Own { cookie_secret, proxy_token: "the proxy's token is the test's".to_owned() }
 }
 
 /// The hub before may need a moment to end.

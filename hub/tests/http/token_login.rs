@@ -158,7 +158,7 @@ struct AtProxy<'a> {
 
 impl<'a> AtProxy<'a> {
     fn new(hub: &'a TestHub) -> Self {
-        let client = Client::builder().cookie_store(true).no_proxy().redirect(Policy::none()).build().unwrap();
+        let client = hub_server::http_client().cookie_store(true).no_proxy().redirect(Policy::none()).build().unwrap();
         Self { hub, client }
     }
 

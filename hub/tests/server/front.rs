@@ -146,7 +146,7 @@ impl Front {
     }
 
     pub(crate) fn browser(&self) -> Browser<'_> {
-        let client = Client::builder().cookie_store(true).redirect(Policy::none()).build().unwrap();
+        let client = hub_server::http_client().cookie_store(true).redirect(Policy::none()).build().unwrap();
         Browser { front: self, client }
     }
 

@@ -1,7 +1,7 @@
 //! HTTPS by `--certfile` and `--keyfile`.
 
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
-use std::sync::Arc;
+use std::{fs::Permissions, os::unix::fs::PermissionsExt, sync::Arc};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -10,6 +10,14 @@ use tokio_rustls::TlsConnector;
 
 use crate::front::{Setup, TOKEN};
 
+/// Small images, such as BusyBox's, have no authorities.
+#[tokio::test]
+async fn it_runs_where_no_authorities_are_installed() {
+    let setup = Setup::new().env("JUPYTER_TOKEN", TOKEN);
+    let setup = setup.env("SSL_CERT_FILE", "/nowhere").env("SSL_CERT_DIR", "/nowhere");
+    assert!(setup.guard().await.url.starts_with("http://"));
+}
+
 #[tokio::test]
 async fn with_a_certificate_the_server_speaks_https_and_its_cookie_is_secure() {
     let setup = Setup::new().env("JUPYTER_TOKEN", TOKEN);
@@ -17,6 +25,7 @@ async fn with_a_certificate_the_server_speaks_https_and_its_cookie_is_secure() {
     let [cert, key] = ["cert.pem", "key.pem"].map(|name| setup.dir.path().join(name));
     std::fs::write(&cert, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    std::fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
     let front = setup.args(["--certfile", cert.to_str().unwrap(), "--keyfile", key.to_str().unwrap()]).guard().await;
     assert!(front.url.starts_with("https://localhost:"), "{}", front.url);
     assert_eq!(front.info("secure"), true);

@@ -16,6 +16,7 @@ use std::collections::HashSet;
 use super::{JsonBody, NOT_AN_OBJECT, Pagination, models, user::include_stopped};
 use crate::{
     app::App,
+    auth_state::auth_state,
     database::{DatabaseError, User, UserQuery, UserSort, Visible, Window},
     error::{Failure, Result},
     form::{Fields, Query},
@@ -146,7 +147,12 @@ pub async fn get(
     let identity = caller.require(&READ_USER, Some(Resource::user(&name)))?;
     let user = find(&app, &name).await?;
     let model = models::user(&app, identity, &user, include_stopped(&query)).await?;
-    model.map(Json).ok_or_else(Failure::no_access)
+    let mut model = model.ok_or_else(Failure::no_access)?;
+    // Not in lists: as in JupyterHub, and since each has to be decrypted.
+    if let Some(shown) = model.get_mut("auth_state") {
+        *shown = auth_state(&app, &user).await?;
+    }
+    Ok(Json(model))
 }
 
 pub async fn create(

@@ -54,7 +54,7 @@ impl Place {
         let singleuser = serde_json::from_value(settings).unwrap();
         KubernetesSpawner::new(
             &self.client,
-            KubernetesConfig { hub, namespace: self.namespace.clone(), singleuser, front: None },
+            KubernetesConfig { hub, report: None, namespace: self.namespace.clone(), singleuser, front: None },
         )
     }
 

@@ -11,6 +11,7 @@ const UID: &str = "7b1f3a52-0000-4000-8000-000000000001";
 /// The Hub is called otherwise than its namespace and product, so that swapped labels are seen.
 fn config(singleuser: Value) -> KubernetesConfig {
     KubernetesConfig {
+        report: None,
         hub: HubIdentity { name: "jhub".to_owned(), namespace: "jupyter".to_owned(), uid: UID.to_owned() },
         namespace: "jupyter".to_owned(),
         singleuser: serde_json::from_value(singleuser).unwrap(),
