@@ -1,9 +1,16 @@
 //! What a test of the clients is given: our hub as a program, and the real programs that talk to it.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Result, anyhow, ensure};
-use tokio::process::Command;
+use tokio::{
+    process::Command,
+    time::{Instant, sleep},
+};
 
 use crate::{
     cargo,
@@ -15,6 +22,9 @@ use crate::{
     progress::explained,
     real_hub::RealHub,
 };
+
+/// From JupyterHub's end until the kernels of its servers have ended, too.
+const KERNELS: Duration = Duration::from_secs(15);
 
 /// Our hub, and the clients of two versions of JupyterHub.
 pub struct Clients {
@@ -85,13 +95,19 @@ impl Clients {
         let config = self.file("jupyterhub_config.py");
         let server = [&*self.hub.to_string_lossy(), "server"];
         let hub = RealHub::start(&self.v6, &config, &self.proxy, dir.path(), &server).await?;
-        let tested = test(&hub).await;
-        let words = hub.last_words();
-        hub.stop().await?;
-        tested.map_err(|error| anyhow!("{}\nJupyterHub's last words:\n{words}", explained(&error)))?;
-        let left = processes_in(dir.path())?;
-        ensure!(left.is_empty(), "processes outlive the hub: {left:?}");
-        Ok(())
+        ended(hub, dir.path(), test).await
+    }
+
+    /// The same as it comes, with servers and certificates of its own, and our proxy on `PATH` in the place of its own.
+    pub(crate) async fn with_drop_in(
+        &self,
+        internal_ssl: bool,
+        test: impl AsyncFnOnce(&RealHub) -> Result<()>,
+    ) -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let config = self.file("jupyterhub_config.py");
+        let hub = RealHub::start_with_drop_in(&self.v6, &config, &self.proxy, dir.path(), internal_ssl).await?;
+        ended(hub, dir.path(), test).await
     }
 
     async fn with_flags(
@@ -115,5 +131,23 @@ impl Clients {
         let words = format!("the hub's last words:\n{}", hub.last_words());
         let _ = hub.stop().await; // what failed first is what counts
         tested.map_err(|error| anyhow!("{}\n{words}", explained(&error)))
+    }
+}
+
+/// Tests JupyterHub and ends it, whatever the test says.
+async fn ended(hub: RealHub, dir: &Path, test: impl AsyncFnOnce(&RealHub) -> Result<()>) -> Result<()> {
+    let tested = test(&hub).await;
+    let words = hub.last_words();
+    hub.stop().await?;
+    tested.map_err(|error| anyhow!("{}\nJupyterHub's last words:\n{words}", explained(&error)))?;
+    // JupyterHub doesn't wait for the kernels of its servers.
+    let end = Instant::now() + KERNELS;
+    loop {
+        let left = processes_in(dir)?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        ensure!(Instant::now() < end, "processes outlive the hub: {left:?}");
+        sleep(Duration::from_millis(100)).await;
     }
 }

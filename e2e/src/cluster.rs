@@ -24,6 +24,7 @@ use crate::{
     diagnosis,
     images::Images,
     kind::Kind,
+    peers::Peers,
     places::Places,
     program::{Program, which},
 };
@@ -47,6 +48,7 @@ pub struct Cluster {
     kubeconfig: Option<PathBuf>,
     context: Option<String>,
     kind: Option<Kind>,
+    peers: Option<Peers>,
     measured: Arc<Mutex<Vec<(String, String)>>>,
 }
 
@@ -64,6 +66,7 @@ impl Cluster {
             kubeconfig: Some(file),
             context: None,
             kind: Some(kind),
+            peers: None,
             measured: Arc::default(),
         })
     }
@@ -82,8 +85,19 @@ impl Cluster {
             kubeconfig: None,
             context: Some(context.to_owned()),
             kind: None,
+            peers: None,
             measured: Arc::default(),
         })
+    }
+
+    /// The same cluster, in which there are the images of others' programs too.
+    pub(crate) fn with_peers(self, peers: Peers) -> Self {
+        Self { peers: Some(peers), ..self }
+    }
+
+    /// The images of others' programs.
+    pub fn peers(&self) -> Result<&Peers> {
+        self.peers.as_ref().context("this cluster has no images of others' programs")
     }
 
     /// Whether the node's ports reach this host by themselves.

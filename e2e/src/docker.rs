@@ -4,7 +4,10 @@ use std::{env, path::Path, time::Duration};
 
 use anyhow::{Result, bail};
 
-use crate::{program::Program, progress::Log};
+use crate::{
+    program::Program,
+    progress::{Log, up_to_date},
+};
 
 /// Where a daemon listens unless it was told otherwise.
 pub(crate) const SOCKET: &str = "unix:///var/run/docker.sock";
@@ -56,6 +59,18 @@ impl Docker {
 
     pub(crate) async fn has_image(&self, image: &str) -> bool {
         self.output(["image", "inspect", "--format", "{{.Id}}", image]).await.is_ok()
+    }
+
+    /// Those of a Dockerfile's targets whose images, named in the same order, are not there yet, each with its image.
+    pub(crate) async fn missing<'a>(&self, targets: &[&'a str], images: &'a [String]) -> Vec<(&'a str, &'a str)> {
+        let mut missing = Vec::new();
+        for (target, image) in targets.iter().zip(images) {
+            match self.has_image(image).await {
+                true => up_to_date(&format!("Image {image}")),
+                false => missing.push((*target, image.as_str())),
+            }
+        }
+        missing
     }
 
     /// Whether a privileged container starts, with the daemon's own runtime or a named one.

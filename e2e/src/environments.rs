@@ -11,8 +11,11 @@ use crate::{
     progress::{Log, step, up_to_date},
 };
 
+/// The environment with sslyze, which judges a server's TLS.
+const SSLYZE: &str = "sslyze-6.3";
+
 /// Part of the key of every environment: change it with the way in which they are made.
-const FORMAT: &str = "environment-1";
+const FORMAT: &str = "environment-2";
 
 /// Which environment: each is a file of locked versions in `clients/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,14 +53,24 @@ impl Environment {
     }
 }
 
-/// The environment; it is made when a locked version or this machine's Python changed.
+/// The environment of a version of JupyterHub.
 pub(crate) async fn ensure(places: &Places, version: Version) -> Result<Environment> {
-    let requirements = places.source(&format!("clients/{}.txt", version.name()));
+    named(places, version.name()).await
+}
+
+/// The environment with sslyze.
+pub(crate) async fn sslyze(places: &Places) -> Result<Environment> {
+    named(places, SSLYZE).await
+}
+
+/// An environment by its file; it is made when a locked version or this machine's Python changed.
+async fn named(places: &Places, name: &str) -> Result<Environment> {
+    let requirements = places.source(&format!("clients/{name}.txt"));
     let python = Program::new("python3").arg("--version").output().await?;
     let key = Key::default().text(FORMAT).text(&python).files(&requirements)?.finish();
-    let dir = places.file(&format!("environments/{}-{key}", version.name()))?;
+    let dir = places.file(&format!("environments/{name}-{key}"))?;
     let environment = Environment { dir };
-    let title = format!("Python environment {}", version.name());
+    let title = format!("Python environment {name}");
     // It is known to be whole by a file that is written last: environments name their own place and cannot be moved.
     let whole = environment.dir.join("whole");
     if whole.exists() {
@@ -78,7 +91,9 @@ async fn make(environment: &Environment, requirements: &std::path::Path, log: &L
         .context("failed to make a Python environment; is venv there (`apt-get install -y python3-venv`)?")?;
     environment
         .program("pip")
-        .args(["install", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--progress-bar", "off"])
+        .args(["install", "--disable-pip-version-check", "--no-deps", "--progress-bar", "off"])
+        // Nothing is compiled; sslyze is Python alone and comes without a wheel.
+        .args(["--only-binary=:all:", "--no-binary=sslyze"])
         .arg("--requirement")
         .arg(requirements)
         .logged(log)
@@ -94,13 +109,13 @@ mod tests {
     #[test]
     fn every_version_is_exact() {
         let places = Places::find().unwrap();
-        for version in [Version::V5, Version::V6] {
-            let text = fs::read_to_string(places.source(&format!("clients/{}.txt", version.name()))).unwrap();
+        for name in [Version::V5.name(), Version::V6.name(), SSLYZE] {
+            let text = fs::read_to_string(places.source(&format!("clients/{name}.txt"))).unwrap();
             let loose: Vec<_> =
                 text.lines().filter(|line| !line.starts_with('#') && line.split("==").count() != 2).collect();
-            assert!(loose.is_empty(), "{}: {loose:?}", version.name());
-            let hub = version.name().replace('-', "==");
-            assert!(text.lines().any(|line| line.starts_with(&hub)), "{hub} is not locked");
+            assert!(loose.is_empty(), "{name}: {loose:?}");
+            let first = name.replace('-', "==");
+            assert!(text.lines().any(|line| line.starts_with(&first)), "{first} is not locked");
         }
     }
 }

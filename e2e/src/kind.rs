@@ -142,6 +142,9 @@ fn config_of(image: &NodeImage, http: u16, https: u16) -> String {
     let port = |host: u16, node: u16| json!({"listenAddress": "127.0.0.1", "hostPort": host, "containerPort": node});
     // Kubernetes leaves cgroup v1 behind; a machine that has nothing else is served all the same.
     let mut patches = vec!["kind: KubeletConfiguration\nfailCgroupV1: false\nfailSwapOn: false\n".to_owned()];
+    // A changed Secret reaches a pod when the kubelet looks at the pod the next time. It usually does once a minute, which
+    // tests of renewals would wait out.
+    patches[0] += "syncFrequency: 10s\n";
     if image.built_here {
         patches = vec![format!("{}cgroupDriver: cgroupfs\n", patches[0])];
         // The sysctl for the table's size is read-only in the node.

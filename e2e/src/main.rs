@@ -6,5 +6,7 @@ use clap::Parser;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // What TLS is computed with: only the first of several can install one, and any will do.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     e2e::commands::Cli::parse().run().await
 }

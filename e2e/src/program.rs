@@ -179,11 +179,16 @@ pub(crate) fn which(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// What runs with its working directory in a directory.
-pub(crate) fn processes_in(dir: &Path) -> Result<Vec<PathBuf>> {
+/// What runs with its working directory in a directory, each with its number and its command line.
+pub(crate) fn processes_in(dir: &Path) -> Result<Vec<String>> {
     let processes = fs::read_dir("/proc")?.filter_map(|entry| Some(entry.ok()?.path()));
     // Others' processes, and those that end meanwhile, don't tell.
-    Ok(processes.filter(|process| fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir))).collect())
+    let found = processes.filter(|process| fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir)));
+    let shown = found.map(|process| {
+        let command = fs::read(process.join("cmdline")).unwrap_or_default();
+        format!("{}: {}", process.display(), String::from_utf8_lossy(&command).replace('\0', " "))
+    });
+    Ok(shown.collect())
 }
 
 /// The last lines of a text, without empty ones.

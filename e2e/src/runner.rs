@@ -16,11 +16,12 @@ use crate::{
     cluster::Cluster,
     commands, diagnosis, install,
     kind::Kind,
-    packages,
+    packages, peers,
     places::Places,
     progress::{Log, explained, seconds, step},
     servers::Servers,
     suite::{self, Skipped, Test},
+    tools,
 };
 
 /// The cluster that tests make for themselves.
@@ -160,13 +161,20 @@ fn local_areas(places: &Places) -> Vec<(&'static str, LocalBoxFuture<'_, Tally>)
 /// Unit and integration tests of every crate, counted from what libtest says.
 async fn unit_area(places: &Places) -> Tally {
     let mut words = String::new();
-    let result = step(places, "Run unit and integration tests", async |log| {
-        // Binaries first: integration tests start them, and images hold them.
-        cargo::command(places).args(["build", "--quiet", "--workspace", "--bins"]).logged(log).await?;
-        let result = cargo::command(places).args(["test", "--workspace", "--no-fail-fast"]).logged(log).await;
-        words = String::from_utf8_lossy(&fs::read(log.path())?).into_owned();
-        result
-    })
+    let result = async {
+        tools::ensure(places, tools::ACME).await?;
+        tools::ensure(places, tools::H2SPEC).await?;
+        step(places, "Run unit and integration tests", async |log| {
+            // Binaries first: integration tests start them, and images hold them.
+            cargo::command(places).args(["build", "--quiet", "--workspace", "--bins"]).logged(log).await?;
+            let test = cargo::command(places).args(["test", "--workspace", "--no-fail-fast"]);
+            let test = tools::variables(places).into_iter().fold(test, |test, (name, path)| test.env(name, path));
+            let result = test.logged(log).await;
+            words = String::from_utf8_lossy(&fs::read(log.path())?).into_owned();
+            result
+        })
+        .await
+    }
     .await;
     let mut tally = tally_of_libtest(&words);
     if result.is_err() {
@@ -276,7 +284,7 @@ async fn cluster_area(places: &Places, tests: &[Test<Cluster>], place: Where, ye
 }
 
 async fn prepare(places: &Places, place: &Where, yes: bool) -> Result<Cluster> {
-    packages::ensure(places, yes, &[packages::IMAGES, packages::BROWSER].concat()).await?;
+    packages::ensure(places, yes, &[packages::IMAGES, packages::BROWSER, packages::PEERS].concat()).await?;
     let docker = commands::docker(places, yes).await?;
     commands::client_tools(places).await?;
     let name = match place {
@@ -289,7 +297,8 @@ async fn prepare(places: &Places, place: &Where, yes: bool) -> Result<Cluster> {
     };
     let cluster = commands::kind_cluster(places, &docker, name, None, yes).await?;
     install::install(&cluster).await?;
-    Ok(cluster)
+    let peers = peers::ensure(places, &Kind::new(places, &docker, name), yes).await?;
+    Ok(cluster.with_peers(peers))
 }
 
 async fn delete_own(places: &Places, yes: bool) -> Result<()> {

@@ -11,7 +11,7 @@ use crate::{
     node_image::ensure_base,
     places::Places,
     program::Program,
-    progress::{Log, step, up_to_date},
+    progress::{Log, step},
 };
 
 /// The Dockerfile's targets, which give the images their names.
@@ -23,13 +23,7 @@ const PYTHON: &str = "3.11.2";
 pub(crate) async fn ensure(places: &Places, docker: &Docker, yes: bool) -> Result<[String; 3]> {
     let key = Key::default().text(PYTHON).files(&places.source("singleuser"))?.finish();
     let images = TARGETS.map(|target| format!("jupyter.rs/{target}:{key}"));
-    let mut missing = Vec::new();
-    for (target, image) in TARGETS.into_iter().zip(&images) {
-        match docker.has_image(image).await {
-            true => up_to_date(&format!("Image {image}")),
-            false => missing.push((target, image.as_str())),
-        }
-    }
+    let missing = docker.missing(&TARGETS, &images).await;
     if !missing.is_empty() {
         ensure_base(places, docker, yes).await?;
         step(places, "Build the single-user images", async |log| build(places, docker, &missing, log).await).await?;

@@ -30,20 +30,25 @@ pub mod clients;
 mod deletion;
 mod faults;
 mod fronts;
+mod https;
 mod hubs;
 mod installed;
 mod kills;
+mod load;
 mod metrics;
 mod node;
 mod notebook;
 mod people;
 mod person;
+mod proxies;
 mod refused;
 mod report;
+mod rotation;
 mod secrets;
 pub mod server;
 mod smoke;
 mod steady;
+mod tls;
 mod token_login;
 mod upgrade;
 mod webdriver;
@@ -87,6 +92,25 @@ pub fn tests() -> Vec<Test<Cluster>> {
         test!(access::an_administrator_revokes_tokens_in_the_hubs_pod_s34, 60),
         test!(fronts::jupyter_without_jupyterhub_is_safe_behind_the_front, 240),
         test!(fronts::a_program_without_a_c_library_is_safe_behind_the_front, 180),
+        test!(https::without_tls_the_status_says_what_is_at_risk_s35, 30),
+        test!(https::given::a_tls_secret_with_any_order_of_chain_s37_s38_s41, 180),
+        test!(https::given::a_certificates_file_that_holds_the_key_s39, 180),
+        test!(https::given::key_and_certificate_given_separately_s37_s38, 180),
+        test!(https::given::a_self_signed_certificate_that_people_can_trust_s36, 180),
+        test!(https::given::a_wrong_certificate_leaves_the_one_before_s40_s41, 300),
+        test!(https::given::a_secret_that_comes_later_is_waited_for, 150),
+        test!(https::acme::a_certificate_is_ordered_after_a_probe_and_renewed_s42, 420),
+        test!(https::acme::configurable_http_proxy_serves_a_certificate_by_acme, 300),
+        test!(https::acme::failed_validations_back_off_row_26, 240),
+        test!(https::external::tls_that_ends_in_nginx_s46, 180),
+        test!(https::judged::sslyze_passes_the_proxy_by_both_profiles_row_64, 300),
+        test!(https::judged::a_real_server_works_over_tls_with_host_prefixed_cookies, 240),
+        test!(https::renewal::a_renewed_certificate_is_served_under_load_and_nothing_fails, 240),
+        test!(https::cert_manager::cert_manager_is_missed_noticed_and_used, 420),
+        test!(proxies::no_request_fails_while_pods_of_the_proxy_come_and_go, 300),
+        test!(rotation::nobody_is_logged_out_when_the_cookie_secret_rotates, 300),
+        test!(rotation::no_call_fails_when_the_proxy_token_rotates_s49, 240),
+        test!(rotation::an_emptied_secret_ends_nothing_and_a_reset_everything_s34_s60_s68, 300),
         test!(report::the_report_is_written, 120, alone),
         test!(steady::a_deleted_or_edited_child_is_back_within_two_seconds, 120, alone),
         test!(steady::at_rest_the_operator_writes_and_lists_nothing, 90, alone),

@@ -1,6 +1,6 @@
 //! Programs of the Go world, built from modules whose versions and sums are pinned in `tools/`.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -36,6 +36,36 @@ pub(crate) const NODE: &[Tool] = &[
         module: "local-path-provisioner",
         package: "github.com/rancher/local-path-provisioner",
         programs: &["local-path-provisioner"],
+    },
+];
+
+/// An ACME server for tests, and its own DNS server.
+pub(crate) const ACME: &[Tool] = &[Tool {
+    module: "pebble",
+    package: "github.com/letsencrypt/pebble/v2/cmd",
+    programs: &["pebble", "pebble-challtestsrv"],
+}];
+
+/// What judges a server of HTTP/2.
+pub(crate) const H2SPEC: &[Tool] =
+    &[Tool { module: "h2spec", package: "github.com/summerwind/h2spec/cmd/h2spec", programs: &["h2spec"] }];
+
+/// cert-manager's parts, whose commands have names that any module's could have.
+pub(crate) const CERT_MANAGER: &[Tool] = &[
+    Tool {
+        module: "cert-manager",
+        package: "github.com/cert-manager/cert-manager/cmd/controller",
+        programs: &["cert-manager-controller"],
+    },
+    Tool {
+        module: "cert-manager",
+        package: "github.com/cert-manager/cert-manager/cmd/webhook",
+        programs: &["cert-manager-webhook"],
+    },
+    Tool {
+        module: "cert-manager",
+        package: "github.com/cert-manager/cert-manager/cmd/cainjector",
+        programs: &["cert-manager-cainjector"],
     },
 ];
 
@@ -96,6 +126,12 @@ fn linker_flags() -> String {
         flags += &format!(" -X {package}.{prefix}Major=1 -X {package}.{prefix}Minor={minor}");
     }
     flags
+}
+
+/// Where tests of single crates find others' programs.
+pub(crate) fn variables(places: &Places) -> [(&'static str, PathBuf); 3] {
+    [("PEBBLE", "pebble"), ("PEBBLE_CHALLTESTSRV", "pebble-challtestsrv"), ("H2SPEC", "h2spec")]
+        .map(|(name, program)| (name, places.bin(program)))
 }
 
 /// The key of every program of the node.

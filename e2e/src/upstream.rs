@@ -85,6 +85,7 @@ mod tests {
     #[tokio::test]
     async fn it_answers_with_and_without_a_body_on_one_connection() {
         let upstream = Upstream::start().await.unwrap();
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         for request in [http.post(upstream.url()).body("abc"), http.get(upstream.url()), http.head(upstream.url())] {
             assert_eq!(request.send().await.unwrap().status(), 200);

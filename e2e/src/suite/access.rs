@@ -1,11 +1,10 @@
 //! Who may not: strangers, other users, and those who logged out.
 
 use anyhow::{Context, Result, ensure};
-use hub_crds::names::child;
 use reqwest::Method;
 
-use super::{people, person::Person};
-use crate::cluster::{Cluster, HUB, NAMESPACE};
+use super::{hubs::Place, people, person::Person};
+use crate::cluster::Cluster;
 
 /// Whatever is asked for, whoever has no cookie gets to see the login page.
 pub(super) async fn without_a_cookie_every_page_leads_to_login(cluster: &Cluster) -> Result<()> {
@@ -105,9 +104,7 @@ pub(super) async fn an_administrator_revokes_tokens_in_the_hubs_pod_s34(cluster:
     let made = grace.fetch(Method::POST, "/hub/api/users/grace/tokens", None).await?.expect(&[201])?.json()?;
     let token = made["token"].as_str().context("a new token has its text")?;
     ensure!(token_works(cluster, token).await?, "a new token is refused");
-    let hub = format!("deployment/{}", child::hub(HUB));
-    let revoke = ["--namespace", NAMESPACE, "exec", &hub, "--", "hub", "token", "revoke", "--user", "grace"];
-    let words = cluster.kubectl(&revoke).await?;
+    let words = Place::example(cluster).command(&["token", "revoke", "--user", "grace"]).await?;
     ensure!(words.starts_with("revoked ") && !words.starts_with("revoked 0"), "the command says: {words}");
     ensure!(!token_works(cluster, token).await?, "a revoked token works");
     ensure!(grace.is_logged_in().await?, "a revocation of tokens is no logout");

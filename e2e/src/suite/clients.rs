@@ -8,6 +8,7 @@ use crate::clients::Clients;
 
 mod api;
 mod chromium;
+mod drop_in;
 mod idle_culler;
 mod oauth;
 mod openapi;
@@ -22,6 +23,8 @@ pub fn tests() -> Vec<Test<Clients>> {
         test!(singleuser::jupyterhub_5_works_with_the_hub, 120),
         test!(singleuser::hub_server_works_with_the_hub_as_jupyterhub_does, 120),
         test!(singleuser::hub_server_is_a_server_of_jupyterhub, 120),
+        test!(drop_in::jupyterhub_runs_it_and_notices_nothing, 180),
+        test!(drop_in::jupyterhub_runs_it_with_internal_ssl, 180),
         test!(chromium::pages_and_cookies_satisfy_chromium, 120),
         test!(chromium::a_logout_ends_every_tab, 120),
         test!(chromium::hub_server_satisfies_chromium, 120),

@@ -22,7 +22,7 @@ use super::{
     people::{self, login_token},
 };
 use crate::{
-    cluster::{Cluster, HUB, NAMESPACE},
+    cluster::{Cluster, NAMESPACE},
     suite::skip,
 };
 
@@ -40,7 +40,7 @@ pub(super) async fn a_hub_that_hangs_is_running_again_within_40_seconds(cluster:
     let Some(node) = Node::of(cluster).await? else {
         return skip("processes are stopped on the node, which must be a container of this machine");
     };
-    let hub = Place { cluster, namespace: NAMESPACE, name: HUB };
+    let hub = Place::example(cluster);
     let ada = people::ada(cluster).await?;
     ada.log_in_with_url(&ada.token).await?;
     ada.start_server().await?;
@@ -155,7 +155,7 @@ async fn one_pod_each(cluster: &Cluster, namespace: &str) -> Result<()> {
 /// Fault row 33, kubespawner#223: the route goes as soon as the pod is going, so that nobody is sent to its address when
 /// somebody else's pod gets it.
 pub(super) async fn a_pod_that_is_taken_away_loses_its_route_at_once(cluster: &Cluster) -> Result<()> {
-    let hub = Place { cluster, namespace: NAMESPACE, name: HUB };
+    let hub = Place::example(cluster);
     let ada = people::ada(cluster).await?;
     ada.log_in_with_url(&ada.token).await?;
     ada.start_server().await?;
@@ -179,20 +179,20 @@ pub(super) async fn a_pod_that_is_taken_away_loses_its_route_at_once(cluster: &C
 }
 
 /// The administrator's programs.
-struct Admin {
+pub(super) struct Admin {
     http: reqwest::Client,
     address: String,
     token: String,
 }
 
 impl Admin {
-    async fn of(hub: &Place<'_>) -> Result<Self> {
+    pub(super) async fn of(hub: &Place<'_>) -> Result<Self> {
         let token = login_token(hub.cluster, hub.namespace, hub.name, "ada").await?;
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build()?;
         Ok(Self { http, address: hub.address().await?, token })
     }
 
-    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value> {
+    pub(super) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value> {
         let url = format!("{}/hub/api{path}", self.address);
         let mut request = self.http.request(method, url).header("Authorization", format!("token {}", self.token));
         if let Some(body) = body {

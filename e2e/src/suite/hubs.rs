@@ -17,7 +17,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use super::{people::login_token, person::Person};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, HUB, NAMESPACE};
 
 /// From nothing to Ready, on a machine that is busy.
 pub(super) const READY: Duration = Duration::from_secs(90);
@@ -48,7 +48,12 @@ pub(super) fn spec(cluster: &Cluster) -> Value {
     })
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// Where the example Hub lies.
+    pub(super) fn example(cluster: &'a Cluster) -> Self {
+        Self { cluster, namespace: NAMESPACE, name: HUB }
+    }
+
     pub(super) fn hubs(&self) -> Api<Hub> {
         self.cluster.api(self.namespace)
     }
@@ -76,6 +81,13 @@ impl Place<'_> {
         Ok(hub)
     }
 
+    /// What a command of the `hub` program prints, in the hub's pod.
+    pub(super) async fn command(&self, command: &[&str]) -> Result<String> {
+        let deployment = format!("deployment/{}", child::hub(self.name));
+        let exec = ["--namespace", self.namespace, "exec", &deployment, "--", "hub"];
+        self.cluster.kubectl(&[&exec, command].concat()).await
+    }
+
     pub(super) async fn delete(&self) -> Result<()> {
         self.hubs().delete(self.name, &Default::default()).await.context("failed to delete the Hub")?;
         let gone = |hub: Option<&Hub>| hub.is_none();
@@ -101,8 +113,27 @@ impl Place<'_> {
 
     /// The only pod of a component, `hub` or `proxy`.
     pub(super) async fn pod(&self, component: &str) -> Result<Pod> {
-        let selector = format!("{}={component},{}={}", label::COMPONENT, label::HUB, self.name);
-        only_pod(self.cluster, self.namespace, &selector).await
+        only_pod(self.cluster, self.namespace, &self.selector(component)).await
+    }
+
+    /// The pods of a component that stay.
+    pub(super) async fn pods(&self, component: &str) -> Result<Vec<Pod>> {
+        pods_that_stay(self.cluster, self.namespace, &self.selector(component)).await
+    }
+
+    fn selector(&self, component: &str) -> String {
+        format!("{}={component},{}={}", label::COMPONENT, label::HUB, self.name)
+    }
+
+    /// Applies the Hub, whose servers keep nothing, and gives ada in her notebook.
+    pub(super) async fn ada_at_work(&self, mut spec: Value) -> Result<Person> {
+        spec["singleuser"]["storage"] = json!({"type": "none"});
+        self.apply(spec).await?;
+        self.await_ready().await?;
+        let ada = self.visitor("ada").await?;
+        ada.start_server().await?;
+        ada.open_lab().await?;
+        Ok(ada)
     }
 
     /// The pod of a user's default server.
@@ -115,11 +146,16 @@ impl Place<'_> {
 
 /// The only pod that a selector finds, apart from those that are going.
 pub(super) async fn only_pod(cluster: &Cluster, namespace: &str, selector: &str) -> Result<Pod> {
+    let mut pods = pods_that_stay(cluster, namespace, selector).await?;
+    anyhow::ensure!(pods.len() == 1, "{selector} finds {} pods in {namespace}", pods.len());
+    pods.pop().context("one pod")
+}
+
+async fn pods_that_stay(cluster: &Cluster, namespace: &str, selector: &str) -> Result<Vec<Pod>> {
     let pods: Api<Pod> = cluster.api(namespace);
     let mut pods = pods.list(&ListParams::default().labels(selector)).await?.items;
     pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
-    anyhow::ensure!(pods.len() == 1, "{selector} finds {} pods in {namespace}", pods.len());
-    pods.pop().context("one pod")
+    Ok(pods)
 }
 
 /// Ready, for the spec as it is now.

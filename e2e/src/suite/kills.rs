@@ -30,7 +30,7 @@ pub(super) async fn a_notebook_lives_through_the_death_of_each_component(cluster
     let Some(node) = Node::of(cluster).await? else {
         return skip("processes are killed on the node, which must be a container of this machine");
     };
-    let hub = Place { cluster, namespace: NAMESPACE, name: HUB };
+    let hub = Place::example(cluster);
     let ada = people::ada(cluster).await?;
     ada.log_in_with_url(&ada.token).await?;
     ada.start_server().await?;
@@ -60,6 +60,9 @@ pub(super) async fn a_notebook_lives_through_the_death_of_each_component(cluster
     cluster.measured("proxy process start -> whole table", format!("{table} ms"));
     ensure!(table <= TABLE, "the proxy had its table {table} ms after its start");
 
+    // Connections that were kept end when they are used next: a browser opens another one.
+    let answers = async || ada.visit("/hub/home").await?.expect(&[200]);
+    cluster.eventually("the hub's pages after the proxy's death", RESTART, answers).await?;
     let same = hub.user_pod("ada").await?;
     ensure!(same.uid() == user_pod.uid() && restarts(&same) == 0, "the user's pod was touched");
     ada.stop_server().await?;
@@ -120,7 +123,7 @@ pub(super) async fn renew(cluster: &Cluster) -> Result<()> {
         let selector = format!("{}={component},{}={HUB}", label::COMPONENT, label::HUB);
         hubs::replace_pod(cluster, NAMESPACE, &selector).await?;
     }
-    Place { cluster, namespace: NAMESPACE, name: HUB }.await_ready().await.map(|_| ())
+    Place::example(cluster).await_ready().await.map(|_| ())
 }
 
 #[cfg(test)]

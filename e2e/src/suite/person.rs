@@ -5,6 +5,7 @@ mod form;
 mod jar;
 mod kernel;
 mod server;
+mod socket;
 
 use std::{
     collections::BTreeMap,
@@ -20,11 +21,12 @@ use reqwest::{
 use serde_json::Value;
 use url::Url;
 
-use crate::http::client;
+use crate::{http::client, tls_client::TlsClient};
 
 pub(super) use jar::Jar;
 pub(super) use kernel::Kernel;
 pub(super) use server::ServerState;
+pub(super) use socket::Socket;
 
 /// A browser gives up after about as many.
 const MAX_REDIRECTS: usize = 20;
@@ -34,6 +36,8 @@ pub(super) struct Person {
     pub(super) name: String,
     origin: Url,
     http: reqwest::Client,
+    /// Asks in place of `http`, which knows no TLS.
+    tls: Option<TlsClient>,
     jar: Mutex<Jar>,
 }
 
@@ -86,7 +90,13 @@ impl Answer {
 impl Person {
     /// Somebody who has never been at `base_url`, such as `http://127.0.0.1:8080`.
     pub(super) fn new(name: &str, base_url: &str) -> Result<Self> {
-        Ok(Self { name: name.to_owned(), origin: Url::parse(base_url)?, http: client(None)?, jar: Mutex::default() })
+        let (origin, http) = (Url::parse(base_url)?, client(None)?);
+        Ok(Self { name: name.to_owned(), origin, http, tls: None, jar: Mutex::default() })
+    }
+
+    /// The same person with a browser that finds the host and trusts its certificate.
+    pub(super) fn over(self, tls: &TlsClient) -> Self {
+        Self { tls: Some(tls.clone()), ..self }
     }
 
     /// The same person at a machine with this address: any of 127.0.0.0/8 is one.
@@ -180,7 +190,11 @@ impl Person {
         if let Some(cookies) = self.jar().header(&path) {
             request.headers_mut().insert("Cookie", cookies.parse()?);
         }
-        let response = self.http.execute(request).await.with_context(|| format!("failed to ask for {path}"))?;
+        let response = match &self.tls {
+            Some(tls) => tls.execute(request).await,
+            None => self.http.execute(request).await.map_err(Into::into),
+        };
+        let response = response.with_context(|| format!("failed to ask for {path}"))?;
         for cookie in response.headers().get_all(SET_COOKIE) {
             self.jar().store(&path, cookie.to_str()?);
         }

@@ -1,5 +1,7 @@
 //! Wrong Hubs, which the API server refuses with words that say what to do, and good ones, whose gaps it fills.
 
+mod https;
+
 use anyhow::{Context, Result, bail, ensure};
 use kube::{
     Api, Client,
@@ -20,10 +22,7 @@ fn wrong() -> Vec<(&'static str, Value, &'static str)> {
         json!({"services": [named]})
     };
     vec![
-        ("no https", json!({"https": null}), "set spec.https.type to 'external'"),
         ("no auth", json!({"auth": null}), "set exactly one of spec.auth.token and spec.auth.dummy"),
-        ("no TLS by accident", json!({"https": {"type": "none"}}), "set spec.https.allowInsecure: true to accept that"),
-        ("an unknown type of https", json!({"https": {"type": "magic"}}), r#"supported values: "none", "external""#),
         (
             "two ways to log in",
             json!({"auth": {"dummy": {"allowAnyPassword": true}, "allowAll": true}}),
@@ -240,7 +239,7 @@ fn good() -> Value {
 pub(super) async fn wrong_hubs_are_refused_with_a_remedy(cluster: &Cluster) -> Result<()> {
     let hubs = hubs(&cluster.client, NAMESPACE);
     let mut faults = Vec::new();
-    for (what, change, remedy) in wrong() {
+    for (what, change, remedy) in wrong().into_iter().chain(https::wrong()) {
         let mut spec = good();
         merge(&mut spec, &change);
         if let Err(fault) = expect_refusal(create(&hubs, "refused", spec).await, remedy) {

@@ -14,7 +14,7 @@ use super::{
     node::Node,
     secrets::OPERATOR,
 };
-use crate::cluster::{Cluster, HUB, NAMESPACE, OPERATOR_NAMESPACE};
+use crate::cluster::{Cluster, OPERATOR_NAMESPACE};
 
 /// A new Hub is applied; the example Hub's processes are measured.
 pub(super) async fn the_report_is_written(cluster: &Cluster) -> Result<()> {
@@ -52,7 +52,7 @@ async fn first_reconcile(cluster: &Cluster, namespace: &str, lines: &mut Vec<Lin
 
 async fn memory(cluster: &Cluster) -> Result<Vec<Line>> {
     let Some(node) = Node::of(cluster).await? else { return Ok(Vec::new()) };
-    let hub = Place { cluster, namespace: NAMESPACE, name: HUB };
+    let hub = Place::example(cluster);
     let operator = hubs::only_pod(cluster, OPERATOR_NAMESPACE, OPERATOR).await?;
     let (hub, proxy) = (hub.pod(label_value::HUB).await?, hub.pod(label_value::PROXY).await?);
     let mut lines = Vec::new();

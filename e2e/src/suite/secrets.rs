@@ -54,7 +54,7 @@ async fn values(cluster: &Cluster) -> Result<Values> {
 
 /// Restarts, reconciles and even `kubectl delete secret` leave them as they are, byte for byte.
 pub(super) async fn secrets_survive_everything(cluster: &Cluster) -> Result<()> {
-    let hub = Place { cluster, namespace: NAMESPACE, name: HUB };
+    let hub = Place::example(cluster);
     let secrets: Api<Secret> = cluster.api(NAMESPACE);
     let labelled = secrets.list(&ListParams::default().labels(&format!("{}={HUB}", label::HUB))).await?;
     let there: BTreeSet<String> = labelled.iter().map(ResourceExt::name_any).collect();

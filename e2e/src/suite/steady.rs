@@ -38,7 +38,7 @@ const HANDOVER: Duration = Duration::from_secs(5);
 
 /// Absence can only be seen by watching for a while.
 pub(super) async fn at_rest_the_operator_writes_and_lists_nothing(cluster: &Cluster) -> Result<()> {
-    Place { cluster, namespace: NAMESPACE, name: HUB }.await_ready().await?;
+    Place::example(cluster).await_ready().await?;
     nothing_is_going(cluster).await?;
     // What earlier tests set off has come to its end when nothing was written for a second.
     let what = "the operator to come to rest";

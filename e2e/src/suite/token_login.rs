@@ -5,25 +5,18 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use hub_crds::{
-    Hub, forwarded_url, login_url,
+    HttpsType, Hub, forwarded_url, login_url,
     names::{child, path},
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 
-use super::{people, person::Person};
+use super::{hubs::Place, people, person::Person};
 use crate::cluster::{Cluster, HUB, NAMESPACE};
 
 /// The example Hub names no public address, so that the one of a forwarded port is told.
 fn url_of(token: &str) -> String {
-    login_url(&forwarded_url("/"), token)
-}
-
-/// What a command in the hub's pod prints.
-async fn in_the_pod(cluster: &Cluster, command: &[&str]) -> Result<String> {
-    let hub = format!("deployment/{}", child::hub(HUB));
-    let exec = ["--namespace", NAMESPACE, "exec", &hub, "--", "hub"];
-    cluster.kubectl(&[&exec, command].concat()).await
+    login_url(&forwarded_url(HttpsType::None, "/"), token)
 }
 
 pub(super) async fn the_login_url_is_logged_and_in_a_secret_that_the_status_names_s9(cluster: &Cluster) -> Result<()> {
@@ -70,7 +63,7 @@ pub(super) async fn a_token_in_any_address_logs_in_and_leaves_it_s6_s16_s18(clus
 
 pub(super) async fn a_link_from_the_pod_works_once_s10_s11_s12_s13(cluster: &Cluster) -> Result<()> {
     let grace = people::grace(cluster).await?;
-    let link = in_the_pod(cluster, &["link", "--user", "grace", "--expires", "5m"]).await?;
+    let link = Place::example(cluster).command(&["link", "--user", "grace", "--expires", "5m"]).await?;
     let token = link.trim().strip_prefix(&url_of("")).context("hub link prints a login URL")?;
     ensure!(token != grace.token, "the link holds the login token");
     let address = format!("/hub/home?token={token}");
@@ -87,9 +80,9 @@ pub(super) async fn the_pod_lists_what_runs_s14_s15_s17(cluster: &Cluster) -> Re
     let grace = people::grace(cluster).await?;
     grace.log_in_with_url(&grace.token).await?;
     grace.start_server().await?;
-    let list = in_the_pod(cluster, &["server", "list"]).await?;
+    let list = Place::example(cluster).command(&["server", "list"]).await?;
     ensure!(list.starts_with("Currently running servers:\n"), "the list begins otherwise: {list}");
-    let (own, server) = (url_of(&grace.token), format!("{}user/grace/", forwarded_url("/")));
+    let (own, server) = (url_of(&grace.token), format!("{}user/grace/", forwarded_url(HttpsType::None, "/")));
     for line in [format!("{own} :: {}", path::DATA_DIR), format!("{server} :: /home/jovyan")] {
         ensure!(list.lines().any(|listed| listed == line), "{} is not listed", line.replace(&grace.token, "TOKEN"));
     }

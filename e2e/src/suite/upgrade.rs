@@ -42,7 +42,7 @@ pub(super) async fn an_upgrade_restarts_only_what_it_changes(cluster: &Cluster) 
     let unpack = Program::new("tar").args(["-x", "-C"]).arg(previous.path());
     git().args(["archive", PREVIOUS, "charts"]).pipe_into(unpack).await?;
 
-    let hub = Place { cluster, namespace: NAMESPACE, name: HUB };
+    let hub = Place::example(cluster);
     let ada = people::ada(cluster).await?;
     ada.log_in_with_url(&ada.token).await?;
     ada.start_server().await?;
@@ -103,7 +103,7 @@ async fn move_to(cluster: &Cluster, charts: &Path) -> Result<()> {
             ])
             .await?;
     }
-    Place { cluster, namespace: NAMESPACE, name: HUB }.await_ready().await.map(|_| ())
+    Place::example(cluster).await_ready().await.map(|_| ())
 }
 
 async fn running(hub: &Place<'_>) -> Result<[Running; 3]> {

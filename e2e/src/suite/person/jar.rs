@@ -51,6 +51,11 @@ impl Jar {
         self.received.iter().filter(|cookie| cookie.name() == name).collect()
     }
 
+    /// Every cookie that ever came.
+    pub(in crate::suite) fn all_received(&self) -> &[Cookie<'static>] {
+        &self.received
+    }
+
     /// The cookies of one name, as `Set-Cookie` fields.
     pub(super) fn set_cookies(&self, name: &str) -> Vec<String> {
         let kept = self.kept.iter().filter(|kept| kept.cookie.name() == name);

@@ -8,34 +8,26 @@ use std::{
 use anyhow::{Context, Result, bail};
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, time::timeout};
-use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream,
-    tungstenite::{Message, client::ClientRequestBuilder},
-};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::{Person, Socket};
 
 /// How long a cell may run. The first one waits for the kernel to come up.
 const CELL: Duration = Duration::from_secs(60);
 
 /// An open connection to a kernel.
 pub(in crate::suite) struct Kernel {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: Socket,
     session: String,
     sent: u32,
 }
 
 impl Kernel {
-    /// Connects with the browser's cookies. `channels` is the address of the kernel's channels, without its query.
-    pub(super) async fn connect(channels: &str, origin: &str, cookies: Option<String>) -> Result<Self> {
+    /// Connects to the kernel's channels, by their path.
+    pub(super) async fn connect(person: &Person, channels: &str) -> Result<Self> {
         let session = session_id();
-        let uri = format!("{channels}?session_id={session}").replacen("http", "ws", 1);
-        let mut request =
-            ClientRequestBuilder::new(uri.parse().context("a kernel's address")?).with_header("Origin", origin);
-        if let Some(cookies) = cookies {
-            request = request.with_header("Cookie", cookies);
-        }
-        let (socket, _) =
-            tokio_tungstenite::connect_async(request).await.context("failed to open the kernel's WebSocket")?;
+        let socket = person.open_socket(&format!("{channels}?session_id={session}")).await?;
         Ok(Self { socket, session, sent: 0 })
     }
 

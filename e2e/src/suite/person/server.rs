@@ -92,11 +92,14 @@ impl Person {
         kernel.json()?["id"].as_str().map(str::to_owned).context("a kernel has an id")
     }
 
+    pub(in crate::suite) async fn end_kernel(&self, kernel: &str) -> Result<()> {
+        let path = format!("{}api/kernels/{kernel}", self.server_path());
+        self.fetch(Method::DELETE, &path, None).await?.expect(&[204]).map(|_| ())
+    }
+
     /// Connects to a kernel.
     pub(in crate::suite) async fn connect(&self, kernel: &str) -> Result<Kernel> {
-        let url = self.url(&format!("{}api/kernels/{kernel}/channels", self.server_path()))?;
-        let cookies = self.jar().header(url.path());
-        Kernel::connect(url.as_str(), &self.origin.origin().ascii_serialization(), cookies).await
+        Kernel::connect(self, &format!("{}api/kernels/{kernel}/channels", self.server_path())).await
     }
 
     pub(in crate::suite) async fn write_file(&self, name: &str, text: &str) -> Result<()> {
