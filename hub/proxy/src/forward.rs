@@ -76,6 +76,8 @@ pub(crate) enum Failure {
     Connect(io::Error),
     #[error("the target closed the connection before it answered")]
     Closed,
+    #[error("the route was removed before the request was sent")]
+    RouteEnded,
     #[error("the target answered badly: {0}")]
     Invalid(#[from] ResponseError),
     #[error("the target took too long")]
@@ -114,17 +116,25 @@ pub(crate) async fn forward(
     }
 }
 
-/// An idle connection to the route's target, or a new one; true if it was used before.
+/// An idle connection to the route's target, or a new one; true if it was used before. None once the route has ended: its
+/// address may be another's by now.
 async fn acquire(client: &mut Client, shared: &Shared, route: &Route, fresh: bool) -> Result<(Conn, bool), Failure> {
     if let Some(stream) = route.upstream.take().filter(|_| !fresh) {
-        return Ok((Conn::new(stream), true));
+        return if route.has_ended() { Err(Failure::RouteEnded) } else { Ok((Conn::new(stream), true)) };
     }
+    tokio::select! {
+        biased;
+        () = route.ended() => Err(Failure::RouteEnded),
+        connected = connect_or_wait(client, shared, route) => Ok((Conn::new(connected?), false)),
+    }
+}
+
+async fn connect_or_wait(client: &mut Client, shared: &Shared, route: &Route) -> Result<Stream, Failure> {
     let limit = if route.is_hub { HUB_ATTEMPT } else { CONNECT_TIMEOUT };
-    let stream = match connect(shared, route, limit).await {
-        Err(error) if route.is_hub => wait_for_hub(client, shared, route, error).await?,
-        connected => connected.map_err(Failure::Connect)?,
-    };
-    Ok((Conn::new(stream), false))
+    match connect(shared, route, limit).await {
+        Err(error) if route.is_hub => wait_for_hub(client, shared, route, error).await,
+        connected => connected.map_err(Failure::Connect),
+    }
 }
 
 async fn connect(shared: &Shared, route: &Route, limit: Duration) -> io::Result<Stream> {

@@ -14,7 +14,7 @@ use crate::http1::request::RequestError;
 use crate::log;
 use crate::plan::{Action, Entrance, NoPlan, Sender, plan};
 use crate::redirect;
-use crate::shared::Shared;
+use crate::shared::{Active, Shared};
 use crate::stream::{Conn, Stream};
 use crate::table::Route;
 use crate::transfer::Transfer;
@@ -29,10 +29,7 @@ pub(crate) async fn serve(stream: Stream, peer: Option<IpAddr>, entrance: Entran
             Ok(length) => match serve_request(&mut client, entrance, &shared, length).await {
                 Next::Request => {}
                 Next::Close => break,
-                Next::Tunnel(upstream, route) => {
-                    let _active = shared.running.begin();
-                    return upgrade::tunnel(&mut client, upstream, &route).await;
-                }
+                Next::Tunnel(upstream, route, _active) => return upgrade::tunnel(&mut client, upstream, &route).await,
             },
             Err(NoHead::Gone) => return,
             Err(NoHead::Slow) => {
@@ -50,15 +47,16 @@ pub(crate) async fn serve(stream: Stream, peer: Option<IpAddr>, entrance: Entran
 }
 
 /// How a client's connection goes on after a request.
-enum Next {
+enum Next<'a> {
     Request,
     Close,
-    Tunnel(Conn, Arc<Route>),
+    /// It counts as the request did, without a gap in which an end of the proxy would not wait for it.
+    Tunnel(Conn, Arc<Route>, Active<'a>),
 }
 
 /// Serves the request whose head stands at the front of the buffer.
-async fn serve_request(client: &mut Client, entrance: Entrance, shared: &Shared, length: usize) -> Next {
-    let _active = shared.running.begin();
+async fn serve_request<'a>(client: &mut Client, entrance: Entrance, shared: &'a Shared, length: usize) -> Next<'a> {
+    let active = shared.running.begin();
     let started = Instant::now();
     let from = Sender { peer: client.peer, is_secure: client.conn.is_secure(), entrance };
     let mut verdict = None;
@@ -85,7 +83,7 @@ async fn serve_request(client: &mut Client, entrance: Entrance, shared: &Shared,
         Action::Forward(route, upload) => match forward(client, shared, &request, &route, upload).await {
             Outcome::Answered(finished) => finished,
             Outcome::Upgraded(upstream) => {
-                tunnel = Some(Next::Tunnel(upstream, route));
+                tunnel = Some((upstream, route));
                 Finished { status: 101, reusable: false }
             }
         },
@@ -93,7 +91,11 @@ async fn serve_request(client: &mut Client, entrance: Entrance, shared: &Shared,
     if shared.access_log {
         access_log(client.peer, &request, finished, started);
     }
-    tunnel.unwrap_or(if finished.reusable { Next::Request } else { Next::Close })
+    match tunnel {
+        Some((upstream, route)) => Next::Tunnel(upstream, route, active),
+        None if finished.reusable => Next::Request,
+        None => Next::Close,
+    }
 }
 
 /// Forwards, and answers for the target if it does not answer itself.
@@ -124,7 +126,7 @@ async fn forward(client: &mut Client, shared: &Shared, request: &Request, route:
 /// that can still be said.
 fn status_of(failure: &Failure) -> Option<u16> {
     match failure {
-        Failure::Connect(_) | Failure::Closed => Some(503),
+        Failure::Connect(_) | Failure::Closed | Failure::RouteEnded => Some(503),
         Failure::Invalid(_) => Some(502),
         Failure::UpstreamTimeout => Some(504),
         Failure::ClientTimeout => Some(408),

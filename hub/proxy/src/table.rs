@@ -75,10 +75,16 @@ impl Route {
         self.usage.ended.cancelled().await;
     }
 
-    /// Keeps a connection for the next request, if there may be one.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.usage.ended.is_cancelled()
+    }
+
+    /// Keeps a connection for the next request, if there may be one. Looked at afterwards, so that no end of the route in
+    /// between is missed.
     pub(crate) fn keep(&self, stream: Stream) {
-        if !self.usage.ended.is_cancelled() {
-            self.upstream.keep(stream);
+        self.upstream.keep(stream);
+        if self.has_ended() {
+            self.upstream.close_idle();
         }
     }
 

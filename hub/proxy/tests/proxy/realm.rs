@@ -1,12 +1,15 @@
 //! Servers that share a host: what each sees and sets, and that nothing of a route outlives it.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use futures::{SinkExt as _, StreamExt as _};
 use hub_proxy::ProxyConfig;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::backend::{Backend, echo_server};
-use crate::harness::{PATIENCE, TestProxy};
+use crate::backend::{Backend, closed_port, echo_server, ok};
+use crate::harness::{PATIENCE, TestProxy, get};
 
 const COOKIES: &str = "_xsrf=x; __Host-jupyterhub-hub-login=l; jupyterhub-session-id=s; jupyterhub-user-alice=a; \
                        jupyterhub-user-bob=b";
@@ -101,6 +104,24 @@ async fn pooled_connections_end_with_their_route_row_33() {
         }
         proxy.routes.remove(&format!("/user/{user}"));
     }
-    let connections = backend.connections.load(std::sync::atomic::Ordering::SeqCst);
+    let connections = backend.connections.load(Ordering::SeqCst);
     assert_eq!(connections, 2, "one for each route");
+}
+
+#[tokio::test]
+async fn a_request_that_waits_when_its_route_ends_reaches_nobody_row_33() {
+    let backend = Backend::echo().await;
+    let nobody = closed_port().await;
+    let proxy = TestProxy::start(ProxyConfig::default()).await;
+    // Requests for a hub wait while its address refuses.
+    proxy.route("/", nobody, json!({"hub": true}));
+    let mut client = proxy.client().await;
+    client.send(&get("/hub/home")).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    proxy.route("/", backend.address, json!({"hub": true}));
+    let stranger = Backend::at(nobody, ok).await;
+    let answer = client.answer(false).await.unwrap();
+    assert_eq!(answer.status, 503);
+    assert_eq!(stranger.connections.load(Ordering::SeqCst), 0, "somebody else was asked");
+    assert_eq!(proxy.get("/hub/home").await.status, 200);
 }
