@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-/// The longest route path, in bytes.
+/// The longest route path as it is stored, in bytes.
 const MAX_PATH: usize = 2048;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -20,9 +20,6 @@ pub(crate) enum RoutePathError {
 
 /// The form in which a route's path is stored: it begins with a slash and, but for the root, ends without one.
 pub(crate) fn clean_path(path: &str) -> Result<String, RoutePathError> {
-    if path.len() > MAX_PATH {
-        return Err(RoutePathError::TooLong);
-    }
     if path.chars().any(char::is_control) {
         return Err(RoutePathError::Control);
     }
@@ -30,6 +27,9 @@ pub(crate) fn clean_path(path: &str) -> Result<String, RoutePathError> {
     let inner = if inner == "/" { inner } else { inner.strip_suffix('/').unwrap_or(inner) };
     if !inner.is_empty() && inner.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
         return Err(RoutePathError::Segment);
+    }
+    if inner.len() >= MAX_PATH {
+        return Err(RoutePathError::TooLong);
     }
     Ok(format!("/{inner}"))
 }
@@ -203,7 +203,8 @@ mod tests {
         for (path, clean) in [("", "/"), ("/", "/"), ("a", "/a"), ("/a/", "/a"), ("/user/é/x", "/user/é/x")] {
             assert_eq!(clean_path(path).as_deref(), Ok(clean), "{path}");
         }
-        let long = "a".repeat(MAX_PATH + 1);
+        let long = "a".repeat(MAX_PATH);
+        assert_eq!(clean_path(&long[1..]).map(|clean| clean.len()), Ok(MAX_PATH));
         for path in ["/a/../b", "//", "//a", "/a//b", "/a/.", "/a\r\nb", "/a\0", long.as_str()] {
             assert!(clean_path(path).is_err(), "{path}");
         }

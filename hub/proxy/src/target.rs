@@ -83,11 +83,10 @@ fn tcp_address(authority: &str, default_port: u16) -> Result<(Address, String), 
         Some(digits) => digits.parse().ok().filter(|port| *port != 0).ok_or(TargetError::Host)?,
     };
     let bare = name.trim_start_matches('[').trim_end_matches(']');
-    if bare.parse().is_ok_and(is_link_local) {
-        return Err(TargetError::LinkLocal);
-    }
-    if name.starts_with('[') && bare.parse::<IpAddr>().is_err() {
-        return Err(TargetError::Host);
+    match bare.parse() {
+        Ok(address) if is_link_local(address) => return Err(TargetError::LinkLocal),
+        Err(_) if name.starts_with('[') || ends_in_a_number(bare) => return Err(TargetError::Host),
+        _ => {}
     }
     Ok((Address::Tcp(bare.to_owned(), port), authority.to_owned()))
 }
@@ -98,6 +97,15 @@ fn unix_address(authority: &str) -> Result<(Address, String), TargetError> {
         return Err(TargetError::Host);
     }
     Ok((Address::Unix(PathBuf::from(path.into_owned())), "localhost".to_owned()))
+}
+
+/// Whether a name would be resolved as an address in one of its older forms, as `2852039166` is `169.254.169.254` (WHATWG
+/// URL, section 3.5). No domain ends so.
+fn ends_in_a_number(name: &str) -> bool {
+    let last = name.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let is_hexadecimal = |digits: &str| digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    last.bytes().all(|digit| digit.is_ascii_digit())
+        || last.strip_prefix("0x").or_else(|| last.strip_prefix("0X")).is_some_and(is_hexadecimal)
 }
 
 /// The addresses where clouds keep their metadata service; no server is behind them.
@@ -150,6 +158,10 @@ mod tests {
             ("http://a:99999", TargetError::Host),
             ("http://a:x", TargetError::Host),
             ("http://[::g]", TargetError::Host),
+            ("http://2852039166", TargetError::Host),
+            ("http://0xA9FEA9FE", TargetError::Host),
+            ("http://169.254.43518", TargetError::Host),
+            ("http://169.254.169.254.", TargetError::Host),
             ("http://169.254.169.254/latest", TargetError::LinkLocal),
             ("http://[fe80::1]:80", TargetError::LinkLocal),
             ("http://[::ffff:169.254.169.254]", TargetError::LinkLocal),
