@@ -41,6 +41,8 @@ mod config;
 mod connect;
 mod error_page;
 mod forward;
+#[cfg(test)]
+mod fuzz;
 mod gate;
 mod headers;
 mod http1;

@@ -100,7 +100,7 @@ pub(crate) async fn run_calls(api: SocketAddr) {
     }
 }
 
-async fn guarded() -> TestProxy {
+pub(crate) async fn guarded() -> TestProxy {
     TestProxy::start(ProxyConfig { token: Token::Value(TOKEN.to_owned()), ..ProxyConfig::default() }).await
 }
 

@@ -7,6 +7,7 @@ mod attacks;
 mod backend;
 mod forwarding;
 mod framing;
+mod fuzz;
 mod gate;
 mod harness;
 mod parity;
