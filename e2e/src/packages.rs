@@ -35,6 +35,8 @@ pub(crate) const DAEMON: &[Need] =
     &[need("dockerd", "docker.io"), need("iptables", "iptables"), need("jq", "jq"), need("capsh", "libcap2-bin")];
 /// To make a base image where none can be pulled.
 pub(crate) const NO_REGISTRY: &[Need] = &[need("debootstrap", "debootstrap")];
+/// For the unit area: to count a program's instructions.
+pub(crate) const UNIT: &[Need] = &[need("valgrind", "valgrind")];
 /// For the tests that look through a browser.
 pub(crate) const BROWSER: &[Need] = &[
     need("chromium", "chromium"),

@@ -18,6 +18,7 @@ use crate::{
     kind::Kind,
     packages, peers,
     places::Places,
+    program::which,
     progress::{Log, explained, seconds, step},
     servers::Servers,
     suite::{self, Skipped, Test},
@@ -28,6 +29,9 @@ use crate::{
 pub(crate) const CLUSTER: &str = "hub-e2e-test";
 /// Tests that don't disturb each other run this many at a time.
 const TOGETHER: usize = 4;
+/// How long each target of fuzzing runs, and how long where there is time.
+const FUZZ_SECONDS: &str = "30";
+const FUZZ_SECONDS_LONG: &str = "600";
 
 /// Which tests to run.
 pub(crate) struct Selection {
@@ -119,7 +123,7 @@ pub(crate) async fn run(places: &Places, selection: &Selection, cluster: Where, 
     }
     let start = Instant::now();
     let mut tally = Tally::default();
-    for (name, work) in local_areas(places) {
+    for (name, work) in local_areas(places, selection.long, yes) {
         if selection.has(name) {
             tally.add(work.await);
         }
@@ -145,7 +149,7 @@ pub(crate) async fn run(places: &Places, selection: &Selection, cluster: Where, 
 }
 
 /// What needs no cluster.
-fn local_areas(places: &Places) -> Vec<(&'static str, LocalBoxFuture<'_, Tally>)> {
+fn local_areas(places: &Places, long: bool, yes: bool) -> Vec<(&'static str, LocalBoxFuture<'_, Tally>)> {
     let format = async {
         let work = async |log: &Log| cargo::command(places).args(["fmt", "--all", "--check"]).logged(log).await;
         Tally::of(FORMAT, &shown(step(places, "Check the format", work).await))
@@ -155,13 +159,18 @@ fn local_areas(places: &Places) -> Vec<(&'static str, LocalBoxFuture<'_, Tally>)
         let work = async |log: &Log| cargo::command(places).args(args).logged(log).await;
         Tally::of(CLIPPY, &shown(step(places, "Check with clippy", work).await))
     };
-    vec![(FORMAT, format.boxed_local()), (CLIPPY, clippy.boxed_local()), (UNIT, unit_area(places).boxed_local())]
+    vec![
+        (FORMAT, format.boxed_local()),
+        (CLIPPY, clippy.boxed_local()),
+        (UNIT, unit_area(places, long, yes).boxed_local()),
+    ]
 }
 
 /// Unit and integration tests of every crate, counted from what libtest says.
-async fn unit_area(places: &Places) -> Tally {
+async fn unit_area(places: &Places, long: bool, yes: bool) -> Tally {
     let mut words = String::new();
     let result = async {
+        packages::ensure(places, yes, packages::UNIT).await?;
         tools::ensure(places, tools::ACME).await?;
         tools::ensure(places, tools::H2SPEC).await?;
         step(places, "Run unit and integration tests", async |log| {
@@ -169,7 +178,9 @@ async fn unit_area(places: &Places) -> Tally {
             cargo::command(places).args(["build", "--quiet", "--workspace", "--bins"]).logged(log).await?;
             let test = cargo::command(places).args(["test", "--workspace", "--no-fail-fast"]);
             let test = tools::variables(places).into_iter().fold(test, |test, (name, path)| test.env(name, path));
-            let result = test.logged(log).await;
+            let valgrind = which("valgrind").context("valgrind is not on PATH")?;
+            let seconds = if long { FUZZ_SECONDS_LONG } else { FUZZ_SECONDS };
+            let result = test.env("VALGRIND", valgrind).env("FUZZ_SECONDS", seconds).logged(log).await;
             words = String::from_utf8_lossy(&fs::read(log.path())?).into_owned();
             result
         })

@@ -5,6 +5,7 @@
 mod api;
 mod attacks;
 mod backend;
+mod callgrind;
 mod forwarding;
 mod framing;
 mod fuzz;

@@ -13,9 +13,9 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::backend::{Backend, echo_server, ok, raw, read_request};
 use crate::harness::{Client, PATIENCE, get};
 
-struct Process {
-    child: Child,
-    public: SocketAddr,
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    pub(crate) public: SocketAddr,
     api: SocketAddr,
     /// What it logged before it accepted connections.
     log: Vec<String>,
@@ -33,7 +33,7 @@ fn command(arguments: &[&str]) -> Command {
 }
 
 /// The proxy's arguments and environment, for a program that runs it.
-fn set_up(mut command: Command, arguments: &[&str]) -> Command {
+pub(crate) fn set_up(mut command: Command, arguments: &[&str]) -> Command {
     command.args(["--ip", "127.0.0.1", "--port", "0", "--api-ip", "127.0.0.1"]).args(arguments);
     command.env_remove("CONFIGPROXY_AUTH_TOKEN").env_remove("CONFIGPROXY_AUTH_TOKEN_FILE").env("POD_UID", "pod");
     command.stderr(Stdio::piped()).stdout(Stdio::null());
@@ -45,7 +45,7 @@ impl Process {
         Self::run(command(arguments))
     }
 
-    fn run(mut command: Command) -> Self {
+    pub(crate) fn run(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut log = Vec::new();
@@ -70,7 +70,7 @@ impl Process {
         line.split_whitespace().find_map(|word| word.strip_prefix(name)).unwrap().parse().unwrap()
     }
 
-    async fn post(&self, path: &str, target: SocketAddr, token: &str) -> u16 {
+    pub(crate) async fn post(&self, path: &str, target: SocketAddr, token: &str) -> u16 {
         let body = format!("{{\"target\": \"http://{target}\", \"jupyterhub\": true}}");
         let length = body.len();
         let mut client = Client::connect(self.api).await;
@@ -86,7 +86,7 @@ impl Process {
         client.answer(false).await.unwrap().status
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id());
         let sent = Command::new("sh").args(["-c", &kill]).status().unwrap();
         assert!(sent.success());
@@ -102,9 +102,9 @@ async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{what} did not come true"));
 }
 
-/// Nobody's server may vanish because the proxy's process did.
+/// Row 29 of the faults: nobody's server may vanish because the proxy's process did.
 #[tokio::test]
-async fn the_table_is_whole_soon_after_a_kill() {
+async fn the_table_is_whole_soon_after_a_kill_row_29() {
     const ROUTES: usize = 1000;
     let backend = Backend::fixed(ok("")).await;
     let directory = tempfile::tempdir().unwrap();
