@@ -238,6 +238,34 @@ async fn a_slow_target_times_out_where_that_is_asked_for_row_32() {
     assert_eq!(proxy.get("/").await.status, 504);
 }
 
+/// Targets that say a byte at a time, or nothing more, are given up in time, and their connection is closed. One that said
+/// nothing at all counts as one that isn't there, as with the original.
+#[tokio::test]
+async fn a_target_that_drips_or_half_closes_is_given_up_row_32() {
+    for (drips, said, status) in [(true, "HTTP/1.1 ", 504), (false, "HTTP/1.1 ", 502), (false, "", 503)] {
+        let (ended, mut end) = tokio::sync::mpsc::unbounded_channel();
+        let address = raw(move |mut stream| {
+            let ended = ended.clone();
+            async move {
+                read_request(&mut stream).await;
+                stream.write_all(said.as_bytes()).await.unwrap();
+                while drips && stream.write_all(b"2").await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                let _ = stream.shutdown().await;
+                let _ = stream.read(&mut [0]).await;
+                ended.send(()).unwrap();
+            }
+        })
+        .await;
+        let config = ProxyConfig { proxy_timeout: Some(Duration::from_millis(500)), ..ProxyConfig::default() };
+        let proxy = TestProxy::start(config).await;
+        proxy.route("/", address, json!({}));
+        assert_eq!(proxy.get("/").await.status, status, "{said:?}, drips: {drips}");
+        tokio::time::timeout(PATIENCE, end.recv()).await.expect("its connection stays open");
+    }
+}
+
 /// A hub that restarts must not cost anybody a request: it waits, body and all.
 #[tokio::test]
 async fn requests_wait_for_a_hub_that_restarts() {
