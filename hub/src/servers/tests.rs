@@ -11,6 +11,8 @@ use std::{net::SocketAddr, path::Path};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 
+mod partition;
+
 /// Listens where the hub says, as a single-user server does.
 const SERVER: &str =
     r#"port=${JUPYTERHUB_SERVICE_URL#http://127.0.0.1:}; exec python3 -m http.server --bind 127.0.0.1 ${port%%/*}"#;
@@ -155,13 +157,14 @@ async fn a_server_that_ends_by_itself_loses_its_route() {
     upkeep.await.unwrap();
 }
 
-/// Missing, stale and wrong routes are mended within 5 s; what others put there stays.
+/// Row 31 of the faults: missing, stale and wrong routes are mended within 5 s, and no wrong target survives one check; what
+/// others put there stays.
 #[tokio::test]
-async fn a_table_that_was_tampered_with_is_mended() {
+async fn a_table_that_was_tampered_with_is_mended_row_31() {
     let place = Place::new(SERVER).await;
     place.start().await;
     place.progress().await;
-    tokio::spawn(place.servers.clone().run(CancellationToken::new()));
+    let keeping = tokio::spawn(place.servers.clone().run(CancellationToken::new()));
     let hub = Route::of_hub("http://127.0.0.1:9");
     let right = async |place: &Place| {
         let routes = place.proxy.routes().await.unwrap();
@@ -181,6 +184,14 @@ async fn a_table_that_was_tampered_with_is_mended() {
     place.until("the mended table", 5, right).await;
     assert_eq!(place.get("/user/alice/").await, 404);
     assert_eq!(place.proxy.routes().await.unwrap()["/other"].target, foreign.target);
+
+    keeping.abort();
+    // One check alone.
+    for path in ["/", "/user/alice", "/user/gone"] {
+        place.proxy.add(path, &Route::of_server("http://127.0.0.1:6", "mallory", "")).await.unwrap();
+    }
+    place.servers.check_routes().await.unwrap();
+    assert!(right(&place).await, "{:?}", place.proxy.routes().await);
     place.servers.stop_all().await;
 }
 
