@@ -29,6 +29,7 @@
 //!   an ACME authority's challenges.
 //! - Servers and services on a shared host see neither the hub's login cookie nor those of other servers, and set no cookie
 //!   beyond their own paths, unless `--compat` is given.
+//! - A route with `tls_name` leads to whoever shows a certificate for that name, and to nobody else.
 //! - With few files left, and beyond 4,096 connections of one address, who comes is answered with 503 (`admission`).
 //! - What goes on over a route ends when the route is removed or leads elsewhere.
 //! - SIGTERM lets requests and WebSockets go on (`--grace-period`) and exits with 0, not 2.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
 use tokio::time::Instant;
 
 use crate::stream::Stream;
@@ -49,22 +50,24 @@ impl Upstream {
     }
 }
 
+/// An address, and the name that is shown there by TLS: what was opened to one name is not another's.
+type Place = (Address, Option<ServerName<'static>>);
+
 /// All backends that some route leads to.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    /// By address, and whether TLS is spoken there.
-    upstreams: Mutex<HashMap<(Address, bool), Weak<Upstream>>>,
+    upstreams: Mutex<HashMap<Place, Weak<Upstream>>>,
 }
 
 impl Pool {
     pub(crate) fn upstream(&self, target: &Target) -> Arc<Upstream> {
-        let key = (target.address.clone(), target.server_name.is_some());
+        let place = (target.address.clone(), target.server_name.clone());
         let mut upstreams = lock(&self.upstreams);
-        if let Some(upstream) = upstreams.get(&key).and_then(Weak::upgrade) {
+        if let Some(upstream) = upstreams.get(&place).and_then(Weak::upgrade) {
             return upstream;
         }
         let upstream = Arc::<Upstream>::default();
-        upstreams.insert(key, Arc::downgrade(&upstream));
+        upstreams.insert(place, Arc::downgrade(&upstream));
         upstream
     }
 

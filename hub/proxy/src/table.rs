@@ -134,10 +134,12 @@ impl RouteTable {
         }))
     }
 
-    /// Adds or replaces a route. `data` is kept and shown as it is; its `target` says where the route leads.
+    /// Adds or replaces a route. `data` is kept and shown as it is; its `target` says where the route leads, and its
+    /// `tls_name` which name the target's certificate must have, if that is not the target's host.
     ///
     /// # Errors
-    /// If `target` is missing or no `http`, `https` or `http+unix` URL, or if the path is not one that requests can have.
+    /// If `target` is missing or no `http`, `https` or `http+unix` URL, if `tls_name` is no name or the target not `https`,
+    /// or if the path is not one that requests can have.
     pub fn add(&self, path: &str, data: Map<String, Value>) -> Result<(), RouteError> {
         self.insert(path, data, Timestamp::now().as_millisecond(), false)?;
         self.0.filled.store(true, Ordering::Release);
@@ -177,8 +179,7 @@ impl RouteTable {
     }
 
     fn insert(&self, path: &str, mut data: Map<String, Value>, seen: i64, is_default: bool) -> Result<(), RouteError> {
-        let target = data.get("target").and_then(Value::as_str).ok_or(RouteError::MissingTarget)?;
-        let target = Target::parse(target)?;
+        let target = target_of(&data)?;
         let path = clean(path)?;
         let segments = path.split('/').skip(1).filter(|segment| !segment.is_empty()).count();
         if self.0.by_host && segments > 0 {
@@ -278,6 +279,17 @@ impl RouteTable {
     }
 }
 
+/// Where a route leads: `target`, which must show a certificate for `tls_name` if the data has that.
+fn target_of(data: &Map<String, Value>) -> Result<Target, RouteError> {
+    let target = data.get("target").and_then(Value::as_str).ok_or(RouteError::MissingTarget)?;
+    let target = Target::parse(target)?;
+    match data.get("tls_name") {
+        None => Ok(target),
+        // What is there and is no name must not count as none: the address alone would be believed.
+        Some(name) => Ok(target.with_tls_name(name.as_str().ok_or(TargetError::TlsName)?)?),
+    }
+}
+
 fn clean(path: &str) -> Result<String, RouteError> {
     routes::clean_path(path).map_err(|error| RouteError::Path(RoutePathErrorText(error)))
 }
@@ -327,6 +339,22 @@ mod tests {
         for host in ["b.example", "a.example.", "example", "a", ""] {
             assert!(table.find(host, "/user/a/lab", false).is_none(), "{host}");
         }
+    }
+
+    #[test]
+    fn a_name_that_can_not_be_held_to_is_refused() {
+        let table = RouteTable::new(false, true);
+        let refused = Err(RouteError::Target(TargetError::TlsName));
+        for (route, expected) in [
+            (json!({"target": "https://127.0.0.1:1", "tls_name": "jupyter-ada"}), Ok(())),
+            (json!({"target": "http://127.0.0.1:1", "tls_name": "jupyter-ada"}), refused),
+            (json!({"target": "https://127.0.0.1:1", "tls_name": ""}), refused),
+            (json!({"target": "https://127.0.0.1:1", "tls_name": null}), refused),
+            (json!({"target": "https://127.0.0.1:1", "tls_name": ["jupyter-ada"]}), refused),
+        ] {
+            assert_eq!(table.add("/user/ada", data(&route)), expected, "{route}");
+        }
+        assert_eq!(table.get("/user/ada").unwrap()["tls_name"], "jupyter-ada", "it is shown as it was posted");
     }
 
     #[test]

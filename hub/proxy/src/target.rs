@@ -19,6 +19,8 @@ pub enum TargetError {
     LinkLocal,
     #[error("the target holds a character that a URL must not hold")]
     Character,
+    #[error("'tls_name' must be a DNS name or an address, and its target https")]
+    TlsName,
 }
 
 /// Where a connection goes.
@@ -69,6 +71,15 @@ impl Target {
         };
         let path = if path.is_empty() { "/" } else { path };
         Ok(Self { address, server_name, host, path: path.to_owned(), query: query.to_owned() })
+    }
+
+    /// The same target, which must show a certificate for this name instead of one for its address: who has an address
+    /// may change, who has a name does not.
+    pub(crate) fn with_tls_name(self, name: &str) -> Result<Self, TargetError> {
+        let name = ServerName::try_from(name.to_owned()).map_err(|_| TargetError::TlsName)?;
+        // Over plain HTTP nobody would be asked for the name.
+        self.server_name.ok_or(TargetError::TlsName)?;
+        Ok(Self { server_name: Some(name), ..self })
     }
 }
 
@@ -171,6 +182,24 @@ mod tests {
             ("http+unix:///a", TargetError::Host),
         ] {
             assert_eq!(Target::parse(url), Err(error), "{url:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_takes_the_place_of_the_address_in_the_certificate_only() {
+        let target = Target::parse("https://10.0.0.1:8888/base").unwrap();
+        let named = target.clone().with_tls_name("jupyter-ada.jhub.internal").unwrap();
+        assert_eq!(named.server_name, Some(ServerName::try_from("jupyter-ada.jhub.internal").unwrap()));
+        assert_eq!(Target { server_name: target.server_name.clone(), ..named }, target);
+        for (url, name) in [
+            ("http://10.0.0.1:8888", "jupyter-ada"),
+            ("http+unix://%2Frun%2Fa.sock", "jupyter-ada"),
+            ("https://10.0.0.1", ""),
+            ("https://10.0.0.1", "a b"),
+            ("https://10.0.0.1", "a/b"),
+        ] {
+            let refused = Target::parse(url).unwrap().with_tls_name(name);
+            assert_eq!(refused, Err(TargetError::TlsName), "{url} {name:?}");
         }
     }
 }

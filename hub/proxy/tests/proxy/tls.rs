@@ -5,6 +5,7 @@ mod certificates;
 mod h2spec;
 mod handshake;
 mod http2;
+mod names;
 mod plain;
 mod reload;
 
