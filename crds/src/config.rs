@@ -119,6 +119,9 @@ pub struct KubernetesConfig {
     /// Where user pods get `hub server` from, if it is their front.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub front: Option<FrontImage>,
+    /// Where the authority of servers' certificates is, if they speak TLS: [`crate::names::path::INTERNAL_TLS_DIR`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub internal_tls_dir: Option<PathBuf>,
 }
 
 /// An image with the `hub` program: the hub's own.

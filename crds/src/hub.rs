@@ -52,6 +52,8 @@ use crate::status::HubStatus;
     ("!has(self.subdomainHost) || !has(self.https) || self.https.type == 'none' || self.subdomainHost.startsWith('https://')", "spec.subdomainHost must start with https:// unless spec.https.type is 'none'"),
     ("!has(self.subdomainHost) || !has(self.publicUrl) || self.publicUrl == self.subdomainHost + self.baseUrl", "spec.publicUrl must be spec.subdomainHost followed by spec.baseUrl: remove it, for that is what it then is by default"),
     ("!self.security.cookieHostPrefix || (has(self.https) && self.https.type != 'none')", "spec.security.cookieHostPrefix needs TLS, since browsers drop such cookies without: set another spec.https.type or remove it"),
+    ("!self.security.internalTLS || self.proxy.implementation == 'hub-proxy'", "spec.security.internalTLS needs a proxy that holds servers to their names: set spec.proxy.implementation to 'hub-proxy' or remove it"),
+    ("!self.security.internalTLS || !has(self.singleuser.front)", "spec.security.internalTLS cannot be used with spec.singleuser.front, whose servers speak no TLS: remove one of them"),
     ("(!has(self.proxy.ingress) && !has(self.proxy.httpRoute)) || (has(self.https) && self.https.type == 'external')", "spec.proxy.ingress and spec.proxy.httpRoute need TLS that ends in front of the proxy: set spec.https.type to 'external' or remove them"),
     ("!has(oldSelf.database) || self.database.type == oldSelf.database.type", "spec.database.type cannot be changed: make a new Hub and move the data"),
 ]))]

@@ -21,6 +21,9 @@ pub const HTTPS_TYPE_ANNOTATION: &str = "jupyter.rs/https-type";
 /// Serial number of the certificate, on the pod template of a proxy that reads it at its start only.
 pub const CERTIFICATE_SERIAL_ANNOTATION: &str = "jupyter.rs/certificate-serial";
 
+/// Name for which the server in a user's pod has a certificate, if it speaks TLS; on the pod.
+pub const TLS_NAME_ANNOTATION: &str = "jupyter.rs/tls-name";
+
 /// `app.kubernetes.io/*` and our own labels, on every object that belongs to a Hub.
 pub mod label {
     pub const NAME: &str = "app.kubernetes.io/name";
@@ -91,9 +94,10 @@ pub mod secret_key {
     /// Certificate and key of a `kubernetes.io/tls` Secret.
     pub const TLS_CERTIFICATE: &str = "tls.crt";
     pub const TLS_KEY: &str = "tls.key";
-    /// Certificate of an authority: in the ConfigMap of a self-signed one, and beside what cert-manager issues.
+    /// Certificate of an authority: in the ConfigMap of a self-signed one, beside what cert-manager issues, and where
+    /// pods know each other by certificates.
     pub const CA_CERTIFICATE: &str = "ca.crt";
-    /// Private key of the authority of a self-signed certificate.
+    /// Private key of an authority of the Hub's own: of a self-signed certificate, or of those between its pods.
     pub const CA_KEY: &str = "ca.key";
     /// The shared password of `auth.dummy`.
     pub const DUMMY_PASSWORD: &str = "password";
@@ -112,6 +116,9 @@ pub mod path {
     pub const CRYPT_DIR: &str = "/etc/jupyterhub/secrets/crypt";
     /// In the proxy's pod: the certificate that it serves.
     pub const TLS_DIR: &str = "/etc/jupyterhub/secrets/tls";
+    /// In the pods of hub and proxy: the certificate by which users' servers know them, and the authority of both. The hub,
+    /// which issues servers' certificates, has the authority's key there, too.
+    pub const INTERNAL_TLS_DIR: &str = "/etc/jupyterhub/secrets/internal-tls";
     pub const LOGIN_TOKENS_DIR: &str = "/etc/jupyterhub/secrets/login-tokens";
     pub const DUMMY_DIR: &str = "/etc/jupyterhub/secrets/dummy";
     pub const SERVICE_TOKENS_DIR: &str = "/etc/jupyterhub/secrets/services";
@@ -122,6 +129,8 @@ pub mod path {
     pub const CONTROL_SOCKET: &str = "/tmp/hub/control.sock";
     /// In a user's pod: the `hub` program, if it is the server's front.
     pub const FRONT_DIR: &str = "/opt/hub-server";
+    /// In a user's pod: the server's certificate and its key, and the authority of who may connect.
+    pub const SERVER_TLS_DIR: &str = "/etc/jupyterhub/server-tls";
     /// The proxy's scratch volume, with its snapshot of the routes.
     pub const PROXY_STATE_DIR: &str = "/run/hub-proxy";
     pub const PROXY_SNAPSHOT: &str = "/run/hub-proxy/routes.json";
@@ -197,6 +206,16 @@ pub mod child {
     /// ConfigMap with the authority of a self-signed certificate, for people to trust.
     pub fn ca(hub: &str) -> String {
         format!("{hub}-ca")
+    }
+
+    /// Secret of record: the key of the authority by which pods know each other.
+    pub fn internal_ca_key(hub: &str) -> String {
+        format!("{hub}-internal-ca-key")
+    }
+
+    /// Secret that is made from that key: the authority, and the certificate of hub and proxy.
+    pub fn internal_tls(hub: &str) -> String {
+        format!("{hub}-internal-tls")
     }
 
     /// ConfigMap in which the hub tells the operator what it has loaded: [`crate::report::Report`].

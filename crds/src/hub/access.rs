@@ -20,6 +20,12 @@ pub struct Security {
     /// then sent to every path of their host: use it together with subdomainHost. Everyone has to log in again, and
     /// servers take it up when they are started anew.
     pub cookie_host_prefix: bool,
+    /// Encrypts what goes between the proxy and users' servers, and lets each know the other by a certificate of the Hub's
+    /// own: a server answers nobody but the proxy and the hub, and a request never reaches another user's server, even if
+    /// that has the address now (JupyterHub's `internal_ssl`). Users' images need `jupyterhub-singleuser`. Servers take a
+    /// change up when they are started anew.
+    #[serde(rename = "internalTLS")]
+    pub internal_tls: bool,
 }
 
 /// A secret of the administrator's, or one that the operator makes once and keeps.

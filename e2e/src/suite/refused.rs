@@ -57,6 +57,16 @@ fn wrong() -> Vec<(&'static str, Value, &'static str)> {
             json!({"https": {"type": "none", "allowInsecure": true}, "security": {"cookieHostPrefix": true}}),
             "spec.security.cookieHostPrefix needs TLS",
         ),
+        (
+            "TLS to servers behind a proxy that takes any certificate",
+            json!({"security": {"internalTLS": true}, "proxy": {"implementation": "configurable-http-proxy"}}),
+            "set spec.proxy.implementation to 'hub-proxy'",
+        ),
+        (
+            "TLS to servers that speak none",
+            json!({"security": {"internalTLS": true}, "singleuser": {"front": "hub-server"}}),
+            "spec.security.internalTLS cannot be used with spec.singleuser.front",
+        ),
         ("a base URL without its slash", json!({"baseUrl": "/jupyter"}), "^/("),
         (
             "a login that lets nobody in",
