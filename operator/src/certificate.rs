@@ -144,7 +144,7 @@ pub async fn obtain(context: &Context, found: &Found, hub: &ValidatedHub) -> Res
 }
 
 /// A Secret that the operator made for the Hub, as the cluster has it.
-fn live_secret(secrets: &Store<Secret>, hub: &ValidatedHub, name: &str) -> Option<Arc<Secret>> {
+pub fn live_secret(secrets: &Store<Secret>, hub: &ValidatedHub, name: &str) -> Option<Arc<Secret>> {
     let key = ObjectRef::new(name).within(&hub.namespace);
     secrets.get(&key).filter(|secret| belongs_to(&**secret, &hub.name, &hub.namespace))
 }

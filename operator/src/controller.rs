@@ -23,8 +23,8 @@ use kube::{
 };
 
 use crate::{
-    acme::Acme, certificate, events, extension::Extensions, finalizer, metrics::Metrics, rotation, route, secrets,
-    stored::StoredHub, stores::Stores,
+    acme::Acme, certificate, events, extension::Extensions, finalizer, internal_tls, metrics::Metrics, rotation, route,
+    secrets, stored::StoredHub, stores::Stores,
 };
 use types::{Images, ValidatedHub};
 
@@ -188,6 +188,7 @@ async fn attempt(stored: &StoredHub, context: &Context) -> status::Outcome {
         rotation::carry_out::carry_out(context, stored, &hub.rotation).await?;
     }
     hub.certificate = certificate::obtain(context, &found, &hub).await?;
+    hub.internal_tls = internal_tls::obtain(context, &found, &hub).map_err(certificate::Error::from)?;
     let prepared = build::build(&hub);
     let (applied, changes) = apply::apply(context, &hub, prepared).await?;
     hub.route = route::keep(context, stored, &hub).await?;

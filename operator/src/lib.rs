@@ -13,6 +13,7 @@ pub mod controller;
 pub mod events;
 pub mod extension;
 pub mod finalizer;
+pub mod internal_tls;
 pub mod lease;
 pub mod metrics;
 pub mod requests;

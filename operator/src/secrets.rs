@@ -65,13 +65,18 @@ impl Record {
         Self { name, keys: vec![secret.key().to_owned()], content: secret.content(), given }
     }
 
+    /// Of the authority of a self-signed certificate.
     pub fn ca_key(hub: &str) -> Self {
-        Self {
-            name: child::ca_key(hub),
-            keys: vec![secret_key::CA_KEY.to_owned()],
-            content: Content::CaKey,
-            given: None,
-        }
+        Self::authority(child::ca_key(hub))
+    }
+
+    /// Of the authority by which the Hub's pods know each other.
+    pub fn internal_ca_key(hub: &str) -> Self {
+        Self::authority(child::internal_ca_key(hub))
+    }
+
+    fn authority(name: String) -> Self {
+        Self { name, keys: vec![secret_key::CA_KEY.to_owned()], content: Content::CaKey, given: None }
     }
 
     /// What the operator knows of a Hub's certificate by ACME: it fills it in itself.

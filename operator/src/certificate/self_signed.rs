@@ -1,5 +1,5 @@
-//! Certificates that the operator makes itself: an authority for each Hub, whose key is a Secret of record and never
-//! changes, and what it issues. Also the temporary ones that are served until somebody else's has come.
+//! Certificates that the operator makes itself: authorities for each Hub, whose keys are Secrets of record and never
+//! change, and what they issue. Also the temporary ones that are served until somebody else's has come.
 
 use hub_crds::status::reason;
 use hub_tls::Certificate;
@@ -66,11 +66,36 @@ impl Authority {
 
     /// A certificate for these names, with a new key.
     fn issue(&self, names: &[String], now: Timestamp) -> Result<Certificate, Error> {
+        self.sign(leaf_params(names, now)?)
+    }
+
+    /// With which a program shows to whom it connects that it is one of the Hub's own, and no server can: the current one,
+    /// or a new one if that is not ours or due. It lives as long as an authority, since programs read it at their start
+    /// only: with a third of its life left, each has had years to start anew.
+    ///
+    /// # Errors
+    /// None could be made.
+    pub fn client(&self, current: Option<Certificate>, name: &str, now: Timestamp) -> Result<Certificate, Error> {
+        let is_good = |current: &Certificate| self.has_issued(current) && !is_due(current, &[], now);
+        if let Some(current) = current.filter(is_good) {
+            return Ok(current);
+        }
+        let mut params = params(Vec::new(), name, now)?;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        set_life(&mut params, now, 365 * AUTHORITY_YEARS)?;
+        self.sign(params)
+    }
+
+    fn sign(&self, mut params: CertificateParams) -> Result<Certificate, Error> {
         let key = KeyPair::generate()?;
-        let mut params = leaf_params(names, now)?;
         params.use_authority_key_identifier_extension = true;
         let leaf = params.signed_by(&key, &Issuer::from_params(&self.params, &self.key))?;
         Ok(hub_tls::read(leaf.pem().as_bytes(), Some(key.serialize_pem().as_bytes()))?)
+    }
+
+    fn has_issued(&self, certificate: &Certificate) -> bool {
+        certificate.issuer.contains(&key_digest(&self.key))
     }
 
     /// What is served: the current certificate, or a new one if that is not ours, not for these names or due.
@@ -78,9 +103,7 @@ impl Authority {
     /// # Errors
     /// None could be made.
     pub fn offer(&self, current: Option<&Candidate>, names: &[String], now: Timestamp) -> Result<Offer, Error> {
-        let is_ours = |current: &&Candidate| {
-            current.source == SELF_SIGNED && current.certificate.issuer.contains(&key_digest(&self.key))
-        };
+        let is_ours = |current: &&Candidate| current.source == SELF_SIGNED && self.has_issued(&current.certificate);
         let mut certificate = match current.filter(is_ours).filter(|current| !is_due(&current.certificate, names, now))
         {
             Some(current) => current.certificate.clone(),

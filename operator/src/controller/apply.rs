@@ -221,7 +221,7 @@ impl<'a> Applier<'a> {
 
     /// Of all Secrets with our labels those that are made from others are the only ones that may be removed.
     async fn orphan_secrets(&mut self, wanted: &[Secret]) -> Result<(), Error> {
-        for name in [child::login_urls(&self.hub.name), child::tls(&self.hub.name)] {
+        for name in [child::login_urls, child::tls, child::internal_tls].map(|name| name(&self.hub.name)) {
             let key = ObjectRef::new(&name).within(&self.hub.namespace);
             let is_wanted = wanted.iter().any(|secret| secret.name_any() == name);
             let found = self.context.stores.secrets.get(&key).filter(|_| !is_wanted);

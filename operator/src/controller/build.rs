@@ -35,7 +35,10 @@ pub fn build(hub: &ValidatedHub) -> Resources<Prepared> {
             .into_iter()
             .chain(config_map::build_authority(hub))
             .collect(),
-        secrets: secret::build_login_urls(hub).into_iter().chain(secret::build_tls(hub)).collect(),
+        secrets: [secret::build_login_urls(hub), secret::build_tls(hub), secret::build_internal_tls(hub)]
+            .into_iter()
+            .flatten()
+            .collect(),
         claims: vec![pvc::build_database_claim(hub)],
         services: service::build_services(hub),
         ingresses: ingress::build_ingress(hub).into_iter().collect(),

@@ -79,7 +79,7 @@ fn report(context: &Context, hub: &str, namespace: &str) -> Report {
 }
 
 /// The Secrets of record that a spec asks for: one for each secret that rotates, with the value that the administrator
-/// gives, one for the key of the Hub's own authority, and one for tokens of users that have none.
+/// gives, those for the keys of the Hub's own authorities, and one for tokens of users that have none.
 fn records(hub: &str, spec: &HubSpec, referenced: &BTreeMap<String, Arc<Secret>>) -> Vec<Record> {
     let rotating = Rotating::ALL.into_iter().filter_map(|secret| {
         let reference = secret.source(spec)?.secret_ref.as_ref();
@@ -92,6 +92,9 @@ fn records(hub: &str, spec: &HubSpec, referenced: &BTreeMap<String, Arc<Secret>>
     }
     if spec.https.as_ref().is_some_and(|https| https.https_type == HttpsType::LetsEncrypt) {
         records.push(Record::acme(hub));
+    }
+    if spec.security.internal_tls {
+        records.push(Record::internal_ca_key(hub));
     }
     if let Some(token) = spec.auth.as_ref().and_then(|auth| auth.token.as_ref()) {
         let generated = token.users.iter().filter(|user| user.token_secret_ref.is_none());

@@ -28,6 +28,7 @@ use k8s_openapi::{
 use crate::{
     certificate::Standing,
     extension::Presence,
+    internal_tls::InternalTls,
     rotation::{Plan, Rotating, request::Request},
     route,
     secrets::{Holder, Known, Record},
@@ -114,6 +115,10 @@ pub struct ValidatedHub {
     pub redirect_port: u16,
     /// Filled in by [`crate::certificate::obtain`].
     pub certificate: Standing,
+    /// The proxy and users' servers know each other by certificates.
+    pub has_internal_tls: bool,
+    /// Filled in by [`crate::internal_tls::obtain`].
+    pub internal_tls: Option<InternalTls>,
     pub hub: PodSettings,
     pub proxy: PodSettings,
     pub proxy_implementation: ProxyImplementation,

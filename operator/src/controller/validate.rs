@@ -107,6 +107,8 @@ pub fn validate(found: &Found, images: &Images) -> Result<ValidatedHub, Error> {
         has_extra_certificates: spec.https.as_ref().is_some_and(|https| !https.extra_secrets.is_empty()),
         redirect_port: https::redirect_port(spec),
         certificate: Standing::default(),
+        has_internal_tls: spec.security.internal_tls,
+        internal_tls: None,
         hub,
         proxy,
         proxy_implementation: spec.proxy.implementation,

@@ -76,6 +76,7 @@ fn hub_config(hub: &ValidatedHub) -> HubConfig {
             namespace: hub.user_namespace.clone(),
             singleuser: hub.singleuser.clone(),
             front: hub.singleuser.front.map(|Front::HubServer| front_image(hub)),
+            internal_tls_dir: hub.has_internal_tls.then(|| PathBuf::from(path::INTERNAL_TLS_DIR)),
         }),
     }
 }

@@ -19,6 +19,8 @@ use k8s_openapi::{
 
 use super::{ValidatedHub, config_map, owned_meta, pod, selector};
 
+/// Volume of the certificates by which pods know each other.
+const INTERNAL_TLS: &str = "internal-tls";
 /// Seconds that a hub has to end: it holds nothing that would take long.
 const GRACE_SECONDS: i64 = 5;
 
@@ -98,6 +100,9 @@ fn build_mounts(hub: &ValidatedHub) -> Vec<VolumeMount> {
     if !hub.secrets.service_tokens.is_empty() {
         mounts.push(pod::read_only_mount("service-tokens", path::SERVICE_TOKENS_DIR));
     }
+    if hub.has_internal_tls {
+        mounts.push(pod::read_only_mount(INTERNAL_TLS, path::INTERNAL_TLS_DIR));
+    }
     mounts
 }
 
@@ -132,6 +137,9 @@ fn build_volumes(hub: &ValidatedHub) -> Vec<Volume> {
     if !hub.secrets.service_tokens.is_empty() {
         volumes.push(tokens_volume("service-tokens", &hub.secrets.service_tokens));
     }
+    if hub.has_internal_tls {
+        volumes.push(internal_tls_volume(hub));
+    }
     volumes
 }
 
@@ -145,12 +153,22 @@ fn tokens_volume(name: &str, tokens: &BTreeMap<String, SecretKeyRef>) -> Volume 
         }),
         ..VolumeProjection::default()
     });
+    projected_volume(name, sources.collect())
+}
+
+/// What the proxy has, and the authority's key.
+fn internal_tls_volume(hub: &ValidatedHub) -> Volume {
+    let sources = [child::internal_tls(&hub.name), child::internal_ca_key(&hub.name)].map(|name| VolumeProjection {
+        secret: Some(SecretProjection { name, items: None, optional: None }),
+        ..VolumeProjection::default()
+    });
+    projected_volume(INTERNAL_TLS, sources.into())
+}
+
+fn projected_volume(name: &str, sources: Vec<VolumeProjection>) -> Volume {
     Volume {
         name: name.to_owned(),
-        projected: Some(ProjectedVolumeSource {
-            default_mode: Some(pod::SECRET_MODE),
-            sources: Some(sources.collect()),
-        }),
+        projected: Some(ProjectedVolumeSource { default_mode: Some(pod::SECRET_MODE), sources: Some(sources) }),
         ..Volume::default()
     }
 }

@@ -149,6 +149,9 @@ fn arguments(hub: &ValidatedHub, is_own: bool) -> Vec<String> {
         arguments.push(format!("--snapshot={}", path::PROXY_SNAPSHOT));
         arguments.push(format!("--grace-period={GOING_ON_SECONDS}"));
     }
+    if hub.has_internal_tls {
+        arguments.extend(internal_tls_arguments());
+    }
     arguments
 }
 
@@ -172,6 +175,12 @@ fn tls_arguments(hub: &ValidatedHub) -> Vec<String> {
         arguments.push("--ssl-min-version=1.3".to_owned());
     }
     arguments
+}
+
+/// By which users' servers know the proxy, and it them.
+fn internal_tls_arguments() -> [String; 3] {
+    [("ca", secret_key::CA_CERTIFICATE), ("cert", secret_key::TLS_CERTIFICATE), ("key", secret_key::TLS_KEY)]
+        .map(|(option, name)| format!("--client-ssl-{option}={}/{name}", path::INTERNAL_TLS_DIR))
 }
 
 fn build_ports(hub: &ValidatedHub) -> Vec<ContainerPort> {
@@ -213,6 +222,9 @@ fn build_mounts(hub: &ValidatedHub, is_own: bool) -> Vec<VolumeMount> {
         mounts.push(pod::read_only_mount("proxy-token", path::PROXY_DIR));
         mounts.push(pod::mount("state", path::PROXY_STATE_DIR));
     }
+    if hub.has_internal_tls {
+        mounts.push(pod::read_only_mount("internal-tls", path::INTERNAL_TLS_DIR));
+    }
     mounts
 }
 
@@ -224,6 +236,9 @@ fn build_volumes(hub: &ValidatedHub) -> Vec<Volume> {
     if hub.proxy_implementation == ProxyImplementation::HubProxy {
         volumes.push(pod::whole_secret_volume("proxy-token", child::proxy_token(&hub.name)));
         volumes.push(pod::scratch_volume("state"));
+    }
+    if hub.has_internal_tls {
+        volumes.push(pod::whole_secret_volume("internal-tls", child::internal_tls(&hub.name)));
     }
     volumes
 }

@@ -1,5 +1,5 @@
 //! Secrets that are made from others: the login URLs, with which a person needs not put an address and a token together,
-//! and the certificate that the proxy serves.
+//! the certificate that the proxy serves, and the one by which servers know hub and proxy.
 
 use hub_crds::names::{CERTIFICATE_SOURCE_ANNOTATION, HTTPS_TYPE_ANNOTATION, child, label_value};
 use k8s_openapi::api::core::v1::Secret;
@@ -27,6 +27,17 @@ pub(super) fn build_tls(hub: &ValidatedHub) -> Option<Secret> {
         metadata,
         type_: Some("kubernetes.io/tls".to_owned()),
         data: Some(served.files.clone()),
+        ..Secret::default()
+    })
+}
+
+/// By which the pods know each other; nothing as long as the authority has no key.
+pub(super) fn build_internal_tls(hub: &ValidatedHub) -> Option<Secret> {
+    let internal = hub.internal_tls.as_ref()?;
+    Some(Secret {
+        metadata: owned_meta(hub, child::internal_tls(&hub.name), label_value::PROXY),
+        type_: Some("kubernetes.io/tls".to_owned()),
+        data: Some(internal.files.clone()),
         ..Secret::default()
     })
 }

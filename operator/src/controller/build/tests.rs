@@ -514,3 +514,4 @@ fn the_settings_say_where_the_front_of_servers_comes_from() {
 }
 
 mod https;
+mod internal_tls;

@@ -1,6 +1,6 @@
-//! How secrets rotate: schedules and grace periods, and where values come from.
+//! How secrets rotate: schedules and grace periods, and where values come from. And what TLS between the pods needs.
 
-use hub_crds::SecretSource;
+use hub_crds::{HubSpec, ProxyImplementation, SecretSource};
 
 use super::{Found, Problems};
 use crate::{
@@ -13,6 +13,26 @@ pub(super) fn check(found: &Found, problems: &mut Problems) {
         if let Some(source) = secret.source(&found.spec) {
             check_source(found, secret, source, problems);
         }
+    }
+    if found.spec.security.internal_tls {
+        check_internal_tls(&found.spec, problems);
+    }
+}
+
+/// The API server refuses these too; a Hub that is older than the rule may have them.
+fn check_internal_tls(spec: &HubSpec, problems: &mut Problems) {
+    // It would take any certificate of the authority for any server.
+    if spec.proxy.implementation != ProxyImplementation::HubProxy {
+        problems.push(
+            "spec.security.internalTLS needs a proxy that holds servers to their names: set spec.proxy.implementation to 'hub-proxy' or remove it"
+                .to_owned(),
+        );
+    }
+    if spec.singleuser.front.is_some() {
+        problems.push(
+            "spec.security.internalTLS cannot be used with spec.singleuser.front, whose servers speak no TLS: remove one of them"
+                .to_owned(),
+        );
     }
 }
 

@@ -65,6 +65,14 @@ fn wrong_fields_are_refused_with_their_path() {
             json!({"https": {"type": "selfSigned", "minVersion": "TLSv1.3"}, "proxy": {"implementation": "configurable-http-proxy"}}),
             "spec.https.minVersion is more than",
         ),
+        (
+            json!({"security": {"internalTLS": true}, "proxy": {"implementation": "configurable-http-proxy"}}),
+            "spec.security.internalTLS needs a proxy that holds servers to their names: set spec.proxy.implementation to 'hub-proxy'",
+        ),
+        (
+            json!({"security": {"internalTLS": true}, "singleuser": {"front": "hub-server"}}),
+            "spec.security.internalTLS cannot be used with spec.singleuser.front",
+        ),
         (json!({"auth": null}), "exactly one of token and dummy"),
         (json!({"auth": {"dummy": {"allowAnyPassword": true}}}), "exactly one of token and dummy"),
         (
