@@ -13,6 +13,7 @@ pub mod database;
 pub mod error;
 pub mod form;
 pub mod handlers;
+pub mod internal_tls;
 pub mod loggable;
 pub mod login_links;
 pub mod login_token;

@@ -350,6 +350,10 @@ impl Inner {
     /// The route of a server that is at this address.
     fn route_to(&self, target: &str, name: &ServerName) -> Route {
         let route = Route::of_server(target, &name.user, &name.server);
+        let route = match self.spawner.tls_name(name).filter(|_| target.starts_with("https:")) {
+            Some(tls_name) => route.with_tls_name(&tls_name),
+            None => route,
+        };
         if self.settings.token_login { route.with_token_login() } else { route }
     }
 

@@ -2,9 +2,10 @@
 //! How it is done is the business of the two spawners below.
 
 use hub_crds::config::KubernetesConfig;
+use reqwest::ClientBuilder;
 use secrecy::SecretString;
 use serde_json::Value;
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 use tokio::sync::mpsc;
 use url::Url;
 
@@ -50,7 +51,7 @@ pub type ProgressSender = mpsc::UnboundedSender<Progress>;
 /// A server that has an address. It may not answer yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Started {
-    /// Scheme, host and port, such as `http://10.244.0.7:8888`.
+    /// Scheme, host and port, such as `http://10.244.0.7:8888`; with `https` the server shows [`Spawner::tls_name`].
     pub address: Url,
     /// What [`Spawner::poll`] and [`Spawner::stop`] will need, also after a restart of the hub. JupyterHub's
     /// `spawners.state` column.
@@ -158,6 +159,22 @@ impl Spawner {
         match self {
             Self::Kubernetes(spawner) => spawner.http_timeout(),
             Self::Local(spawner) => spawner.http_timeout(),
+        }
+    }
+
+    /// Name that the server shows by TLS, at an address that begins with `https`. Who has that address may change.
+    pub fn tls_name(&self, name: &ServerName) -> Option<String> {
+        match self {
+            Self::Kubernetes(spawner) => Some(spawner.tls_name(name)),
+            Self::Local(_) => None,
+        }
+    }
+
+    /// A client to be that finds the server of this name at this address by TLS; `None` if TLS is not spoken with servers.
+    pub fn tls_client(&self, name: &ServerName, address: SocketAddr) -> Option<ClientBuilder> {
+        match self {
+            Self::Kubernetes(spawner) => spawner.tls_client(name, address),
+            Self::Local(_) => None,
         }
     }
 

@@ -21,7 +21,7 @@ pub struct Route {
     #[serde(default, skip_serializing)]
     pub last_activity: Option<Timestamp>,
     /// `user` and `server_name`, or `service`, or `hub`; and `jupyterhub: true` on all that are this hub's. With
-    /// `token_login: true` the proxy sends visits with `?token=` to the hub.
+    /// `token_login: true` the proxy sends visits with `?token=` to the hub; `tls_name` is whose certificate it asks for.
     #[serde(flatten)]
     pub data: Map<String, Value>,
 }
@@ -36,6 +36,13 @@ impl Route {
     #[must_use]
     pub fn with_token_login(mut self) -> Self {
         self.data.insert("token_login".to_owned(), true.into());
+        self
+    }
+
+    /// The same route, whose target must show a certificate for this name: its address may be another's next.
+    #[must_use]
+    pub fn with_tls_name(mut self, name: &str) -> Self {
+        self.data.insert("tls_name".to_owned(), name.into());
         self
     }
 
@@ -156,6 +163,14 @@ mod tests {
             }),
         );
         assert_eq!(
+            serde_json::to_value(Route::of_server("https://10.0.0.1:8888", "alice", "").with_tls_name("a.internal"))
+                .unwrap(),
+            json!({
+                "target": "https://10.0.0.1:8888", "user": "alice", "server_name": "", "jupyterhub": true,
+                "tls_name": "a.internal",
+            }),
+        );
+        assert_eq!(
             serde_json::to_value(Route::of_service("http://10.0.0.7:8080", "grades")).unwrap(),
             json!({"target": "http://10.0.0.7:8080", "service": "grades", "jupyterhub": true}),
         );
@@ -215,6 +230,17 @@ mod tests {
         assert_eq!(difference.add.keys().collect::<Vec<_>>(), ["/user/alice", "/user/bob", "/user/carol"]);
         assert_eq!(difference.add["/user/bob"].target, "http://10.0.0.2:8888");
         assert_eq!(difference.remove, BTreeSet::from(["/user/gone".to_owned()]));
+    }
+
+    /// Without its name a route would lead to whoever has the address.
+    #[test]
+    fn a_name_that_was_taken_away_or_changed_is_mended() {
+        let wanted = table(&[("/user/alice", alice().with_tls_name("a.internal"))]);
+        for actual in [alice(), alice().with_tls_name("b.internal")] {
+            let difference = difference(&wanted, &table(&[("/user/alice", actual)]), &BTreeSet::new());
+            assert_eq!(difference.add, wanted);
+        }
+        assert_eq!(difference(&wanted, &wanted, &BTreeSet::new()), Difference::default());
     }
 
     /// A route in a path of ours without our mark is not what we want there.

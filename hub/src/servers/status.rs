@@ -101,6 +101,8 @@ pub(super) enum LaunchError {
     Unanswered { url: String, seconds: u64, last: String },
     #[error("Spawn failed: {0}")]
     Ended(String),
+    #[error("Spawn failed: TLS with the server could not be set up: {0}")]
+    Tls(#[from] reqwest::Error),
     #[error("Spawn failed: the proxy could not be told: {0}")]
     Proxy(#[from] ProxyError),
     #[error("Spawn failed: the database could not be written: {0}")]

@@ -1,24 +1,27 @@
 //! Servers as pods.
 //!
 //! ```text
-//! start: claim (kept) -> Secret with the token -> pod -> Secret owned by the pod -> running, with an address
+//! start: claim (kept) -> Secret with the token (and the certificate) -> pod -> Secret owned by the pod -> running, with an address
 //! stop:  pod -> what is left of the Secret
 //! ```
-//! [`pod`], [`merge`], [`slug`], [`restricted`], [`quantity`] and [`health`] are pure; the others speak to the API server.
+//! [`pod`], [`merge`], [`slug`], [`restricted`], [`quantity`], [`server_tls`] and [`health`] are pure; the others speak to the API server.
 
 use hub_crds::{
     StorageType, VolumeDeletePolicy,
     config::KubernetesConfig,
     names::{label, label_value},
 };
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod, Secret};
 use kube::{Api, Client, ResourceExt};
+use reqwest::ClientBuilder;
 use serde_json::Value;
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Change, Health, ProgressSender, ServerName, SpawnError, StartRequest, Started};
+use crate::internal_tls::{InternalTls, ServerCertificate};
 
 mod claims;
 mod events;
@@ -31,6 +34,7 @@ mod quantity;
 mod restricted;
 mod retry;
 mod secrets;
+mod server_tls;
 pub mod slug;
 mod start;
 #[cfg(test)]
@@ -52,6 +56,8 @@ pub struct KubernetesSpawner {
     secrets: Api<Secret>,
     events: Api<Event>,
     view: Arc<View>,
+    /// With it servers speak TLS.
+    tls: Option<InternalTls>,
     _watch: AbortOnDropHandle<()>,
 }
 
@@ -70,7 +76,10 @@ impl KubernetesSpawner {
         let client = connect()
             .await
             .map_err(|error| SpawnError::Backend { action: "connect to the API server", source: error.into() })?;
-        Ok(Self::new(&client, config))
+        let tls = config.internal_tls_dir.as_deref().map(InternalTls::load).transpose();
+        let tls =
+            tls.map_err(|error| SpawnError::Backend { action: "set up TLS with servers", source: error.into() })?;
+        Ok(Self { tls, ..Self::new(&client, config) })
     }
 
     /// Must be called inside a tokio runtime: the watch over the Hub's pods begins here.
@@ -86,6 +95,7 @@ impl KubernetesSpawner {
             pods,
             view,
             config,
+            tls: None,
             _watch: AbortOnDropHandle::new(watch),
         }
     }
@@ -139,6 +149,25 @@ impl KubernetesSpawner {
     pub(super) fn home(&self) -> Option<&Path> {
         let storage = &self.config.singleuser.storage;
         (storage.storage_type == StorageType::Dynamic).then_some(Path::new(&storage.home_mount_path))
+    }
+
+    /// Name for which a server has its certificate, if it speaks TLS.
+    pub(super) fn tls_name(&self, name: &ServerName) -> String {
+        server_tls::name(&self.config.hub.name, name)
+    }
+
+    /// A client to be for the server at this address, if TLS is spoken with servers.
+    pub(super) fn tls_client(&self, name: &ServerName, address: SocketAddr) -> Option<ClientBuilder> {
+        Some(self.tls.as_ref()?.client(&self.tls_name(name), address))
+    }
+
+    fn issue(&self, name: &ServerName) -> Result<Option<ServerCertificate>, SpawnError> {
+        let issue = |tls: &InternalTls| tls.issue(&self.tls_name(name), Timestamp::now());
+        self.tls
+            .as_ref()
+            .map(issue)
+            .transpose()
+            .map_err(|error| SpawnError::Backend { action: "issue the server's certificate", source: error.into() })
     }
 
     pub(super) fn start_timeout(&self) -> Duration {

@@ -4,7 +4,7 @@ use hub_crds::names::port;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 use url::Url;
 
-use super::pod::CONTAINER;
+use super::{pod::CONTAINER, server_tls};
 use crate::spawner::Health;
 
 /// A server that ended as often as this while it started is not tried again.
@@ -24,7 +24,8 @@ pub(super) fn health(pod: &Pod) -> Health {
         _ => return Health::Starting,
     }
     let ready = notebook(pod).is_some_and(|container| container.ready);
-    match status.pod_ip.as_deref().and_then(address) {
+    let scheme = if server_tls::is_spoken(pod) { "https" } else { "http" };
+    match status.pod_ip.as_deref().and_then(|ip| address(scheme, ip)) {
         Some(address) if ready => Health::Running { address },
         _ => Health::Starting,
     }
@@ -91,9 +92,9 @@ fn notebook(pod: &Pod) -> Option<&ContainerStatus> {
     pod.status.as_ref()?.container_statuses.iter().flatten().find(|container| container.name == CONTAINER)
 }
 
-fn address(ip: &str) -> Option<Url> {
+fn address(scheme: &str, ip: &str) -> Option<Url> {
     let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
-    format!("http://{host}:{}", port::NOTEBOOK).parse().ok()
+    format!("{scheme}://{host}:{}", port::NOTEBOOK).parse().ok()
 }
 
 #[cfg(test)]
@@ -128,6 +129,9 @@ mod tests {
         assert_eq!(health(&running(json!("10.244.0.7"), false)), Health::Starting);
         assert_eq!(health(&running(Value::Null, true)), Health::Starting);
         assert_eq!(health(&pod(json!({"phase": "Pending"}))), Health::Starting);
+        let mut encrypted = running(json!("10.244.0.7"), true);
+        encrypted.metadata.annotations = Some([("jupyter.rs/tls-name".to_owned(), "x".to_owned())].into());
+        assert_eq!(health(&encrypted), at("https://10.244.0.7:8888"));
         let mut going = running(json!("10.244.0.7"), true);
         going.metadata.deletion_timestamp = serde_json::from_value(json!("2026-11-23T00:00:00Z")).unwrap();
         assert!(matches!(health(&going), Health::Stopped { .. }));

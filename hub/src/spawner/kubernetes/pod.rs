@@ -3,7 +3,7 @@
 use hub_crds::{
     Amount, Bounds, Hub, SingleUser, StorageType,
     config::KubernetesConfig,
-    names::{label, label_value, port},
+    names::{TLS_NAME_ANNOTATION, label, label_value, port},
 };
 use k8s_openapi::{
     api::core::v1::{
@@ -23,8 +23,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-use super::{front, merge::merge, quantity, restricted, slug};
-use crate::spawner::{ServerName, StartRequest};
+use super::{front, merge::merge, quantity, restricted, server_tls, slug};
+use crate::{
+    internal_tls::ServerCertificate,
+    spawner::{ServerName, StartRequest},
+};
 
 pub(super) const CONTAINER: &str = "notebook";
 const HOME_VOLUME: &str = "home";
@@ -46,7 +49,7 @@ pub(super) fn pod_name(name: &ServerName) -> String {
     slug::pod_name(&name.user, &name.server)
 }
 
-/// Name of the Secret with a server's token.
+/// Name of the Secret with a server's token, and with its certificate.
 pub(super) fn secret_name(name: &ServerName) -> String {
     format!("{}-token", pod_name(name))
 }
@@ -85,12 +88,17 @@ pub(super) fn hub_labels(config: &KubernetesConfig) -> BTreeMap<String, String> 
     .into()
 }
 
-/// All objects of a server. The error says which field of the Hub is wrong, and what to do.
-pub(super) fn build(config: &KubernetesConfig, request: &StartRequest) -> Result<Objects, String> {
+/// All objects of a server, with its certificate if it is to speak TLS. The error says which field of the Hub is wrong, and
+/// what to do.
+pub(super) fn build(
+    config: &KubernetesConfig,
+    request: &StartRequest,
+    tls: Option<&ServerCertificate>,
+) -> Result<Objects, String> {
     let dynamic = config.singleuser.storage.storage_type == StorageType::Dynamic;
     let claim = dynamic.then(|| build_claim(config, request));
     let claim_name = claim.as_ref().and_then(|claim| claim.metadata.name.clone());
-    Ok(Objects { secret: build_secret(config, request), pod: build_pod(config, request, claim_name)?, claim })
+    Ok(Objects { secret: build_secret(config, request, tls), pod: build_pod(config, request, claim_name, tls)?, claim })
 }
 
 fn build_claim(config: &KubernetesConfig, request: &StartRequest) -> PersistentVolumeClaim {
@@ -114,8 +122,8 @@ fn build_claim(config: &KubernetesConfig, request: &StartRequest) -> PersistentV
     }
 }
 
-fn build_secret(config: &KubernetesConfig, request: &StartRequest) -> Secret {
-    let token = request.api_token.expose_secret().to_owned();
+fn build_secret(config: &KubernetesConfig, request: &StartRequest, tls: Option<&ServerCertificate>) -> Secret {
+    let token = (TOKEN_KEY.to_owned(), request.api_token.expose_secret().to_owned());
     Secret {
         metadata: ObjectMeta {
             name: Some(secret_name(&request.name)),
@@ -126,20 +134,28 @@ fn build_secret(config: &KubernetesConfig, request: &StartRequest) -> Secret {
             ..ObjectMeta::default()
         },
         immutable: Some(true),
-        string_data: Some(BTreeMap::from([(TOKEN_KEY.to_owned(), token)])),
+        string_data: Some(std::iter::once(token).chain(tls.into_iter().flat_map(server_tls::data)).collect()),
         ..Secret::default()
     }
 }
 
 /// The hub's own pod, the administrator's template over it, and over both what the hub must be able to rely on.
-fn build_pod(config: &KubernetesConfig, request: &StartRequest, claim: Option<String>) -> Result<Pod, String> {
+fn build_pod(
+    config: &KubernetesConfig,
+    request: &StartRequest,
+    claim: Option<String>,
+    tls: Option<&ServerCertificate>,
+) -> Result<Pod, String> {
     let mut pod = base_pod(config, claim)?;
     if let Some(template) = &config.singleuser.pod_template {
         let base = serde_json::to_value(&pod).map_err(|error| error.to_string())?;
         pod = parse("podTemplate", &merge(base, template))?;
     }
-    seal(config, request, &mut pod);
+    seal(config, request, tls, &mut pod);
     front::put_in(config, &mut pod)?;
+    if tls.is_some() {
+        server_tls::put_in(&mut pod, secret_name(&request.name));
+    }
     match restricted::violations(pod.spec.as_ref()).as_slice() {
         [] => Ok(pod),
         violations => Err(format!(
@@ -268,7 +284,7 @@ fn resources(singleuser: &SingleUser) -> ResourceRequirements {
 
 /// Names, labels, owner and the protocol's environment: no template replaces them, or one user's pod could pass for
 /// another's.
-fn seal(config: &KubernetesConfig, request: &StartRequest, pod: &mut Pod) {
+fn seal(config: &KubernetesConfig, request: &StartRequest, tls: Option<&ServerCertificate>, pod: &mut Pod) {
     let meta = &mut pod.metadata;
     meta.name = Some(pod_name(&request.name));
     meta.generate_name = None;
@@ -279,23 +295,27 @@ fn seal(config: &KubernetesConfig, request: &StartRequest, pod: &mut Pod) {
     meta.labels.get_or_insert_default().extend(own);
     let servername = (label::SERVERNAME.to_owned(), slug::label_value(&request.name.server));
     meta.labels.get_or_insert_default().extend([servername]);
-    meta.annotations.get_or_insert_default().extend(annotations(&request.name));
+    let sealed = meta.annotations.get_or_insert_default();
+    sealed.remove(TLS_NAME_ANNOTATION);
+    sealed.extend(annotations(&request.name));
+    sealed.extend(tls.map(|tls| (TLS_NAME_ANNOTATION.to_owned(), tls.name.clone())));
     let Some(spec) = &mut pod.spec else { return };
     let Some(container) = spec.containers.iter_mut().find(|container| container.name == CONTAINER) else { return };
-    let own = environment(config, request, container.image.as_deref().unwrap_or_default());
+    let own = environment(config, request, tls.is_some(), container.image.as_deref().unwrap_or_default());
     let env = container.env.get_or_insert_default();
     env.retain(|variable| !own.iter().any(|own| own.name == variable.name));
     env.extend(own);
 }
 
-fn environment(config: &KubernetesConfig, request: &StartRequest, image: &str) -> Vec<EnvVar> {
+fn environment(config: &KubernetesConfig, request: &StartRequest, has_tls: bool, image: &str) -> Vec<EnvVar> {
     let singleuser = &config.singleuser;
     let amount = |amount: &Option<Amount>, as_text: fn(&str) -> Option<String>| {
         amount.as_ref().and_then(|amount| as_text(&amount.to_string()))
     };
     let default_url = singleuser.default_url.as_ref().map(|url| url.replace("{username}", &request.name.user));
+    let scheme = if has_tls { "https" } else { "http" };
     let of_place = [
-        ("JUPYTERHUB_SERVICE_URL", Some(format!("http://0.0.0.0:{}{}", port::NOTEBOOK, request.prefix))),
+        ("JUPYTERHUB_SERVICE_URL", Some(format!("{scheme}://0.0.0.0:{}{}", port::NOTEBOOK, request.prefix))),
         ("JUPYTERHUB_DEFAULT_URL", default_url),
         ("JUPYTER_IMAGE", Some(image.to_owned())),
         ("JUPYTER_IMAGE_SPEC", Some(image.to_owned())),
@@ -307,6 +327,8 @@ fn environment(config: &KubernetesConfig, request: &StartRequest, image: &str) -
     let of_place = of_place.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
     let mut plain = request.environment.clone();
     plain.extend(of_place);
+    let of_tls = server_tls::environment().map(|(key, file)| (key.to_owned(), file));
+    plain.extend(of_tls.into_iter().filter(|_| has_tls));
     let plain = plain.into_iter().map(|(name, value)| EnvVar { name, value: Some(literal(&value)), value_from: None });
     let tokens = ["JPY_API_TOKEN", "JUPYTERHUB_API_TOKEN"].map(|name| token_variable(name, &request.name));
     tokens.into_iter().chain(plain).collect()

@@ -33,7 +33,8 @@ pub(super) async fn run(
     progress: &ProgressSender,
     last: &LastTrouble,
 ) -> Result<Started, SpawnError> {
-    let objects = pod::build(&spawner.config, request).map_err(SpawnError::Refused)?;
+    let tls = spawner.issue(&request.name)?;
+    let objects = pod::build(&spawner.config, request, tls.as_ref()).map_err(SpawnError::Refused)?;
     let mut claim_name = None;
     if let Some(claim) = &objects.claim {
         claims::ensure(spawner, &request.name, claim).await?;

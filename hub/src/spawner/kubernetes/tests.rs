@@ -54,7 +54,14 @@ impl Place {
         let singleuser = serde_json::from_value(settings).unwrap();
         KubernetesSpawner::new(
             &self.client,
-            KubernetesConfig { hub, report: None, namespace: self.namespace.clone(), singleuser, front: None },
+            KubernetesConfig {
+                hub,
+                report: None,
+                namespace: self.namespace.clone(),
+                singleuser,
+                front: None,
+                internal_tls_dir: None,
+            },
         )
     }
 

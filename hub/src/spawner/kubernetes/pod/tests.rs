@@ -16,6 +16,7 @@ fn config(singleuser: Value) -> KubernetesConfig {
         namespace: "jupyter".to_owned(),
         singleuser: serde_json::from_value(singleuser).unwrap(),
         front: None,
+        internal_tls_dir: None,
     }
 }
 
@@ -53,7 +54,7 @@ fn token_from_secret(variable: &str, secret: &str) -> Value {
 }
 
 fn pod_of(singleuser: Value) -> Value {
-    serde_json::to_value(build(&config(singleuser), &request("alice", "")).unwrap().pod).unwrap()
+    serde_json::to_value(build(&config(singleuser), &request("alice", ""), None).unwrap().pod).unwrap()
 }
 
 #[test]
@@ -108,7 +109,7 @@ fn the_default_pod_is_exactly_this() {
 #[test]
 fn the_claim_and_the_secret_are_exactly_this() {
     let singleuser = json!({"storage": {"capacity": "5Gi", "storageClassName": "fast"}});
-    let objects = build(&config(singleuser), &request("user@example.com", "s1")).unwrap();
+    let objects = build(&config(singleuser), &request("user@example.com", "s1"), None).unwrap();
     let user = "user-example-com---b4c9a289";
     let annotations = json!({"hub.jupyter.org/username": "user@example.com", "hub.jupyter.org/servername": "s1"});
     assert_eq!(
@@ -240,7 +241,7 @@ fn a_template_cannot_take_the_pods_identity() {
 fn no_value_of_ours_is_expanded() {
     let mut request = request("alice", "");
     request.environment.insert("JUPYTERHUB_USER".to_owned(), "$(JUPYTERHUB_API_TOKEN)".to_owned());
-    let pod = build(&config(json!({})), &request).unwrap().pod;
+    let pod = build(&config(json!({})), &request, None).unwrap().pod;
     let env = pod.spec.unwrap().containers[0].env.clone().unwrap();
     let user = env.iter().find(|variable| variable.name == "JUPYTERHUB_USER").unwrap();
     assert_eq!(user.value.as_deref(), Some("$$(JUPYTERHUB_API_TOKEN)"));
@@ -268,7 +269,7 @@ fn what_breaks_restricted_is_refused_by_name() {
         ),
     ];
     for (template, field) in cases {
-        let error = build(&config(json!({"podTemplate": template})), &request("alice", "")).err().unwrap();
+        let error = build(&config(json!({"podTemplate": template})), &request("alice", ""), None).err().unwrap();
         assert!(error.contains(field) && error.contains("spec.singleuser"), "{field}: {error}");
     }
 }
@@ -281,7 +282,7 @@ fn what_is_no_object_of_kubernetes_is_refused_by_name() {
         (json!({"initContainers": [{"name": 5}]}), "initContainers[0]"),
         (json!({"affinity": {"nodeAffinity": []}}), "affinity"),
     ] {
-        let error = build(&config(singleuser), &request("alice", "")).err().unwrap();
+        let error = build(&config(singleuser), &request("alice", ""), None).err().unwrap();
         assert!(error.contains(field), "{field}: {error}");
     }
 }
@@ -291,7 +292,7 @@ fn what_is_no_object_of_kubernetes_is_refused_by_name() {
 fn an_owner_is_named_in_its_own_namespace_only() {
     let mut config = config(json!({}));
     config.namespace = "users".to_owned();
-    let objects = build(&config, &request("alice", "")).unwrap();
+    let objects = build(&config, &request("alice", ""), None).unwrap();
     assert_eq!(objects.pod.metadata.owner_references, None);
     assert_eq!(objects.pod.metadata.namespace.as_deref(), Some("users"));
     assert_eq!(objects.secret.metadata.owner_references, None);
@@ -303,7 +304,7 @@ fn names_once_used_are_used_again() {
     let mut request = request("alice", "");
     request.state = json!({"pvc_name": "claim-alice-2d1"});
     let config = config(json!({}));
-    let objects = build(&config, &request).unwrap();
+    let objects = build(&config, &request, None).unwrap();
     assert_eq!(objects.claim.unwrap().metadata.name.as_deref(), Some("claim-alice-2d1"));
     assert_eq!(
         state(&config, &request.name, Some("claim-alice-2d1")),
@@ -318,7 +319,7 @@ fn names_once_used_are_used_again() {
 #[test]
 fn objects_are_a_servers_own_by_the_names_in_their_annotations() {
     let config = config(json!({}));
-    let objects = build(&config, &request("alice", "lab")).unwrap();
+    let objects = build(&config, &request("alice", "lab"), None).unwrap();
     let of = |user: &str, server: &str| {
         let name = ServerName { user: user.to_owned(), server: server.to_owned() };
         (is_of(&config, &name, &objects.pod), is_of(&config, &name, &objects.secret))
@@ -343,7 +344,7 @@ fn fronted(mut singleuser: Value) -> Value {
         image_pull_secrets: secrets,
     };
     let config = KubernetesConfig { front: Some(front), ..config(singleuser) };
-    serde_json::to_value(build(&config, &request("alice", "")).unwrap().pod).unwrap()
+    serde_json::to_value(build(&config, &request("alice", ""), None).unwrap().pod).unwrap()
 }
 
 /// The program is reached through the front only, which comes from the hub's own image. All else is as without it.
@@ -411,6 +412,63 @@ fn a_template_cannot_take_the_front_away() {
 
 #[test]
 fn a_front_without_an_image_is_refused() {
-    let error = build(&config(json!({"front": "hub-server"})), &request("alice", "")).err().unwrap();
+    let error = build(&config(json!({"front": "hub-server"})), &request("alice", ""), None).err().unwrap();
     assert!(error.contains("operator"), "{error}");
+}
+
+fn encrypted(singleuser: Value) -> Objects {
+    let tls = ServerCertificate {
+        name: "jupyter-alice.internal".to_owned(),
+        certificate: "CERTIFICATE".to_owned(),
+        key: SecretString::from("KEY"),
+        authority: "AUTHORITY".to_owned(),
+    };
+    build(&config(singleuser), &request("alice", ""), Some(&tls)).unwrap()
+}
+
+/// All else is as without it.
+#[test]
+fn a_server_that_speaks_tls_has_its_certificate_beside_its_token() {
+    let objects = encrypted(json!({}));
+    let mut expected = pod_of(json!({}));
+    expected["metadata"]["annotations"]["jupyter.rs/tls-name"] = json!("jupyter-alice.internal");
+    let notebook = &mut expected["spec"]["containers"][0];
+    let env = notebook["env"].as_array_mut().unwrap();
+    env[2]["value"] = json!("https://0.0.0.0:8888/user/alice/");
+    let files = [("SSL_CERTFILE", "tls.crt"), ("SSL_CLIENT_CA", "ca.crt"), ("SSL_KEYFILE", "tls.key")];
+    let variables = files.map(|(name, file)| {
+        json!({"name": format!("JUPYTERHUB_{name}"), "value": format!("/etc/jupyterhub/server-tls/{file}")})
+    });
+    env.splice(3..3, variables);
+    let mount = json!({"name": "server-tls", "mountPath": "/etc/jupyterhub/server-tls", "readOnly": true});
+    notebook["volumeMounts"].as_array_mut().unwrap().push(mount);
+    let items = ["tls.crt", "tls.key", "ca.crt"].map(|file| json!({"key": file, "path": file}));
+    let volume = json!({"name": "server-tls", "secret": {
+        "secretName": "jupyter-alice-token", "defaultMode": 0o440, "items": items,
+    }});
+    expected["spec"]["volumes"].as_array_mut().unwrap().push(volume);
+    assert_eq!(serde_json::to_value(objects.pod).unwrap(), expected);
+    assert_eq!(
+        serde_json::to_value(objects.secret.string_data).unwrap(),
+        json!({"api-token": "0123456789abcdef", "tls.crt": "CERTIFICATE", "tls.key": "KEY", "ca.crt": "AUTHORITY"})
+    );
+}
+
+/// Nor can it claim TLS for a server that speaks none.
+#[test]
+fn a_template_cannot_take_the_certificate_away() {
+    let template = json!({
+        "extraVolumeMounts": [{"name": "own", "mountPath": "/etc/jupyterhub/server-tls"}],
+        "podTemplate": {
+            "metadata": {"annotations": {"jupyter.rs/tls-name": "other"}},
+            "spec": {
+                "volumes": [{"name": "server-tls", "configMap": {"name": "other"}}],
+                "containers": [{"name": "notebook", "env": [{"name": "JUPYTERHUB_SSL_CERTFILE", "value": "/x"}],
+                    "volumeMounts": [{"name": "server-tls", "mountPath": "/elsewhere"}]}],
+            },
+        },
+    });
+    let whole = |objects: Objects| serde_json::to_value(objects.pod).unwrap();
+    assert_eq!(whole(encrypted(template.clone())), whole(encrypted(json!({}))));
+    assert_eq!(pod_of(template)["metadata"]["annotations"].get("jupyter.rs/tls-name"), None);
 }
