@@ -169,3 +169,28 @@ async fn the_login_urls_follow_tokens_and_address_and_go_with_the_last_token_use
     })
     .await;
 }
+
+/// The authority's key is a Secret of record, and what is made from it a child.
+#[tokio::test]
+async fn internal_tls_keeps_its_key_and_makes_the_rest_anew() {
+    in_lab(|lab| async move {
+        lab.apply_hub(&json!({"security": {"internalTLS": true}})).await;
+        lab.wait_until_applied().await;
+        let api = lab.api::<Secret>();
+        let data = async |name: &str| api.get(name).await.unwrap().data.unwrap();
+        let (key, made) = (data("physics-internal-ca-key").await, data("physics-internal-tls").await);
+        assert_eq!(made.keys().collect::<Vec<_>>(), ["ca.crt", "tls.crt", "tls.key"]);
+        comes_back::<Secret>(&lab, "physics-internal-ca-key").await;
+        lab.quiet().await;
+        assert_eq!(data("physics-internal-ca-key").await, key);
+        assert_eq!(data("physics-internal-tls").await, made, "nothing was made anew with the same key");
+        comes_back::<Secret>(&lab, "physics-internal-tls").await;
+        lab.quiet().await;
+        assert_ne!(data("physics-internal-tls").await["tls.key"], made["tls.key"]);
+        lab.apply_hub(&json!({"security": {"internalTLS": false}})).await;
+        lab.wait_until_applied().await;
+        assert!(api.get_opt("physics-internal-tls").await.unwrap().is_none());
+        assert_eq!(data("physics-internal-ca-key").await, key, "a Secret of record is never taken away");
+    })
+    .await;
+}
