@@ -33,6 +33,7 @@ mod fronts;
 mod https;
 mod hubs;
 mod installed;
+mod internal_tls;
 mod kills;
 mod load;
 mod metrics;
@@ -107,6 +108,7 @@ pub fn tests() -> Vec<Test<Cluster>> {
         test!(https::judged::a_real_server_works_over_tls_with_host_prefixed_cookies, 240),
         test!(https::renewal::a_renewed_certificate_is_served_under_load_and_nothing_fails, 240),
         test!(https::cert_manager::cert_manager_is_missed_noticed_and_used, 420),
+        test!(internal_tls::an_address_that_is_anothers_now_gets_nothing_row_33, 420),
         test!(proxies::no_request_fails_while_pods_of_the_proxy_come_and_go, 300),
         test!(rotation::nobody_is_logged_out_when_the_cookie_secret_rotates, 300),
         test!(rotation::no_call_fails_when_the_proxy_token_rotates_s49, 240),

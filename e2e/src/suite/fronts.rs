@@ -2,12 +2,11 @@
 
 use anyhow::{Context, Result, ensure};
 use hub_crds::names::port;
-use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 
 use super::{
     hubs::{self, Place},
-    node::Node,
+    node::{Node, pod_address},
     person::Person,
 };
 use crate::cluster::Cluster;
@@ -89,7 +88,7 @@ async fn is_closed_to_others(hub: &Place<'_>) -> Result<()> {
         return super::skip("the node is no container of this machine: the pod's ports can't be seen");
     };
     let pod = hub.user_pod("ada").await?;
-    let ip = ip(&pod)?;
+    let ip = pod_address(&pod)?;
     let (loopback, others) = node.open_ports(&pod).await?;
     ensure!(others == [port::NOTEBOOK].into(), "the pod listens on {others:?}");
     let answer = node.ask(ip, port::NOTEBOOK, "/user/ada/").await?;
@@ -99,8 +98,4 @@ async fn is_closed_to_others(hub: &Place<'_>) -> Result<()> {
         ensure!(reached.is_err(), "port {port} of the program is open: {reached:?}");
     }
     Ok(())
-}
-
-fn ip(pod: &Pod) -> Result<&str> {
-    pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).context("a pod that runs has an address")
 }

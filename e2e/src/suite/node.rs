@@ -79,6 +79,33 @@ impl Node {
         self.run(&["timeout", "10", "bash", "-c", &script]).await
     }
 
+    /// Gives one pod's address to another, as the network does when a pod has gone: packets for it come to `to` from now on.
+    /// `asking` are pods that knew the way before.
+    pub(super) async fn hand_over(&self, from: &Pod, to: &Pod, asking: &[Pod]) -> Result<()> {
+        let address = pod_address(from)?;
+        self.in_network_of(from, &["ip", "link", "set", "eth0", "down"]).await?;
+        self.in_network_of(to, &["ip", "address", "add", &format!("{address}/32"), "dev", "eth0"]).await?;
+        // Where each pod has a route of its own, as with kind's own network; on a bridge there is none to change.
+        let route = async |address: &str| self.run(&["ip", "-4", "route", "show", &format!("{address}/32")]).await;
+        if !route(address).await?.is_empty() {
+            let of_other = route(pod_address(to)?).await?;
+            let device = of_other.split_whitespace().skip_while(|word| *word != "dev").nth(1);
+            let device = device.context("a route leads over a device")?;
+            self.run(&["ip", "route", "replace", &format!("{address}/32"), "dev", device]).await?;
+        }
+        let forget = ["ip", "neighbour", "flush", "all"];
+        for pod in asking {
+            self.in_network_of(pod, &forget).await?;
+        }
+        self.run(&forget).await.map(|_| ())
+    }
+
+    /// Runs one of the node's programs in the network of a pod.
+    async fn in_network_of(&self, pod: &Pod, args: &[&str]) -> Result<String> {
+        let process = self.process(pod).await?.to_string();
+        self.run(&[&["nsenter", "--target", &process, "--net"], args].concat()).await
+    }
+
     /// The first process of a pod's container, by its number in the node.
     async fn process(&self, pod: &Pod) -> Result<u32> {
         let id = container_id(pod)?;
@@ -103,6 +130,11 @@ fn listening(table: &str) -> impl Iterator<Item = (&str, u16)> {
         let (address, port) = local.split_once(':').filter(|_| *state == "0A")?;
         Some((address, u16::from_str_radix(port, 16).ok()?))
     })
+}
+
+/// The address of a pod that runs.
+pub(super) fn pod_address(pod: &Pod) -> Result<&str> {
+    pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).context("a pod that runs has an address")
 }
 
 /// The id of a pod's only container, without the runtime's name.

@@ -1,6 +1,8 @@
 //! Against real servers of rustls that ask who comes, as `jupyterhub-singleuser` does.
 
 use super::*;
+use crate::proxy::Route;
+use hub_proxy::{ProxyConfig, TargetTls, TlsFiles};
 use rcgen::{BasicConstraints, CertifiedIssuer, IsCa};
 use rustls::{
     RootCertStore, ServerConfig,
@@ -8,9 +10,12 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    os::unix::fs::PermissionsExt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use tempfile::TempDir;
 use tokio::{
@@ -18,6 +23,7 @@ use tokio::{
     net::TcpListener,
 };
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 /// The hub's directory, as the operator fills it.
 fn directory() -> TempDir {
@@ -42,7 +48,9 @@ fn directory() -> TempDir {
         ("tls.crt", own.pem()),
         ("tls.key", own_key.serialize_pem()),
     ] {
-        fs::write(directory.path().join(file), text).unwrap();
+        let file = directory.path().join(file);
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(file, fs::Permissions::from_mode(0o440)).unwrap();
     }
     directory
 }
@@ -52,7 +60,7 @@ fn loaded() -> InternalTls {
 }
 
 fn now() -> Timestamp {
-    "2026-11-27T00:00:00Z".parse().unwrap()
+    Timestamp::now()
 }
 
 fn verifier(authority: &str) -> Arc<dyn ClientCertVerifier> {
@@ -105,6 +113,31 @@ async fn a_server_is_found_by_its_name_and_no_other_at_its_address_row_33() {
     assert_eq!(requests.load(Ordering::SeqCst), 1);
 }
 
+/// The proxy with the operator's files, a route with the hub's name, a server with the hub's certificate: what each says
+/// fits what the others say.
+#[tokio::test]
+async fn the_proxy_leads_to_the_server_that_has_the_routes_name_row_33() {
+    let directory = directory();
+    let tls = InternalTls::load(directory.path()).unwrap();
+    let (address, requests) = serve(&tls.issue("jupyter-grace.jhub.internal", now()).unwrap()).await;
+    let file = |name: &str| directory.path().join(name);
+    let certificate = Some(TlsFiles { certificate: file("tls.crt"), key: Some(file("tls.key")) });
+    let target_tls = TargetTls { authorities: Some(file("ca.crt")), certificate, insecure: false };
+    let proxy = hub_proxy::bind(ProxyConfig { target_tls, ..ProxyConfig::default() }).await.unwrap();
+    let (routes, public) = (proxy.routes(), proxy.public_addr().socket_addr().unwrap());
+    tokio::spawn(proxy.run(CancellationToken::new()));
+    let http = http_client().no_proxy().build().unwrap();
+    for (user, status) in [("grace", 200), ("ada", 503)] {
+        let name = format!("jupyter-{user}.jhub.internal");
+        let route = Route::of_server(&format!("https://{address}"), user, "").with_tls_name(&name);
+        let data = serde_json::to_value(route).unwrap().as_object().cloned().unwrap();
+        routes.add(&format!("/user/{user}"), data).unwrap();
+        let answer = http.get(format!("http://{public}/user/{user}/api")).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{user}");
+    }
+    assert_eq!(requests.load(Ordering::SeqCst), 1);
+}
+
 /// Row 55: a user's own server can't be used to come to another's past the proxy.
 #[test]
 fn a_servers_certificate_opens_no_other_server_row_55() {
@@ -128,9 +161,9 @@ fn a_file_that_can_not_be_used_is_named() {
     ] {
         let directory = directory();
         let path = directory.path().join(file);
-        match content {
-            Some(content) => fs::write(path, content).unwrap(),
-            None => fs::remove_file(path).unwrap(),
+        fs::remove_file(&path).unwrap();
+        if let Some(content) = content {
+            fs::write(path, content).unwrap();
         }
         let error = InternalTls::load(directory.path()).err().unwrap().to_string();
         assert!(error.contains(words), "{file}: {error}");
