@@ -8,6 +8,7 @@ use std::fmt;
 pub(crate) mod hub;
 mod load;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod server;
 mod sides;
 mod table;

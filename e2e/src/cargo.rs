@@ -67,6 +67,14 @@ pub(crate) async fn build_hub(places: &Places, release: bool) -> Result<PathBuf>
     binaries.remove("hub").context("cargo built no binary hub")
 }
 
+/// The proxy: as tests have it, or as it is released.
+pub(crate) async fn build_proxy(places: &Places, release: bool) -> Result<PathBuf> {
+    let build = Build { release, only: &["hub-proxy"], ..Build::default() };
+    let work = async |log: &_| build_binaries(places, &build, log).await;
+    let mut binaries = step(places, "Build the proxy", work).await?;
+    binaries.remove("hub-proxy").context("cargo built no binary hub-proxy")
+}
+
 /// The hub and the proxy as tests have them.
 pub(crate) async fn build_hub_and_proxy(places: &Places) -> Result<[PathBuf; 2]> {
     let build = Build { only: &["hub", "hub-proxy"], ..Build::default() };

@@ -32,6 +32,7 @@ Examples:
   cargo e2e test --only login     only the tests with `login` in their names
   cargo e2e bench hub             our hub beside JupyterHub: CPU time, latency, start-up, memory
   cargo e2e bench server          what `hub server` adds to a server that it guards
+  cargo e2e bench proxy           the proxy beside configurable-http-proxy, nginx and HAProxy
   cargo e2e down                  deletes the clusters, and stops Docker if it was started here
 
 Environment:

@@ -47,6 +47,13 @@ pub(crate) const BROWSER: &[Need] = &[
 pub(crate) const PEERS: &[Need] = &[need("npm", "npm"), need("curl", "curl")];
 /// To pin what is measured to a core, and to count what it asks of the disk.
 pub(crate) const BENCHMARKS: &[Need] = &[need("taskset", "util-linux"), need("strace", "strace")];
+/// What our proxy is measured beside, what makes the certificates, and what lets each open as many files as there may be.
+pub(crate) const PROXIES: &[Need] = &[
+    need("/usr/sbin/nginx", "nginx"),
+    need("/usr/sbin/haproxy", "haproxy"),
+    need("openssl", "openssl"),
+    need("prlimit", "util-linux"),
+];
 
 /// What is missing and may not be installed without being told to.
 #[derive(Debug)]

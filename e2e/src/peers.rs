@@ -1,7 +1,10 @@
 //! Programs of others that tests put beside ours in the cluster: cert-manager, an ACME server, the proxy that ours stands
 //! in for, and the web server that people put in front.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -13,7 +16,7 @@ use crate::{
     node_image::ensure_base,
     places::Places,
     program::Program,
-    progress::{Log, step},
+    progress::{Log, step, up_to_date},
     scratch::Scratch,
     tools,
 };
@@ -53,7 +56,7 @@ impl Peers {
     }
 
     /// The directory of cert-manager's own chart.
-    pub(crate) fn cert_manager_chart(&self) -> &std::path::Path {
+    pub(crate) fn cert_manager_chart(&self) -> &Path {
         &self.cert_manager.chart
     }
 
@@ -148,29 +151,54 @@ async fn debian_images(places: &Places, docker: &Docker, yes: bool) -> Result<[S
 
 async fn build(places: &Places, docker: &Docker, images: &[(&str, &str)], log: &Log) -> Result<()> {
     let context = places.fresh("peers-context")?;
-    for file in fs::read_dir(places.source("peers"))? {
-        let file = file?;
-        fs::copy(file.path(), context.join(file.file_name()))?;
-    }
-    Program::new("npm")
-        .dir(&context)
-        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-        .logged(log)
-        .await
-        .context("failed to download Node.js packages; is npm there (`apt-get install -y npm`), and its registry?")?;
-    let node = fs::read_dir(context.join("node_modules"))?.filter_map(|entry| Some(entry.ok()?.path()));
-    let (node, others): (Vec<_>, Vec<_>) = node
-        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("node-linux-")))
-        .partition(|path| path.join("bin/node").exists());
-    let own = node.first().context("npm has no Node.js for this machine: it has them for x86_64 and aarch64")?;
-    fs::copy(own.join("bin/node"), context.join("node"))?;
-    for package in node.iter().chain(&others) {
-        fs::remove_dir_all(package)?;
-    }
+    download(places, &context, log).await?;
     for (target, image) in images {
         docker.build(log, &context, &["--target", target, "-t", image]).await?;
     }
     fs::remove_dir_all(&context)?;
+    Ok(())
+}
+
+/// Node.js and configurable-http-proxy's script, to be run on this machine; they are downloaded when a locked version
+/// changed.
+pub(crate) async fn configurable_http_proxy(places: &Places) -> Result<[PathBuf; 2]> {
+    let key = Key::default().files(&places.source("peers"))?.finish();
+    let whole = places.file(&format!("peers/{key}"))?;
+    let title = "configurable-http-proxy";
+    if whole.exists() {
+        up_to_date(title);
+    } else {
+        step(places, title, async |log| {
+            let dir = places.fresh("peers-download")?;
+            download(places, &dir, log).await?;
+            Ok(fs::rename(dir, &whole)?)
+        })
+        .await?;
+    }
+    Ok([whole.join("node"), whole.join("node_modules/.bin/configurable-http-proxy")])
+}
+
+/// Brings what `peers/` has and names into a directory: `node_modules`, and Node.js beside it as `node`.
+async fn download(places: &Places, dir: &Path, log: &Log) -> Result<()> {
+    for file in fs::read_dir(places.source("peers"))? {
+        let file = file?;
+        fs::copy(file.path(), dir.join(file.file_name()))?;
+    }
+    Program::new("npm")
+        .dir(dir)
+        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+        .logged(log)
+        .await
+        .context("failed to download Node.js packages; is npm there (`apt-get install -y npm`), and its registry?")?;
+    let node = fs::read_dir(dir.join("node_modules"))?.filter_map(|entry| Some(entry.ok()?.path()));
+    let (node, others): (Vec<_>, Vec<_>) = node
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("node-linux-")))
+        .partition(|path| path.join("bin/node").exists());
+    let own = node.first().context("npm has no Node.js for this machine: it has them for x86_64 and aarch64")?;
+    fs::copy(own.join("bin/node"), dir.join("node"))?;
+    for package in node.iter().chain(&others) {
+        fs::remove_dir_all(package)?;
+    }
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread::available_parallelism,
     time::{Duration, Instant},
 };
@@ -39,8 +39,17 @@ impl Cores {
         Ok(Self::Apart)
     }
 
+    /// The same, and all of these may open as many files as the system lets them.
+    pub(super) async fn claim_with_files() -> Result<Self> {
+        let pid = std::process::id().to_string();
+        let most = Program::new("prlimit").args(["--nofile", "--raw", "--noheadings", "--output=HARD"]);
+        let most = most.output().await?;
+        Program::new("prlimit").arg(format!("--nofile={most}")).args(["--pid", &pid]).output().await?;
+        Self::claim().await
+    }
+
     /// A program on the core of what is measured.
-    pub(super) fn program(self, program: &std::path::Path) -> Program {
+    pub(super) fn program(self, program: &Path) -> Program {
         match self {
             Self::Apart => Program::new("taskset").args(["--cpu-list", "1"]).arg(program),
             Self::Shared => Program::new(program),
@@ -48,7 +57,7 @@ impl Cores {
     }
 
     /// The same, to be started in other ways.
-    pub(super) fn command(self, program: &std::path::Path) -> Command {
+    pub(super) fn command(self, program: &Path) -> Command {
         match self {
             Self::Apart => {
                 let mut command = Command::new("taskset");
@@ -99,14 +108,21 @@ impl Process {
         kib.map(|kib: f64| kib * 1024.0).context("the kernel does not tell the process's memory")
     }
 
+    /// What it has open: files and others by path, sockets as `socket:[INODE]`.
+    pub(super) fn open_files(self) -> Result<Vec<PathBuf>> {
+        let files = fs::read_dir(self.file("fd")).context("failed to list the process's files")?;
+        Ok(files.filter_map(|file| fs::read_link(file.ok()?.path()).ok()).collect())
+    }
+
     /// The ports of IPv4 on which it listens.
     pub(crate) fn ports(self) -> Result<BTreeSet<u16>> {
-        let files = fs::read_dir(self.file("fd")).context("failed to list the process's files")?;
-        let links = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
-        let inodes: BTreeSet<String> = links
-            .filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
-            .collect();
+        let inodes = self.open_files()?.iter().filter_map(|link| socket(link)).collect();
         Ok(listeners(&fs::read_to_string(self.file("net/tcp"))?, &inodes))
+    }
+
+    /// How many sockets it has open.
+    pub(super) fn sockets(self) -> Result<usize> {
+        Ok(self.open_files()?.iter().filter_map(|link| socket(link)).count())
     }
 
     /// How often it asks the disk to keep what was written, while something is done. `None` where nobody may watch it.
@@ -138,6 +154,11 @@ impl Process {
         let calls = fs::read_to_string(trace)?.lines().filter(|line| is_call(line)).count();
         Ok(Some((calls, done)))
     }
+}
+
+/// The inode of a socket, of what [`Process::open_files`] gives.
+fn socket(link: &Path) -> Option<String> {
+    Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
 }
 
 /// A line of strace's that begins a call; one that another thread cut in two is counted at its beginning.
@@ -188,6 +209,8 @@ mod tests {
         let this = Process(std::process::id());
         assert!(this.ports().unwrap().contains(&listener.local_addr().unwrap().port()));
         assert!(this.memory().unwrap() > 1e6);
+        let sockets = this.sockets().unwrap();
+        assert!((1..=this.open_files().unwrap().len()).contains(&sockets));
         assert!(this.cpu().is_ok());
     }
 

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use crate::{
-    bench::{self, Extent},
+    bench::{self, Extent, proxy::Part},
     places::Places,
 };
 
@@ -15,7 +15,8 @@ Examples:
   cargo e2e bench hub
   cargo e2e bench hub --rounds 7
   cargo e2e bench hub --long
-  cargo e2e bench server")]
+  cargo e2e bench server
+  cargo e2e bench proxy")]
 pub(crate) struct Bench {
     #[command(subcommand)]
     subject: Subject,
@@ -25,6 +26,7 @@ pub(crate) struct Bench {
 enum Subject {
     Hub(Hub),
     Server(Server),
+    Proxy(Proxy),
 }
 
 /// `hub local` beside JupyterHub 6.1: CPU time and latency of requests, activity, start-up, memory.
@@ -70,6 +72,31 @@ struct Server {
     yes: bool,
 }
 
+/// The proxy beside configurable-http-proxy, nginx and HAProxy: CPU time, throughput, latency, memory, and what is left of
+/// connections that break.
+///
+/// Takes about eleven minutes on a machine on which nothing else runs; the first time, a release binary is compiled before.
+/// Writes docs/benchmarks-proxy.md.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo e2e bench proxy
+  cargo e2e bench proxy --only p1      small requests alone, shown and not written")]
+struct Proxy {
+    /// Rounds of each kind of load on each proxy
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// Measure one part, and write no page
+    #[arg(long)]
+    only: Option<Part>,
+    /// Measure the binary that tests have, not a release binary
+    #[arg(long)]
+    dev: bool,
+    /// Install missing packages without asking
+    #[arg(long, short)]
+    yes: bool,
+}
+
 impl Bench {
     pub(super) async fn run(&self, places: &Places) -> Result<()> {
         match &self.subject {
@@ -78,6 +105,9 @@ impl Bench {
                 bench::hub::run(places, extent, !hub.dev, hub.yes).await
             }
             Subject::Server(server) => bench::server::run(places, server.rounds.into(), !server.dev, server.yes).await,
+            Subject::Proxy(proxy) => {
+                bench::proxy::run(places, proxy.rounds.into(), proxy.only, !proxy.dev, proxy.yes).await
+            }
         }
     }
 }
