@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use jiff::Timestamp;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -91,12 +92,27 @@ impl Route {
     fn last_activity(&self) -> i64 {
         self.usage.last_activity.load(Ordering::Relaxed)
     }
+}
 
-    /// The route as the API shows it: what was posted, and `last_activity`.
-    fn to_json(&self) -> Value {
-        let mut data = self.data.clone();
-        data.insert("last_activity".to_owned(), format_time(self.last_activity()).into());
-        Value::Object(data)
+/// As the API shows it: what was posted, and `last_activity`.
+impl Serialize for Route {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut route = serializer.serialize_map(Some(self.data.len() + 1))?;
+        for (key, value) in &self.data {
+            route.serialize_entry(key, value)?;
+        }
+        route.serialize_entry("last_activity", &format_time(self.last_activity()))?;
+        route.end()
+    }
+}
+
+/// Routes by path, as the API shows them. Nothing of them is copied: a hub lists thousands every few seconds.
+#[derive(Debug)]
+pub struct Listing(Vec<Arc<Route>>);
+
+impl Serialize for Listing {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|route| (&route.path, route.as_ref())))
     }
 }
 
@@ -153,7 +169,7 @@ impl RouteTable {
         self.insert("/", data, Timestamp::now().as_millisecond(), true)
     }
 
-    /// Adds a route as [`Self::to_json`] gave it.
+    /// Adds a route as it is in a [`Listing`].
     pub(crate) fn restore(&self, path: &str, mut data: Map<String, Value>) -> Result<(), RouteError> {
         let seen = data.remove("last_activity").and_then(|value| value.as_str()?.parse::<Timestamp>().ok());
         let seen = seen.unwrap_or_else(Timestamp::now).as_millisecond();
@@ -222,20 +238,20 @@ impl RouteTable {
     pub fn get(&self, path: &str) -> Option<Value> {
         let path = clean(path).ok()?;
         let route = self.read().get(&path).cloned();
-        route.map(|route| route.to_json())
+        route.and_then(|route| serde_json::to_value(&*route).ok())
     }
 
-    /// All routes by path, or those without activity since a time.
+    /// All routes, or those without activity since a time.
     #[must_use]
-    pub fn all(&self, inactive_since: Option<Timestamp>) -> Map<String, Value> {
+    pub fn all(&self, inactive_since: Option<Timestamp>) -> Listing {
         let limit = inactive_since.map_or(i64::MAX, Timestamp::as_millisecond);
-        let mut routes = Map::new();
+        let mut routes = Vec::new();
         self.read().for_each(&mut |route| {
             if route.last_activity() < limit {
-                routes.insert(route.path.clone(), route.to_json());
+                routes.push(route.clone());
             }
         });
-        routes
+        Listing(routes)
     }
 
     /// Whether the table came from the hub, by the API or by a snapshot of what it had posted.
@@ -314,8 +330,8 @@ mod tests {
         let seen = shown["last_activity"].as_str().unwrap();
         assert_eq!((seen.len(), seen.ends_with('Z')), (24, true), "{seen}");
         assert!(seen.parse::<Timestamp>().is_ok());
-        assert_eq!(table.all(None).keys().collect::<Vec<_>>(), ["/user/a"]);
-        assert!(table.all(Some(Timestamp::UNIX_EPOCH)).is_empty());
+        assert_eq!(json!(table.all(None)), json!({"/user/a": shown}));
+        assert_eq!(json!(table.all(Some(Timestamp::UNIX_EPOCH))), json!({}));
         assert!(table.remove("/user/a") && !table.remove("/user/a"));
     }
 

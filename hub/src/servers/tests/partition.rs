@@ -1,6 +1,7 @@
 //! Hub and proxy that don't reach each other for a while: people go on as before, and afterwards just what changed is mended.
 
 use hub_proxy::Bind;
+use serde_json::{Value, json};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -72,10 +73,9 @@ impl Parted {
 
     /// Targets by path, as the proxy has them.
     fn targets(&self) -> Vec<(String, String)> {
-        let target = |(path, route): (String, serde_json::Value)| (path, route["target"].as_str().unwrap().to_owned());
-        let mut all: Vec<_> = self.table.all(None).into_iter().map(target).collect();
-        all.sort();
-        all
+        let listed = json!(self.table.all(None));
+        let target = |(path, route): (&String, &Value)| (path.clone(), route["target"].as_str().unwrap().to_owned());
+        listed.as_object().unwrap().iter().map(target).collect()
     }
 
     /// Routes that were added and removed over the API so far.
