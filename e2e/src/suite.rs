@@ -110,6 +110,7 @@ pub fn tests() -> Vec<Test<Cluster>> {
         test!(https::cert_manager::cert_manager_is_missed_noticed_and_used, 420),
         test!(internal_tls::an_address_that_is_anothers_now_gets_nothing_row_33, 420),
         test!(proxies::no_request_fails_while_pods_of_the_proxy_come_and_go, 300),
+        test!(proxies::no_request_fails_while_the_hub_restarts, 180),
         test!(rotation::nobody_is_logged_out_when_the_cookie_secret_rotates, 300),
         test!(rotation::no_call_fails_when_the_proxy_token_rotates_s49, 240),
         test!(rotation::an_emptied_secret_ends_nothing_and_a_reset_everything_s34_s60_s68, 300),

@@ -36,6 +36,11 @@ impl Node {
         self.signal(pod, "SIGKILL").await
     }
 
+    /// The same in good order, as the kubelet ends a container.
+    pub(super) async fn end(&self, pod: &Pod) -> Result<()> {
+        self.signal(pod, "SIGTERM").await
+    }
+
     /// A container's first process stops and does not end: it hangs.
     pub(super) async fn hang(&self, pod: &Pod) -> Result<()> {
         self.signal(pod, "SIGSTOP").await

@@ -1,4 +1,4 @@
-//! A proxy of several pods, and pods of it that come and go under load.
+//! People who ask all the time: none of them notices when pods of the proxy come and go, or when the hub restarts.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -16,9 +16,11 @@ use kube::{
 use serde_json::json;
 
 use super::{
-    hubs::{self, Place, pod_is_ready},
+    hubs::{self, Place, pod_is_ready, restarts},
     load::keep_asking,
+    node::Node,
     person::Person,
+    skip,
 };
 use crate::cluster::Cluster;
 
@@ -29,6 +31,9 @@ const ROLLED: Duration = Duration::from_secs(90);
 const TABLE: Duration = Duration::from_secs(10);
 /// People who ask all the time: half of them on one connection, half on a new one each time.
 const PEOPLE: usize = 6;
+/// How long they ask before a change, and after it.
+const BEFORE: Duration = Duration::from_secs(2);
+const AFTERWARDS: Duration = Duration::from_secs(8);
 
 /// Each pod has the whole table; none is missed when it is deleted, and none when all are replaced.
 pub(super) async fn no_request_fails_while_pods_of_the_proxy_come_and_go(cluster: &Cluster) -> Result<()> {
@@ -61,32 +66,65 @@ async fn every_pod_leads_to_the_server(hub: &Place<'_>) -> Result<()> {
 }
 
 async fn under_load(hub: &Place<'_>, ada: &Person) -> Result<()> {
+    let changes = async || {
+        delete_one(hub).await.context("a pod was deleted")?;
+        roll_all(hub).await.context("all pods were replaced")
+    };
+    let asked = while_people_ask(hub, &["/hub/login", "/user/ada/api"], changes).await?;
+    hub.cluster.measured("requests while pods of the proxy come and go", format!("{asked}, none failed"));
+    ensure!(ada.is_logged_in().await?, "ada is logged out");
+    Ok(())
+}
+
+/// Requests for the hub wait in the proxy until it is back.
+pub(super) async fn no_request_fails_while_the_hub_restarts(cluster: &Cluster) -> Result<()> {
+    let Some(node) = Node::of(cluster).await? else {
+        return skip("processes are ended on the node, which must be a container of this machine");
+    };
+    cluster
+        .with_temp_ns("restart", async |namespace| {
+            let hub = Place { cluster, namespace, name: "restarted" };
+            hub.apply(hubs::spec(cluster)).await?;
+            hub.await_ready().await?;
+            let restart = async || {
+                let before = hub.pod(label_value::HUB).await?;
+                node.end(&before).await?;
+                let is_back = async || {
+                    let count = restarts(&hub.pod(label_value::HUB).await?);
+                    ensure!(count == restarts(&before) + 1, "the hub was started {count} times again");
+                    Ok(())
+                };
+                cluster.eventually("the hub to be started again", ROLLED, is_back).await
+            };
+            let asked = while_people_ask(&hub, &["/hub/login", "/hub/health"], restart).await?;
+            cluster.measured("requests while the hub restarts", format!("{asked}, none failed"));
+            Ok(())
+        })
+        .await
+}
+
+/// Gives how many requests were answered, all of them well, before, during and after the change.
+async fn while_people_ask(hub: &Place<'_>, pages: &[&str], change: impl AsyncFnOnce() -> Result<()>) -> Result<usize> {
     let (over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
     let address = hub.address().await?;
     let load = async {
         let somebody = || Person::new("somebody", &address);
-        let people =
-            (0..PEOPLE).map(|number| keep_asking(number, somebody, &["/hub/login", "/user/ada/api"], &over, &asked));
+        let people = (0..PEOPLE).map(|number| keep_asking(number, somebody, pages, &over, &asked));
         futures::future::try_join_all(people).await.map(|_| ())
     };
     let changes = async {
-        let changed = async {
-            tokio::time::sleep(Duration::from_secs(2)).await;
-            delete_one(hub).await.context("a pod was deleted")?;
-            roll_all(hub).await.context("all pods were replaced")?;
-            tokio::time::sleep(Duration::from_secs(8)).await;
-            Ok(())
-        };
-        let changed: Result<()> = changed.await;
+        tokio::time::sleep(BEFORE).await;
+        let changed = change().await;
+        if changed.is_ok() {
+            tokio::time::sleep(AFTERWARDS).await;
+        }
         over.store(true, Ordering::Relaxed);
         changed
     };
     tokio::try_join!(load, changes)?;
     let asked = asked.load(Ordering::Relaxed);
     ensure!(asked > 50 * PEOPLE, "only {asked} requests were made");
-    hub.cluster.measured("requests while pods of the proxy come and go", format!("{asked}, none failed"));
-    ensure!(ada.is_logged_in().await?, "ada is logged out");
-    Ok(())
+    Ok(asked)
 }
 
 async fn delete_one(hub: &Place<'_>) -> Result<()> {
