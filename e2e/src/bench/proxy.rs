@@ -524,7 +524,7 @@ impl Bench {
             "Measured {machine}. Each load had {} rounds of {} on each proxy.\n\nThe machine was not quiet: ratios of CPU time are \
              what counts, throughput and latency say little. configurable-http-proxy is 5.3.0 from npm on Node.js 22, nginx \
              and HAProxy are Debian's, ours is in the {profile} profile; each has one worker. All have the route `/user/u/`, keep \
-             64 connections to the server, add the same `X-Forwarded-` fields and log nothing. The server is in the load \
+             their connections to the server, add the same `X-Forwarded-` fields and log nothing. The server is in the load \
              generator's process. Status and length of every answer are checked. Small requests have {MANY} \
              connections, large ones {SOME}; over TLS all use TLS 1.3 with AES-256-GCM and X25519. WebSockets are {IDLE_SOCKETS} that are \
              idle, since a process here may open 20,000 files and a proxy needs two for each, and {BUSY_SOCKETS} that send \
