@@ -85,6 +85,11 @@ impl Admission {
         taken.all += 1;
         Ok(Place { admission: self.clone(), client })
     }
+
+    /// How many connections have a place.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).all
+    }
 }
 
 impl Drop for Place {

@@ -37,7 +37,7 @@ pub(crate) fn router(api: Api) -> axum::Router {
 /// The metrics server: one page.
 pub(crate) fn metrics_router(shared: Arc<Shared>) -> axum::Router {
     let page = |State(shared): State<Arc<Shared>>| async move {
-        ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], shared.metrics.render())
+        ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], shared.metrics.render(&shared.gauges()))
     };
     axum::Router::new().route("/metrics", axum::routing::get(page)).with_state(shared)
 }

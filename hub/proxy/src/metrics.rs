@@ -1,4 +1,4 @@
-//! Counters under configurable-http-proxy's names, in Prometheus' text format.
+//! Counters under configurable-http-proxy's names, and `hub_proxy_...` of our own, in Prometheus' text format.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -121,8 +121,13 @@ impl Metrics {
         result
     }
 
-    pub(crate) fn render(&self) -> String {
+    /// The page. A gauge is a name, what it says, and its number now.
+    pub(crate) fn render(&self, gauges: &[(&str, &str, usize)]) -> String {
         let mut text = String::new();
+        for (name, help, number) in gauges {
+            describe(&mut text, name, help, "gauge");
+            line(&mut text, format_args!("{name} {number}"));
+        }
         for (name, help, counter) in [
             ("api_route_get", "Count of API route get requests", &self.api_route_get),
             ("api_route_add", "Count of API route add requests", &self.api_route_add),
@@ -180,8 +185,13 @@ mod tests {
         metrics.requests_proxy.count(999);
         metrics.requests_ws.fetch_add(2, Ordering::Relaxed);
         metrics.time(&metrics.find_target_for_req, || ());
-        let page = metrics.render();
-        for expected in ["requests_proxy{status=\"503\"} 1\n", "requests_ws 2\n", "find_target_for_req_count 1\n"] {
+        let page = metrics.render(&[("hub_proxy_routes", "Routes in the table", 7)]);
+        for expected in [
+            "requests_proxy{status=\"503\"} 1\n",
+            "requests_ws 2\n",
+            "find_target_for_req_count 1\n",
+            "# TYPE hub_proxy_routes gauge\nhub_proxy_routes 7\n",
+        ] {
             assert!(page.contains(expected), "{expected} in {page}");
         }
         assert!(!page.contains("_total") && !page.contains("999"));

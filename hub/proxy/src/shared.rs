@@ -49,6 +49,19 @@ pub(crate) struct Shared {
     pub(crate) running: Running,
 }
 
+impl Shared {
+    /// What is going on at this moment: for each gauge its name, what it says, and the number.
+    pub(crate) fn gauges(&self) -> [(&'static str, &'static str, usize); 4] {
+        let waiting = MAX_WAITING - self.running.waiting.available_permits();
+        [
+            ("hub_proxy_routes", "Routes in the table", self.routes.len()),
+            ("hub_proxy_connections", "Connections of clients that are open", self.admission.taken()),
+            ("hub_proxy_active", "Requests and WebSockets that are going on", self.running.active()),
+            ("hub_proxy_waiting_for_hub", "Requests that wait for a hub that cannot be reached", waiting),
+        ]
+    }
+}
+
 /// What is going on, and whether it is to come to an end.
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -79,6 +92,10 @@ impl Running {
         Active(self)
     }
 
+    fn active(&self) -> usize {
+        self.active.load(Ordering::Acquire)
+    }
+
     /// Whether connections are to be closed after the request that they are at.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
@@ -98,17 +115,16 @@ impl Running {
     /// Lets requests finish and tunnels go on, for at most `grace`.
     pub(crate) async fn drain(&self, grace: Duration) {
         let all_done = async {
-            while self.active.load(Ordering::Acquire) > 0 {
+            while self.active() > 0 {
                 let idle = self.idle.notified();
-                if self.active.load(Ordering::Acquire) == 0 {
+                if self.active() == 0 {
                     break;
                 }
                 idle.await;
             }
         };
         if tokio::time::timeout(grace, all_done).await.is_err() {
-            let active = self.active.load(Ordering::Acquire);
-            tracing::info!(active, "the grace period is over: what still goes on is cut off");
+            tracing::info!(active = self.active(), "the grace period is over: what still goes on is cut off");
         }
     }
 }

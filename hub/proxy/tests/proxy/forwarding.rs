@@ -392,21 +392,28 @@ async fn unix_sockets_are_targets_too() {
 }
 
 #[tokio::test]
-async fn counters_have_the_originals_names() {
+async fn counters_have_the_originals_names_and_gauges_ours() {
     let backend = Backend::fixed(ok("")).await;
     let config = ProxyConfig { metrics: Some(crate::harness::loopback()), ..ProxyConfig::default() };
     let proxy = TestProxy::start(config).await;
     proxy.get("/nowhere").await;
     proxy.route("/", backend.address, json!({}));
     proxy.get("/").await;
+    proxy.route("/", closed_port().await, json!({"hub": true}));
+    let mut waiting = proxy.client().await;
+    waiting.send(get("/hub/home")).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
     let mut client = Client::connect(proxy.metrics.unwrap()).await;
     client.send(get("/metrics")).await;
     let page = client.answer(false).await.unwrap().text();
     for line in [
-        "requests_web 2",
+        "requests_web 3",
         "requests_proxy{status=\"200\"} 1",
         "requests_proxy{status=\"404\"} 1",
-        "find_target_for_req_count 2",
+        "find_target_for_req_count 3",
+        "hub_proxy_routes 1",
+        "hub_proxy_active 1",
+        "hub_proxy_waiting_for_hub 1",
     ] {
         assert!(page.lines().any(|found| found == line), "{line} in {page}");
     }
