@@ -20,8 +20,9 @@ use crate::{
     extension::{CERTIFICATE, Presence},
 };
 
-/// How long a `Certificate` that waits is not looked at again. Its Secret is watched; this is for what cert-manager says.
-pub const WAIT: Duration = Duration::from_secs(15);
+/// How long a `Certificate` that waits is not looked at again. Its Secret is watched; this is for what cert-manager says. A
+/// look may take ten seconds more, while its webhook does not answer, and 30 are promised.
+pub const WAIT: Duration = Duration::from_secs(10);
 
 /// Keeps the `Certificate` and takes what came of it.
 ///

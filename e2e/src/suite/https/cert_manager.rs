@@ -18,8 +18,8 @@ const NAMESPACE: &str = "cert-manager";
 const RELEASE: &str = "cert-manager";
 /// Row 24: how long its resource definitions may be there before the operator notices them.
 const NOTICED: Duration = Duration::from_secs(30);
-/// For an issuer, once all of cert-manager runs.
-const ISSUED: Duration = Duration::from_secs(60);
+/// For what cert-manager does once all of it runs, with the kubelet's round where a proxy serves it.
+const ISSUED: Duration = Duration::from_secs(120);
 
 /// Row 24: without cert-manager the Hub says what is missing; it goes on by itself when cert-manager is there. Then the
 /// suite, and a renewal that cert-manager makes.
