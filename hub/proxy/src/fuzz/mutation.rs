@@ -2,8 +2,13 @@
 //! would hardly ever be a request.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+
+/// The longest random input, in bytes.
+pub(crate) const MAX_SCRIPT: usize = 48;
 /// How many changes one input gets at most.
 const MAX_EDITS: usize = 5;
 /// How many bytes a change takes away or repeats at most.
@@ -76,6 +81,11 @@ pub(crate) fn duration() -> Duration {
     Duration::from_secs(seconds.unwrap_or(1))
 }
 
+/// `FUZZ_SEED`: inputs come in the order that it gives, the same each time, so that what passed fails only by a change.
+pub(crate) fn seed() -> Option<u64> {
+    std::env::var("FUZZ_SEED").ok().map(|text| text.parse().expect("FUZZ_SEED is no number"))
+}
+
 /// The inputs of one target that are kept.
 pub(crate) struct Corpus(Vec<Vec<u8>>);
 
@@ -89,6 +99,18 @@ impl Corpus {
         files.sort();
         assert!(!files.is_empty(), "{} is empty", directory.display());
         Self(files.iter().map(|file| std::fs::read(file).unwrap()).collect())
+    }
+
+    /// Gives `check` the corpus, then random inputs in the order of a seed for the rest of the target's time.
+    pub(crate) fn replay(&self, seed: u64, check: impl Fn(&[u8])) {
+        let end = Instant::now() + duration();
+        self.0.iter().for_each(|input| check(input));
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut input = [0; MAX_SCRIPT];
+        while Instant::now() < end {
+            random.fill_bytes(&mut input);
+            check(&input);
+        }
     }
 
     /// An input of the corpus, changed as `script` says.

@@ -4,6 +4,7 @@
 //! them. Corpus and time are as in the fuzzing of what is pure, in `src/fuzz.rs`.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, RefUnwindSafe};
 
 use serde_json::{Map, Value, json};
@@ -24,10 +25,17 @@ const TARGET: &str = "http://127.0.0.1:1";
 /// Runs a target for its time: `property` must hold for every input.
 fn fuzz(target: &'static str, property: impl Fn(&[u8]) + RefUnwindSafe) {
     let corpus = Corpus::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy"), target);
-    bolero::check!(name = target).with_test_time(mutation::duration()).with_max_len(48).for_each(|input: &[u8]| {
+    let both = |input: &[u8]| {
         property(input);
         property(&corpus.mutate(input));
-    });
+    };
+    match mutation::seed() {
+        Some(seed) => corpus.replay(seed, both),
+        None => bolero::check!(name = target)
+            .with_test_time(mutation::duration())
+            .with_max_len(mutation::MAX_SCRIPT)
+            .for_each(both),
+    }
 }
 
 #[test]
@@ -186,7 +194,8 @@ fn assert_good_target(target: &str) {
     let is_known = ["http", "https", "http+unix", "unix+http"].contains(&scheme.to_ascii_lowercase().as_str());
     assert!(is_known && !authority.is_empty() && !authority.contains('@'), "{target:?}");
     assert!(!target.contains(|c: char| c.is_control() || c.is_whitespace() || matches!(c, '\\' | '#')), "{target:?}");
-    assert!(!authority.starts_with("169.254.") || scheme.contains("unix"), "{target:?}");
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    assert!(!host.parse().is_ok_and(|address: Ipv4Addr| address.is_link_local()), "{target:?}");
 }
 
 fn without_activity(mut route: Value) -> Value {
