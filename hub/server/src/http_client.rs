@@ -12,7 +12,8 @@ pub fn http_client() -> reqwest::ClientBuilder {
 /// The same for an address that may be HTTPS: then it believes the authorities of the system.
 pub fn http_client_for(url: &str) -> reqwest::ClientBuilder {
     choose_tls_provider();
-    if url.starts_with("https:") { reqwest::Client::builder() } else { http_client() }
+    let is_https = url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"));
+    if is_https { reqwest::Client::builder() } else { http_client() }
 }
 
 /// Must come before the first use of TLS by whatever leaves the choice to the process.

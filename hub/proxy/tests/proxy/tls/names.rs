@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use hub_proxy::{ProxyConfig, TargetTls};
 use serde_json::json;
@@ -126,4 +127,17 @@ async fn connections_are_kept_by_name() {
     // A route that has another name now leads elsewhere.
     lead(&proxy, "/user/ada", ada.address, GRACE);
     assert_eq!(ask(&proxy).await, 503);
+}
+
+/// Requests wait for a hub that can't be reached, and not for one that is not who it should be.
+#[tokio::test]
+async fn nobody_waits_for_a_hub_whose_certificate_is_not_believed() {
+    let authority = Authority::new("Internal");
+    let (proxy, _directory) = proxy(&authority).await;
+    let hub = Server::start(&authority, GRACE, "127.0.0.1:0").await;
+    let data = json!({"target": format!("https://{}", hub.address), "tls_name": ADA, "hub": true});
+    proxy.routes.add("/", data.as_object().cloned().unwrap()).unwrap();
+    let asked = Instant::now();
+    assert_eq!(proxy.get("/hub/home").await.status, 503);
+    assert!(asked.elapsed() < Duration::from_secs(5), "it waited");
 }
