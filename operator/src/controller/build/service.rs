@@ -19,13 +19,10 @@ pub(super) fn build_services(hub: &ValidatedHub) -> Vec<Service> {
     vec![build_hub_service(hub), build_api_service(hub), build_public_service(hub)]
 }
 
-/// There is one pod, which listens when it can serve. A probe would keep it from users' servers for seconds longer after a
-/// restart, and these, unlike the proxy, do not try again.
 fn build_hub_service(hub: &ValidatedHub) -> Service {
     let spec = ServiceSpec {
         type_: Some("ClusterIP".to_owned()),
         selector: Some(selector(hub, label_value::HUB)),
-        publish_not_ready_addresses: Some(true),
         ports: Some(vec![service_port(port::HUB_NAME, i32::from(port::HUB))]),
         ..ServiceSpec::default()
     };

@@ -41,7 +41,7 @@ fn meta(name: &str, component: &str) -> Value {
 }
 
 #[test]
-fn services_lead_to_ports_by_name_and_within_the_hub_to_pods_that_are_not_ready() {
+fn services_lead_to_ports_by_name_and_the_api_to_proxies_that_are_not_ready() {
     let [hub, api, public] = <[_; 3]>::try_from(built(&json!({})).services).unwrap();
     assert_eq!(
         whole(hub),
@@ -49,7 +49,6 @@ fn services_lead_to_ports_by_name_and_within_the_hub_to_pods_that_are_not_ready(
             "apiVersion": "v1", "kind": "Service", "metadata": meta("physics-hub", "hub"),
             "spec": {
                 "type": "ClusterIP",
-                "publishNotReadyAddresses": true,
                 "selector": {"jupyter.rs/hub": "physics", "app.kubernetes.io/component": "hub"},
                 "ports": [{"name": "http", "port": 8081, "protocol": "TCP", "targetPort": "http"}],
             },
