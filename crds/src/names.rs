@@ -210,12 +210,12 @@ pub mod child {
 
     /// Secret of record: the key of the authority by which pods know each other.
     pub fn internal_ca_key(hub: &str) -> String {
-        format!("{hub}-internal-ca-key")
+        format!("{hub}-pods-authority")
     }
 
     /// Secret that is made from that key: the authority, and the certificate of hub and proxy.
     pub fn internal_tls(hub: &str) -> String {
-        format!("{hub}-internal-tls")
+        format!("{hub}-pods-certificate")
     }
 
     /// ConfigMap in which the hub tells the operator what it has loaded: [`crate::report::Report`].
@@ -236,3 +236,31 @@ pub mod child {
 
 /// The longest name of a Hub: with the longest suffix a child's name stays a DNS label (63).
 pub const HUB_NAME_MAX: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use super::child;
+
+    /// Else a child of Hub `x` would be one of Hub `x-a`, too.
+    #[test]
+    fn no_childs_suffix_ends_in_that_of_another() {
+        let of_secrets = [
+            child::cookie_secret,
+            child::proxy_token,
+            child::crypt_keys,
+            child::tls,
+            child::cert_manager,
+            child::acme,
+            child::ca_key,
+            child::internal_ca_key,
+            child::internal_tls,
+            child::login_tokens,
+            child::login_urls,
+        ];
+        let suffixes = of_secrets.map(|name| name(""));
+        for suffix in &suffixes {
+            let count = suffixes.iter().filter(|other| suffix.ends_with(*other)).count();
+            assert_eq!(count, 1, "{suffix} ends in another's");
+        }
+    }
+}

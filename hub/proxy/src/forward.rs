@@ -133,7 +133,9 @@ async fn connect_or_wait(client: &mut Client, shared: &Shared, route: &Route) ->
     let limit = if route.is_hub { HUB_ATTEMPT } else { CONNECT_TIMEOUT };
     match connect(shared, route, limit).await {
         // A certificate that is not believed will not be in ten seconds.
-        Err(error) if route.is_hub && error.kind() != io::ErrorKind::InvalidData => wait_for_hub(client, shared, route, error).await,
+        Err(error) if route.is_hub && error.kind() != io::ErrorKind::InvalidData => {
+            wait_for_hub(client, shared, route, error).await
+        }
         connected => connected.map_err(Failure::Connect),
     }
 }

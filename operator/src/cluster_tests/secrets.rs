@@ -178,19 +178,19 @@ async fn internal_tls_keeps_its_key_and_makes_the_rest_anew() {
         lab.wait_until_applied().await;
         let api = lab.api::<Secret>();
         let data = async |name: &str| api.get(name).await.unwrap().data.unwrap();
-        let (key, made) = (data("physics-internal-ca-key").await, data("physics-internal-tls").await);
+        let (key, made) = (data("physics-pods-authority").await, data("physics-pods-certificate").await);
         assert_eq!(made.keys().collect::<Vec<_>>(), ["ca.crt", "tls.crt", "tls.key"]);
-        comes_back::<Secret>(&lab, "physics-internal-ca-key").await;
+        comes_back::<Secret>(&lab, "physics-pods-authority").await;
         lab.quiet().await;
-        assert_eq!(data("physics-internal-ca-key").await, key);
-        assert_eq!(data("physics-internal-tls").await, made, "nothing was made anew with the same key");
-        comes_back::<Secret>(&lab, "physics-internal-tls").await;
+        assert_eq!(data("physics-pods-authority").await, key);
+        assert_eq!(data("physics-pods-certificate").await, made, "nothing was made anew with the same key");
+        comes_back::<Secret>(&lab, "physics-pods-certificate").await;
         lab.quiet().await;
-        assert_ne!(data("physics-internal-tls").await["tls.key"], made["tls.key"]);
+        assert_ne!(data("physics-pods-certificate").await["tls.key"], made["tls.key"]);
         lab.apply_hub(&json!({"security": {"internalTLS": false}})).await;
         lab.wait_until_applied().await;
-        assert!(api.get_opt("physics-internal-tls").await.unwrap().is_none());
-        assert_eq!(data("physics-internal-ca-key").await, key, "a Secret of record is never taken away");
+        assert!(api.get_opt("physics-pods-certificate").await.unwrap().is_none());
+        assert_eq!(data("physics-pods-authority").await, key, "a Secret of record is never taken away");
     })
     .await;
 }

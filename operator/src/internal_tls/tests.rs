@@ -21,7 +21,7 @@ use crate::{
 /// The Hub of the fixtures with internal TLS, and its authority's key if there is one.
 fn found(key: Option<&str>) -> Found {
     let mut found = fixtures::found(&json!({"security": {"internalTLS": true}}));
-    let live = key.map(|key| (*fixtures::secret("physics-internal-ca-key", &json!({"ca.key": key})).1).clone());
+    let live = key.map(|key| (*fixtures::secret("physics-pods-authority", &json!({"ca.key": key})).1).clone());
     found.records.push((Record::internal_ca_key("physics"), Known { live, ..Known::default() }));
     found
 }

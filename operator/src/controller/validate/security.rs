@@ -34,6 +34,15 @@ fn check_internal_tls(spec: &HubSpec, problems: &mut Problems) {
                 .to_owned(),
         );
     }
+    // With it the proxy believes the Hub's own authority and no other, and shows who it is to whoever asks.
+    let is_https = |url: &str| url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"));
+    for (at, service) in spec.services.iter().enumerate() {
+        if service.url.as_deref().is_some_and(is_https) {
+            problems.push(format!(
+                "spec.services[{at}].url cannot be https with spec.security.internalTLS, whose authority is the only one that the proxy believes: use http, or remove internalTLS"
+            ));
+        }
+    }
 }
 
 fn check_source(found: &Found, secret: Rotating, source: &SecretSource, problems: &mut Problems) {

@@ -73,6 +73,10 @@ fn wrong_fields_are_refused_with_their_path() {
             json!({"security": {"internalTLS": true}, "singleuser": {"front": "hub-server"}}),
             "spec.security.internalTLS cannot be used with spec.singleuser.front",
         ),
+        (
+            json!({"security": {"internalTLS": true}, "services": [{"name": "a", "url": "HTTPS://grader.example"}]}),
+            "spec.services[0].url cannot be https with spec.security.internalTLS",
+        ),
         (json!({"auth": null}), "exactly one of token and dummy"),
         (json!({"auth": {"dummy": {"allowAnyPassword": true}}}), "exactly one of token and dummy"),
         (

@@ -23,7 +23,7 @@ fn pod(deployment: &Value) -> &Value {
 #[test]
 fn without_it_nothing_of_it_is_anywhere() {
     let resources = super::built(&json!({}));
-    assert!(resources.secrets.iter().all(|secret| secret.name_any() != "physics-internal-tls"));
+    assert!(resources.secrets.iter().all(|secret| secret.name_any() != "physics-pods-certificate"));
     for text in resources
         .deployments
         .iter()
@@ -37,11 +37,12 @@ fn without_it_nothing_of_it_is_anywhere() {
 #[test]
 fn the_proxy_gets_a_certificate_and_the_authority_but_not_its_key() {
     let resources = built();
-    let secret = whole(resources.secrets.iter().find(|secret| secret.name_any() == "physics-internal-tls").unwrap());
+    let secret =
+        whole(resources.secrets.iter().find(|secret| secret.name_any() == "physics-pods-certificate").unwrap());
     assert_eq!(
         secret,
         json!({
-            "apiVersion": "v1", "kind": "Secret", "metadata": meta("physics-internal-tls", "proxy"),
+            "apiVersion": "v1", "kind": "Secret", "metadata": meta("physics-pods-certificate", "proxy"),
             "type": "kubernetes.io/tls",
             "data": {"ca.crt": "YXV0aG9yaXR5", "tls.crt": "Y2VydGlmaWNhdGU=", "tls.key": "a2V5"},
         })
@@ -58,10 +59,10 @@ fn the_proxy_gets_a_certificate_and_the_authority_but_not_its_key() {
     );
     let mount = json!({"name": "internal-tls", "mountPath": "/etc/jupyterhub/secrets/internal-tls", "readOnly": true});
     let volume =
-        json!({"name": "internal-tls", "secret": {"secretName": "physics-internal-tls", "defaultMode": 0o440}});
+        json!({"name": "internal-tls", "secret": {"secretName": "physics-pods-certificate", "defaultMode": 0o440}});
     assert!(pod(&deployment)["containers"][0]["volumeMounts"].as_array().unwrap().contains(&mount));
     assert!(pod(&deployment)["volumes"].as_array().unwrap().contains(&volume));
-    assert!(!deployment.to_string().contains("physics-internal-ca-key"));
+    assert!(!deployment.to_string().contains("physics-pods-authority"));
 }
 
 /// It issues the servers' certificates.
@@ -75,7 +76,7 @@ fn the_hub_gets_the_authoritys_key_too_and_is_told_where() {
     let deployment = whole(&resources.deployments[0]);
     let mount = json!({"name": "internal-tls", "mountPath": directory, "readOnly": true});
     let volume = json!({"name": "internal-tls", "projected": {"defaultMode": 0o440, "sources": [
-        {"secret": {"name": "physics-internal-tls"}}, {"secret": {"name": "physics-internal-ca-key"}},
+        {"secret": {"name": "physics-pods-certificate"}}, {"secret": {"name": "physics-pods-authority"}},
     ]}});
     assert!(pod(&deployment)["containers"][0]["volumeMounts"].as_array().unwrap().contains(&mount));
     assert!(pod(&deployment)["volumes"].as_array().unwrap().contains(&volume));
