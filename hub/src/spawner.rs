@@ -165,7 +165,7 @@ impl Spawner {
     /// Name that the server shows by TLS, at an address that begins with `https`. Who has that address may change.
     pub fn tls_name(&self, name: &ServerName) -> Option<String> {
         match self {
-            Self::Kubernetes(spawner) => Some(spawner.tls_name(name)),
+            Self::Kubernetes(spawner) => spawner.tls_name(name),
             Self::Local(_) => None,
         }
     }

@@ -151,18 +151,19 @@ impl KubernetesSpawner {
         (storage.storage_type == StorageType::Dynamic).then_some(Path::new(&storage.home_mount_path))
     }
 
-    /// Name for which a server has its certificate, if it speaks TLS.
-    pub(super) fn tls_name(&self, name: &ServerName) -> String {
-        server_tls::name(&self.config.hub.name, name)
+    /// Name for which the server that runs has its certificate, if it speaks TLS.
+    pub(super) fn tls_name(&self, name: &ServerName) -> Option<String> {
+        let pod = self.view.get(&pod::pod_name(name))?;
+        server_tls::name_in(&pod).map(str::to_owned)
     }
 
     /// A client to be for the server at this address, if TLS is spoken with servers.
     pub(super) fn tls_client(&self, name: &ServerName, address: SocketAddr) -> Option<ClientBuilder> {
-        Some(self.tls.as_ref()?.client(&self.tls_name(name), address))
+        Some(self.tls.as_ref()?.client(&self.tls_name(name)?, address))
     }
 
     fn issue(&self, name: &ServerName) -> Result<Option<ServerCertificate>, SpawnError> {
-        let issue = |tls: &InternalTls| tls.issue(&self.tls_name(name), Timestamp::now());
+        let issue = |tls: &InternalTls| tls.issue(&server_tls::new_name(&self.config.hub.name, name), Timestamp::now());
         self.tls
             .as_ref()
             .map(issue)

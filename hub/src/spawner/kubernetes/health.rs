@@ -24,7 +24,7 @@ pub(super) fn health(pod: &Pod) -> Health {
         _ => return Health::Starting,
     }
     let ready = notebook(pod).is_some_and(|container| container.ready);
-    let scheme = if server_tls::is_spoken(pod) { "https" } else { "http" };
+    let scheme = if server_tls::name_in(pod).is_some() { "https" } else { "http" };
     match status.pod_ip.as_deref().and_then(|ip| address(scheme, ip)) {
         Some(address) if ready => Health::Running { address },
         _ => Health::Starting,
