@@ -19,24 +19,12 @@ use crate::http1::response;
 use crate::path::{self, PathError};
 use crate::routes::{Trie, clean_path};
 use crate::target::{Address, Target, TargetError};
-use mutation::Corpus;
 
 mod mutation;
 
 /// Runs a target for its time: `property` must hold for every input.
 fn fuzz(target: &'static str, property: impl Fn(&[u8]) + RefUnwindSafe) {
-    let corpus = Corpus::read(concat!(env!("CARGO_MANIFEST_DIR"), "/src"), target);
-    let both = |input: &[u8]| {
-        property(input);
-        property(&corpus.mutate(input));
-    };
-    match mutation::seed() {
-        Some(seed) => corpus.replay(seed, both),
-        None => bolero::check!(name = target)
-            .with_test_time(mutation::duration())
-            .with_max_len(mutation::MAX_SCRIPT)
-            .for_each(both),
-    }
+    mutation::fuzz(concat!(env!("CARGO_MANIFEST_DIR"), "/src"), target, property);
 }
 
 #[test]

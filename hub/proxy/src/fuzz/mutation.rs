@@ -1,6 +1,7 @@
 //! What fuzz targets are fed: the kept corpus as it is, and changes of it that random bytes say. Bytes that are random alone
 //! would hardly ever be a request.
 
+use std::panic::RefUnwindSafe;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 /// The longest random input, in bytes.
-pub(crate) const MAX_SCRIPT: usize = 48;
+const MAX_SCRIPT: usize = 48;
 /// How many changes one input gets at most.
 const MAX_EDITS: usize = 5;
 /// How many bytes a change takes away or repeats at most.
@@ -75,23 +76,48 @@ const TOKENS: &[&[u8]] = &[
     &[b'a'; 1100],
 ];
 
+/// Runs a target for its time: `property` must hold for every input. The corpus is `__fuzz__/<target>/corpus` in `directory`.
+pub(crate) fn fuzz(directory: &str, target: &'static str, property: impl Fn(&[u8]) + RefUnwindSafe) {
+    let corpus = Corpus::read(directory, target);
+    let both = |input: &[u8]| {
+        property(input);
+        property(&corpus.mutate(input));
+    };
+    corpus.0.iter().for_each(|input| both(input));
+    match seed() {
+        Some(seed) => replay(seed, both),
+        None => bolero::check!(name = target).with_test_time(duration()).with_max_len(MAX_SCRIPT).for_each(both),
+    }
+}
+
+/// Random inputs in the order of a seed, for the target's time.
+fn replay(seed: u64, check: impl Fn(&[u8])) {
+    let end = Instant::now() + duration();
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut input = [0; MAX_SCRIPT];
+    while Instant::now() < end {
+        random.fill_bytes(&mut input);
+        check(&input);
+    }
+}
+
 /// How long one target runs: `FUZZ_SECONDS`, or a second, so that a plain run of the tests stays short.
-pub(crate) fn duration() -> Duration {
+fn duration() -> Duration {
     let seconds = std::env::var("FUZZ_SECONDS").ok().map(|text| text.parse().expect("FUZZ_SECONDS is no number"));
     Duration::from_secs(seconds.unwrap_or(1))
 }
 
 /// `FUZZ_SEED`: inputs come in the order that it gives, the same each time, so that what passed fails only by a change.
-pub(crate) fn seed() -> Option<u64> {
+fn seed() -> Option<u64> {
     std::env::var("FUZZ_SEED").ok().map(|text| text.parse().expect("FUZZ_SEED is no number"))
 }
 
 /// The inputs of one target that are kept.
-pub(crate) struct Corpus(Vec<Vec<u8>>);
+struct Corpus(Vec<Vec<u8>>);
 
 impl Corpus {
-    /// Reads the corpus of a target, where bolero looks for it too: beside the source file.
-    pub(crate) fn read(directory: &str, target: &str) -> Self {
+    /// Reads the corpus of a target.
+    fn read(directory: &str, target: &str) -> Self {
         let directory = Path::new(directory).join("__fuzz__").join(target).join("corpus");
         let entries = std::fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
         let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -101,20 +127,8 @@ impl Corpus {
         Self(files.iter().map(|file| std::fs::read(file).unwrap()).collect())
     }
 
-    /// Gives `check` the corpus, then random inputs in the order of a seed for the rest of the target's time.
-    pub(crate) fn replay(&self, seed: u64, check: impl Fn(&[u8])) {
-        let end = Instant::now() + duration();
-        self.0.iter().for_each(|input| check(input));
-        let mut random = StdRng::seed_from_u64(seed);
-        let mut input = [0; MAX_SCRIPT];
-        while Instant::now() < end {
-            random.fill_bytes(&mut input);
-            check(&input);
-        }
-    }
-
     /// An input of the corpus, changed as `script` says.
-    pub(crate) fn mutate(&self, script: &[u8]) -> Vec<u8> {
+    fn mutate(&self, script: &[u8]) -> Vec<u8> {
         let mut script = Script(script.iter());
         let mut input = script.choose(&self.0).clone();
         for _ in 0..=script.below(MAX_EDITS) {

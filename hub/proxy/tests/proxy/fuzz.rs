@@ -5,14 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::panic::{AssertUnwindSafe, RefUnwindSafe};
+use std::panic::AssertUnwindSafe;
 
 use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
 use crate::api::{TOKEN, guarded};
 use crate::harness::{Answer, Client, TestProxy};
-use mutation::Corpus;
 
 #[path = "../../src/fuzz/mutation.rs"]
 mod mutation;
@@ -22,29 +21,13 @@ const OURS: [&str; 5] = ["authorization", "connection", "content-length", "expec
 /// A target that is as good as any.
 const TARGET: &str = "http://127.0.0.1:1";
 
-/// Runs a target for its time: `property` must hold for every input.
-fn fuzz(target: &'static str, property: impl Fn(&[u8]) + RefUnwindSafe) {
-    let corpus = Corpus::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy"), target);
-    let both = |input: &[u8]| {
-        property(input);
-        property(&corpus.mutate(input));
-    };
-    match mutation::seed() {
-        Some(seed) => corpus.replay(seed, both),
-        None => bolero::check!(name = target)
-            .with_test_time(mutation::duration())
-            .with_max_len(mutation::MAX_SCRIPT)
-            .for_each(both),
-    }
-}
-
 #[test]
 fn api_calls() {
     let runtime = Runtime::new().unwrap();
     let proxy = runtime.block_on(guarded());
     // Each input begins with an empty table, whatever became of the one before.
     let shared = AssertUnwindSafe((runtime, proxy));
-    fuzz("api_calls", |input| {
+    mutation::fuzz(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy"), "api_calls", |input| {
         let (runtime, proxy) = &*shared;
         for path in listed(proxy).keys() {
             assert!(proxy.routes.remove(path), "{path:?} stays");
