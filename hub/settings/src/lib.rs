@@ -1,0 +1,3 @@
+//! JupyterHub's settings: which there are, and what each of them is in a `Hub`. Pure.
+
+pub mod table;
