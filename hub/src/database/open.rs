@@ -35,11 +35,19 @@ impl Database {
     /// If another hub has the file open, if the database has another revision than [`schema::REVISION`], or if it cannot be
     /// read or written.
     pub async fn open_place(place: &Place) -> Result<Self> {
+        Self::open_when_free(place, || ()).await
+    }
+
+    /// The same; `reached` is called once nothing is missing but the end of another hub.
+    ///
+    /// # Errors
+    /// As [`Database::open_place`].
+    pub async fn open_when_free(place: &Place, reached: impl FnOnce()) -> Result<Self> {
         match place {
             Place::Sqlite(path) => Self::open(path).await,
             Place::Postgres(options) => {
                 let open = |source| DatabaseError::Open { place: place.clone(), source };
-                let lead = Lead::gain(options).await.map_err(open)?;
+                let lead = Lead::gain(options, reached).await.map_err(open)?;
                 let pool = postgres::connect(options, &lead).await.map_err(open)?;
                 let id = lead.id().to_owned();
                 let database = Self::new(pool, Hold::Lead(lead));

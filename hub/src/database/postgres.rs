@@ -61,12 +61,13 @@ pub(super) struct Lead {
 }
 
 impl Lead {
-    /// Waits until no other hub uses the database.
+    /// Waits until no other hub uses the database. `reached` is called before that.
     ///
     /// # Errors
     /// PostgreSQL can't be reached.
-    pub(super) async fn gain(options: &PgConnectOptions) -> sqlx::Result<Self> {
+    pub(super) async fn gain(options: &PgConnectOptions, reached: impl FnOnce()) -> sqlx::Result<Self> {
         let mut session = options.connect().await?;
+        reached();
         let mut is_told = false;
         while !try_lead(&mut session).await? {
             if !std::mem::replace(&mut is_told, true) {
