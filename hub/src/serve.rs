@@ -1,7 +1,7 @@
 //! The hub as a running program: it listens, keeps its servers in order, and ends without cutting anyone off.
 
 use hub_auth::failure_limit::FailureLimit;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -31,7 +31,7 @@ use crate::{
     urls::Urls,
 };
 use hub_crds::{
-    ClientRules,
+    ActivityTimes, ApiPages, ClientRules, Landing, Sessions,
     config::{AuthConfig, RbacConfig},
 };
 
@@ -62,6 +62,10 @@ pub struct Hub {
     /// People use a connection that TLS protects, or the settings say that they know it doesn't.
     pub secure: bool,
     pub clients: ClientRules,
+    pub sessions: Sessions,
+    pub landing: Landing,
+    pub api_pages: ApiPages,
+    pub activity: ActivityTimes,
     pub clock: fn() -> Timestamp,
 }
 
@@ -89,7 +93,10 @@ pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App>
         service_tokens,
         secure: hub.secure,
         clients: hub.clients,
-        activity: Activity::default(),
+        sessions: hub.sessions,
+        landing: hub.landing,
+        api_pages: hub.api_pages,
+        activity: Activity::new(SignedDuration::from_secs(hub.activity.resolution.into())),
         request_durations: Durations::of_requests(),
         login_times: LoginTimes::default(),
         share_code_failures: FailureLimit::new(SHARE_CODE_FAILURES, Duration::from_mins(1)),

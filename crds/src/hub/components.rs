@@ -4,7 +4,7 @@ use hub_auth::cookie::DAY;
 use k8s_openapi::api::core::v1::{EnvVar, LocalObjectReference, Toleration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::schema::{Amount, Amounts, Open, environment, open_object, open_objects, rules, string_map};
 
@@ -242,6 +242,13 @@ pub struct ActivityTimes {
     #[serde(rename = "lastActivityInterval")]
     #[schemars(range(max = 86_400))]
     pub interval: u32,
+}
+
+impl ActivityTimes {
+    /// How often the proxy's table is read for activity, if it is.
+    pub fn every(&self) -> Option<Duration> {
+        (self.interval > 0).then(|| Duration::from_secs(self.interval.into()))
+    }
 }
 
 impl Default for ActivityTimes {

@@ -89,6 +89,7 @@ async fn hub(config: HubConfig, urls: Urls) -> anyhow::Result<Hub> {
     let proxy = ProxyClient::new(&config.proxy.api_url, ProxyToken::file(&config.proxy.token_file));
     let settings = ServerSettings {
         limits: config.servers,
+        activity_interval: config.activity.every(),
         cookie_host_prefix: config.cookie_host_prefix,
         token_login: matches!(config.auth.authenticator, AuthenticatorConfig::Token { .. }),
         ..ServerSettings::new(urls.clone(), &config.connect_url)
@@ -119,6 +120,10 @@ async fn hub(config: HubConfig, urls: Urls) -> anyhow::Result<Hub> {
         keeper,
         secure: config.https != HttpsType::None,
         clients: config.clients,
+        sessions: config.sessions,
+        landing: config.landing,
+        api_pages: config.api_pages,
+        activity: config.activity,
         clock: Timestamp::now,
     })
 }
