@@ -36,6 +36,12 @@ pub(super) async fn connect(options: &PgConnectOptions, lead: &Lead) -> sqlx::Re
     Ok(Pool::Postgres(pool.connect_with(options.clone()).await?, lead.has.clone()))
 }
 
+/// One connection, beside the hub that has the lead.
+pub(super) async fn look(options: &PgConnectOptions) -> sqlx::Result<Pool> {
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
+    Ok(Pool::Postgres(pool.connect_with(options.clone()).await?, HasLead(Arc::new(AtomicBool::new(true)))))
+}
+
 /// Whether the hub has the lead at this moment. Clones tell the same.
 #[derive(Clone, Debug)]
 pub(super) struct HasLead(Arc<AtomicBool>);
