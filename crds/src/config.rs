@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::LocalObjectReference;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-use crate::{ClientRules, HttpsType, ServerLimits, SingleUser};
+use crate::{ActivityTimes, ApiPages, ClientRules, HttpsType, Landing, ServerLimits, Sessions, SingleUser};
 
 mod rbac;
 
@@ -27,7 +27,12 @@ pub struct HubConfig {
     /// Where servers and the proxy reach the hub, without a path: `http://jhub-hub.jupyter:8081`.
     pub connect_url: String,
     pub https: HttpsType,
-    pub database_file: PathBuf,
+    /// SQLite's; either this or `database_url_file`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database_file: Option<PathBuf>,
+    /// Holds the address of a PostgreSQL database, which has a password in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database_url_file: Option<PathBuf>,
     /// 64 hexadecimal characters (S80). Other versions of the secret are beside it: [`crate::versions`].
     pub cookie_secret_file: PathBuf,
     /// 64 hexadecimal characters that encrypt `auth_state`, with other versions beside it.
@@ -42,6 +47,14 @@ pub struct HubConfig {
     pub servers: ServerLimits,
     #[serde(default)]
     pub clients: ClientRules,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sessions: Sessions,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub landing: Landing,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub api_pages: ApiPages,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub activity: ActivityTimes,
     /// Where commands such as `hub token` reach this hub: its directory is made for its owner only.
     pub control_socket: PathBuf,
     /// Services, roles, groups and custom scopes.

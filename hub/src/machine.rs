@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use std::{
     env,
     net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::Path,
     time::Instant,
 };
 use tokio::{net::TcpListener, signal::unix::SignalKind};
@@ -25,10 +25,12 @@ pub use secrets::Secrets;
 
 use crate::{
     address::Address,
-    database::Database,
+    config::check_default_url,
+    database::{Database, Place},
     people::People,
     proxy::ProxyClient,
-    serve::{Hub, build, run as serve},
+    router::router,
+    serve::{Hub, build, run as run_hub, serve},
     servers::{ServerSettings, Servers},
     spawner::{
         Spawner,
@@ -95,7 +97,8 @@ pub async fn run(settings: Settings, variables: &Variables, started: Instant) ->
     });
     tracing::info!(address = %listener.local_addr()?, start_ms = started.elapsed().as_millis(), "the hub is healthy");
     tracing::info!("{}", app.address.announcement(None));
-    let served = serve(app, listener, Path::new(CONTROL_SOCKET)).await;
+    let serving = serve(listener, router(&app), stopping);
+    let served = run_hub(app, serving, Path::new(CONTROL_SOCKET)).await;
     if cleanup_servers {
         servers.stop_all().await;
     }
@@ -108,18 +111,11 @@ pub async fn run(settings: Settings, variables: &Variables, started: Instant) ->
     served
 }
 
-/// The one place where an address of a database becomes one.
+/// The database of `db_url`, as soon as no other hub uses it.
 async fn open_database(url: &SecretString) -> anyhow::Result<Database> {
-    let file = sqlite_file(url.expose_secret()).context(
-        "failed to use JupyterHub.db_url: this hub has SQLite only; write 'sqlite:///jupyterhub.sqlite', or          'sqlite:////srv/jupyterhub.sqlite' for a whole path",
-    )?;
-    Ok(Database::open(&file).await?)
-}
-
-/// The file of `sqlite:///relative`, of `sqlite:////absolute`, or of a path alone, as JupyterHub has it.
-fn sqlite_file(url: &str) -> Option<PathBuf> {
-    let path = if url.contains("://") { url.strip_prefix("sqlite:///")? } else { url };
-    (!path.is_empty() && path != ":memory:").then(|| PathBuf::from(path))
+    let place = Place::parse(url.expose_secret(), Path::new(""))
+        .map_err(|remedy| anyhow::anyhow!("failed to use JupyterHub.db_url: {remedy}"))?;
+    Ok(Database::open_place(&place).await?)
 }
 
 /// Where the proxy and servers reach the hub: on this machine, unless the settings say another address or the proxy is
@@ -150,7 +146,11 @@ fn hub(
          `openssl rand -hex 32` gives",
         crate::auth_state::VARIABLE
     );
-    let addresses = &settings.addresses;
+    let (addresses, behaviour) = (&settings.addresses, &settings.behaviour);
+    if let Some(address) = &behaviour.landing.default_url {
+        check_default_url(address, &addresses.base_url)
+            .map_err(|remedy| anyhow::anyhow!("failed to use JupyterHub.default_url: {remedy}"))?;
+    }
     let urls = match &addresses.subdomain_host {
         Some(host) => Urls::with_subdomains(&addresses.base_url, host.clone()),
         None => Urls::new(&addresses.base_url, addresses.public_url.clone()),
@@ -162,7 +162,7 @@ fn hub(
         );
     }
     let address = Address { url: public_url(&settings, &urls), forward: None, show_logins: None };
-    let server_settings = ServerSettings { limits: settings.limits, ..ServerSettings::new(urls.clone(), connect_url) };
+    let server_settings = ServerSettings { limits: settings.limits, activity_interval: behaviour.activity.every(), ..ServerSettings::new(urls.clone(), connect_url) };
     let spawner = Spawner::local(local_settings(settings.spawner));
     Ok(Hub {
         urls,
@@ -175,7 +175,11 @@ fn hub(
         crypt_keys: secrets.crypt_keys,
         keeper: secrets.keeper,
         secure,
-        clients: settings.clients,
+        clients: behaviour.clients.clone(),
+        sessions: behaviour.sessions.clone(),
+        landing: behaviour.landing.clone(),
+        api_pages: behaviour.api_pages.clone(),
+        activity: behaviour.activity.clone(),
         clock: Timestamp::now,
     })
 }
@@ -209,24 +213,5 @@ fn local_settings(spawner: SpawnerSettings) -> LocalSettings {
         environment: spawner.environment,
         env_keep: spawner.env_keep,
         outlive_hub: true,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_database_is_where_jupyterhub_has_it() {
-        for (url, file) in [
-            ("sqlite:///jupyterhub.sqlite", Some("jupyterhub.sqlite")),
-            ("sqlite:////srv/hub.sqlite", Some("/srv/hub.sqlite")),
-            ("hub.sqlite", Some("hub.sqlite")),
-            ("sqlite://", None),
-            ("sqlite:///:memory:", None),
-            ("postgresql://hub@db/hub", None),
-        ] {
-            assert_eq!(sqlite_file(url), file.map(PathBuf::from), "{url}");
-        }
     }
 }

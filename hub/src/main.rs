@@ -14,9 +14,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Backup(commands::backup::Backup),
+    Doctor(commands::doctor::Doctor),
     Link(commands::link::MakeLink),
     Local(commands::local::Local),
     Reset(commands::rotate::Reset),
+    Restore(commands::backup::Restore),
     Rotate(commands::rotate::Rotate),
     Serve(commands::serve::Serve),
     Server(commands::server::Server),
@@ -33,9 +36,12 @@ async fn main() -> ExitCode {
     let cli = Cli::parse_from(arguments);
     hub::log::init();
     let result = match cli.command {
+        Command::Backup(backup) => backup.run().await,
+        Command::Doctor(doctor) => doctor.run().await,
         Command::Link(link) => link.run().await,
         Command::Local(local) => local.run(settings, started).await,
         Command::Reset(reset) => reset.run().await,
+        Command::Restore(restore) => restore.run().await,
         Command::Rotate(rotate) => rotate.run().await,
         Command::Serve(serve) => serve.run(settings, started).await,
         Command::Server(server) => server.run(settings, started).await,

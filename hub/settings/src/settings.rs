@@ -1,11 +1,12 @@
 //! All that a hub on one machine is told in JupyterHub's own names: the file that `--config` names, then flags, then the
 //! environment. Pure.
 
-use hub_crds::{ClientRules, ServerLimits};
+use hub_crds::ServerLimits;
 use hub_traitlets::{Config, Found, Variables};
 use secrecy::SecretString;
 
 mod addresses;
+mod behaviour;
 mod people;
 mod secrets;
 mod servers;
@@ -13,6 +14,7 @@ mod servers;
 mod tests;
 
 pub use addresses::{Addresses, Tls, http};
+pub use behaviour::Behaviour;
 pub use people::{Allow, Authenticator, ManagedService, People};
 pub use secrets::{COOKIE_SECRET_VARIABLE, CookieSecretPlace, PROXY_TOKEN_VARIABLE, PlacedSecret, Proxy};
 pub use servers::{Spawner, SpawnerClass};
@@ -37,7 +39,7 @@ pub struct Settings {
     pub people: People,
     pub spawner: Spawner,
     pub limits: ServerLimits,
-    pub clients: ClientRules,
+    pub behaviour: Behaviour,
     /// Servers end with the hub.
     pub cleanup_servers: bool,
     /// The most detailed level that is logged, if it is said.
@@ -60,20 +62,16 @@ impl Settings {
         }
         let reader = Reader::new(config, variables);
         let mut warnings = Vec::new();
-        let authenticate_prometheus = reader.read(HUB, "authenticate_prometheus", Found::bool)?;
         let mut settings = Self {
             addresses: Addresses::read(&reader)?,
             tls: addresses::tls(&reader)?,
             cookie_secret: secrets::cookie_secret(&reader, &mut warnings)?,
             proxy: Proxy::read(&reader)?,
-            db_url: reader.string(HUB, "db_url")?.unwrap_or_else(|| "sqlite:///jupyterhub.sqlite".to_owned()).into(),
+            db_url: db_url(&reader)?,
             people: People::read(&reader)?,
             spawner: Spawner::read(&reader, &mut warnings)?,
             limits: servers::limits(&reader)?,
-            clients: ClientRules {
-                authenticate_prometheus: authenticate_prometheus.unwrap_or(true),
-                ..ClientRules::default()
-            },
+            behaviour: Behaviour::read(&reader)?,
             cleanup_servers: reader.read(HUB, "cleanup_servers", Found::bool)?.unwrap_or(true),
             log_level: addresses::log_level(&reader)?,
             refusals: Vec::new(),
@@ -111,6 +109,12 @@ impl Settings {
             }
         }
     }
+}
+
+/// A path alone is a file of SQLite, as in JupyterHub.
+fn db_url(reader: &Reader<'_>) -> Result<SecretString, SettingsError> {
+    let url = reader.string(HUB, "db_url")?.unwrap_or_else(|| "sqlite:///jupyterhub.sqlite".to_owned());
+    Ok(if url.contains("://") { url.into() } else { format!("sqlite:///{url}").into() })
 }
 
 /// What to do with a setting that has no effect on one machine.

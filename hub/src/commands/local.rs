@@ -3,7 +3,7 @@
 use anyhow::Context;
 use hub_auth::names;
 use hub_crds::{
-    ClientRules,
+    ActivityTimes, ApiPages, ClientRules, Landing, Sessions,
     config::{AuthConfig, AuthenticatorConfig, RbacConfig, TokenLogin},
 };
 use hub_proxy::{Bind, BindError, ErrorPages, Proxy, ProxyConfig, TlsFiles, Token};
@@ -34,7 +34,8 @@ use crate::{
     },
     people::People,
     proxy::{ProxyClient, ProxyToken},
-    serve::{Hub, build, run},
+    router::router,
+    serve::{Hub, build, run, serve},
     servers::{ServerSettings, Servers},
     spawner::{Spawner, local::LocalSettings},
     urls::Urls,
@@ -152,6 +153,10 @@ impl Local {
             keeper: secrets.keeper,
             secure: is_secure,
             clients: ClientRules::default(),
+            sessions: Sessions::default(),
+            landing: Landing::default(),
+            api_pages: ApiPages::default(),
+            activity: ActivityTimes::default(),
             clock: Timestamp::now,
         };
         let app = build(hub, stopping.clone()).await?;
@@ -161,7 +166,8 @@ impl Local {
         let proxy = tokio::spawn(proxy.run(end_of_proxy.clone()));
         stop_on(&[SignalKind::terminate(), SignalKind::interrupt()], &stopping)?;
         announce(&app, missing.map(|error| error.to_string()), started);
-        let served = run(app, listener, &files.control_socket).await;
+        let serving = serve(listener, router(&app), stopping.clone());
+        let served = run(app, serving, &files.control_socket).await;
         // Servers tell the proxy that they go, so it goes last.
         servers.stop_all().await;
         end_of_proxy.cancel();

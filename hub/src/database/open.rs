@@ -1,10 +1,12 @@
-//! Opening the file: one hub at a time, at JupyterHub's revision, with the tables in it.
+//! Opening: one hub at a time, at JupyterHub's revision, with the tables in it.
 
-use super::{Database, DatabaseError, Memo, Result, failed, schema};
-use sqlx::{
-    Row, SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+use super::{
+    Database, DatabaseError, Memo, Place, Pool, Result, backup, failed,
+    postgres::{self, LEADER, Lead},
+    schema,
+    sql,
 };
+use sqlx::{SqlitePool, sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous}};
 use std::{
     fs::{File, OpenOptions, TryLockError},
     path::Path,
@@ -17,34 +19,77 @@ const CONNECTIONS: u32 = 4;
 /// How long a statement waits for another program's write.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What keeps a second hub out.
+#[derive(Debug)]
+pub(super) enum Hold {
+    /// A database in memory is nobody else's.
+    Nothing,
+    File { _lock: File },
+    Lead(Lead),
+}
+
 impl Database {
-    /// Opens the database, and makes it if the file is absent or empty.
+    /// Opens a database, and makes its tables if it has none. In PostgreSQL it waits until no other hub uses it.
     ///
     /// # Errors
-    /// If another hub has it open, if it has another revision than [`schema::REVISION`], or if it cannot be read or written.
+    /// If another hub has the file open, if the database has another revision than [`schema::REVISION`], or if it cannot be
+    /// read or written.
+    pub async fn open_place(place: &Place) -> Result<Self> {
+        Self::open_when_free(place, || ()).await
+    }
+
+    /// The same; `reached` is called once nothing is missing but the end of another hub.
+    ///
+    /// # Errors
+    /// As [`Database::open_place`].
+    pub async fn open_when_free(place: &Place, reached: impl FnOnce()) -> Result<Self> {
+        match place {
+            Place::Sqlite(path) => Self::open(path).await,
+            Place::Postgres(options) => {
+                let open = |source| DatabaseError::Open { place: place.clone(), source };
+                let lead = Lead::gain(options, reached).await.map_err(open)?;
+                let pool = postgres::connect(options, &lead).await.map_err(open)?;
+                let id = lead.id().to_owned();
+                let database = Self::new(pool, place, Hold::Lead(lead));
+                database.prepare(place).await?;
+                database.set_hub_setting(LEADER, &id).await?;
+                Ok(database)
+            }
+        }
+    }
+
+    /// The same for a file of SQLite.
+    ///
+    /// # Errors
+    /// As [`Database::open_place`].
     pub async fn open(path: &Path) -> Result<Self> {
-        let lock = lock(path)?;
+        let place = Place::Sqlite(path.to_owned());
+        let hold = Hold::File { _lock: lock(path)? };
+        let restored = backup::take_up(path).map_err(|source| DatabaseError::Restore { place: place.clone(), source })?;
+        if restored {
+            tracing::warn!(database = %place, "a backup took the place of the database");
+        }
         let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
         // A commit that was answered must outlive a power cut, or a logout could come undone: FULL, not NORMAL.
-        let options = options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
-        let database = Self::connect(path, options, CONNECTIONS, Some(lock)).await?;
+        let options = options.journal_mode(journal(path)).synchronous(SqliteSynchronous::Full);
+        let mut database = Self::connect(&place, options, CONNECTIONS, hold).await?;
+        database.memo = Arc::new(Memo::of(path));
         Ok(database)
     }
 
-    /// A new database in memory, for tests.
+    /// A new database that is nobody else's, for tests: in memory, or where [`Place::temporary`] says.
     ///
     /// # Errors
-    /// If SQLite fails.
-    pub async fn in_memory() -> Result<Self> {
-        Self::connect(Path::new(":memory:"), SqliteConnectOptions::new().in_memory(true), 1, None).await
+    /// If it can't be made.
+    pub async fn temporary() -> Result<Self> {
+        if let Some(place) = Place::temporary().await? {
+            return Self::open_place(&place).await;
+        }
+        let options = SqliteConnectOptions::new().in_memory(true);
+        Self::connect(&Place::Sqlite(":memory:".into()), options, 1, Hold::Nothing).await
     }
 
-    async fn connect(
-        path: &Path,
-        options: SqliteConnectOptions,
-        connections: u32,
-        lock: Option<Arc<File>>,
-    ) -> Result<Self> {
+    async fn connect(place: &Place, options: SqliteConnectOptions, connections: u32, hold: Hold) -> Result<Self> {
         let pool = SqlitePoolOptions::new()
             .max_connections(connections)
             .min_connections(1)
@@ -53,20 +98,57 @@ impl Database {
             .max_lifetime(None)
             .connect_with(options.foreign_keys(true).busy_timeout(BUSY_TIMEOUT))
             .await
-            .map_err(|source| DatabaseError::Open { path: path.to_owned(), source })?;
-        let mut database = Self { pool, memo: Arc::default(), definitions: Arc::default(), _lock: lock };
-        database.prepare(path).await?;
-        database.memo = Arc::new(Memo::of(path));
+            .map_err(|source| DatabaseError::Open { place: place.clone(), source })?;
+        check_pages(&pool, place).await?;
+        let database = Self::new(Pool::Sqlite(pool), place, hold);
+        database.prepare(place).await?;
         Ok(database)
     }
 
-    async fn prepare(&self, path: &Path) -> Result<()> {
-        match revision(&self.pool).await.map_err(|source| DatabaseError::Open { path: path.to_owned(), source })? {
+    fn new(pool: Pool, place: &Place, hold: Hold) -> Self {
+        Self { pool, place: place.clone(), memo: Arc::default(), definitions: Arc::default(), hold: Arc::new(hold) }
+    }
+
+    async fn prepare(&self, place: &Place) -> Result<()> {
+        match self.revision().await.map_err(|source| DatabaseError::Open { place: place.clone(), source })? {
             Revision::New => self.create().await?,
             Revision::At(found) if found == schema::REVISION => {}
-            Revision::At(found) => return Err(DatabaseError::Revision { path: path.to_owned(), found }),
+            Revision::At(found) => return Err(DatabaseError::Revision { place: place.clone(), found }),
         }
         self.create_own().await
+    }
+
+    async fn revision(&self) -> sqlx::Result<Revision> {
+        let tables = self.pool.tables().await?;
+        if tables.is_empty() {
+            return Ok(Revision::New);
+        }
+        if !tables.iter().any(|table| table == "alembic_version") {
+            return Ok(Revision::At("none".to_owned()));
+        }
+        let found = sql::query("SELECT version_num FROM alembic_version").fetch_optional(&self.pool).await?;
+        Ok(Revision::At(found.map_or_else(|| Ok("none".to_owned()), |row| row.try_get(0))?))
+    }
+
+    /// Whether a database could be opened, and is whole; a hub may use it meanwhile.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub async fn examine(place: &Place) -> Result<()> {
+        let open = |source| DatabaseError::Open { place: place.clone(), source };
+        let pool = match place {
+            Place::Sqlite(path) => {
+                let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_TIMEOUT);
+                let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(open)?;
+                check_pages(&pool, place).await?;
+                Pool::Sqlite(pool)
+            }
+            Place::Postgres(options) => postgres::look(options).await.map_err(open)?,
+        };
+        match Self::new(pool, place, Hold::Nothing).revision().await.map_err(open)? {
+            Revision::At(found) if found != schema::REVISION => Err(DatabaseError::Revision { place: place.clone(), found }),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the database answers: for readiness.
@@ -74,11 +156,16 @@ impl Database {
     /// # Errors
     /// If it doesn't.
     pub async fn check(&self) -> Result<()> {
-        sqlx::query("SELECT version_num FROM alembic_version")
-            .fetch_one(&self.pool)
-            .await
-            .map(drop)
-            .map_err(failed("read the revision"))
+        let query = sql::query("SELECT version_num FROM alembic_version");
+        query.fetch_one(&self.pool).await.map(drop).map_err(failed("read the revision"))
+    }
+
+    /// Waits until another hub has taken the database over, which a hub must not survive. That of a file never is.
+    pub async fn taken_over(&self) {
+        match &*self.hold {
+            Hold::Lead(lead) => lead.lost().await,
+            Hold::Nothing | Hold::File { .. } => std::future::pending().await,
+        }
     }
 
     /// Writes what is left in the write-ahead log into the file, and closes it.
@@ -88,34 +175,63 @@ impl Database {
 }
 
 enum Revision {
-    /// A file without tables.
+    /// No tables.
     New,
     At(String),
 }
 
-async fn revision(pool: &SqlitePool) -> sqlx::Result<Revision> {
-    let tables: i64 =
-        sqlx::query("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetch_one(pool).await?.try_get(0)?;
-    if tables == 0 {
-        return Ok(Revision::New);
+/// A hub that goes on with damaged pages would damage more (fault row 34).
+async fn check_pages(pool: &SqlitePool, place: &Place) -> Result<()> {
+    let open = |source| DatabaseError::Open { place: place.clone(), source };
+    let mut connection = pool.acquire().await.map_err(open)?;
+    match backup::damage(&mut connection, "PRAGMA quick_check(1)").await {
+        Ok(None) => Ok(()),
+        Ok(Some(found)) => Err(DatabaseError::Damaged { place: place.clone(), found }),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(CORRUPT) => {
+            Err(DatabaseError::Damaged { place: place.clone(), found: error.to_string() })
+        }
+        Err(source) => Err(open(source)),
     }
-    let marked = sqlx::query("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'");
-    if marked.fetch_one(pool).await?.try_get::<i64, _>(0)? == 0 {
-        return Ok(Revision::At("none".to_owned()));
+}
+
+/// SQLite's result code for a file whose pages don't fit together.
+const CORRUPT: &str = "11";
+
+/// A write-ahead log is shared memory, which a file system over the network doesn't have (fault row 35).
+fn journal(path: &Path) -> SqliteJournalMode {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let kind = rustix::fs::statfs(directory).map(|found| found.f_type).unwrap_or_default();
+    if !is_over_network(kind) {
+        return SqliteJournalMode::Wal;
     }
-    let found = sqlx::query("SELECT version_num FROM alembic_version").fetch_optional(pool).await?;
-    Ok(Revision::At(found.map_or_else(|| Ok("none".to_owned()), |row| row.try_get(0))?))
+    tracing::warn!(
+        database = %path.display(),
+        "the database is on a file system over the network: it is slower there, and must be used from one machine at a time; a volume \
+         of block storage, or PostgreSQL, is better"
+    );
+    SqliteJournalMode::Delete
+}
+
+/// By the number that `statfs` tells (statfs(2)): NFS, SMB, CIFS, 9p, Ceph, AFS, GFS2, OCFS2, Lustre, FUSE.
+fn is_over_network(kind: rustix::fs::FsWord) -> bool {
+    const OVER_NETWORK: [u32; 11] = [
+        0x6969, 0x517b, 0xfe53_4d42, 0xff53_4d42, 0x0102_1997, 0x00c3_6400, 0x5346_414f, 0x0116_1970, 0x7461_636f,
+        0x0bd0_0bd0, 0x6573_5546,
+    ];
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "these numbers have 32 bits")]
+    OVER_NETWORK.contains(&(kind as u32))
 }
 
 /// A lock of our own beside the file: SQLite's would keep other programs out, which may share it.
-fn lock(path: &Path) -> Result<Arc<File>> {
+pub(super) fn lock(path: &Path) -> Result<File> {
+    let place = Place::Sqlite(path.to_owned());
     let mut name = path.as_os_str().to_owned();
     name.push(".hub-lock");
-    let failed = |source| DatabaseError::Lock { path: path.to_owned(), source };
+    let failed = |source| DatabaseError::Lock { place: place.clone(), source };
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(name).map_err(failed)?;
     match file.try_lock() {
-        Ok(()) => Ok(Arc::new(file)),
-        Err(TryLockError::WouldBlock) => Err(DatabaseError::InUse { path: path.to_owned() }),
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(DatabaseError::InUse { place: place.clone() }),
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }

@@ -28,6 +28,7 @@ mod events;
 mod front;
 mod health;
 mod merge;
+pub mod permissions;
 mod pod;
 mod pods;
 mod quantity;

@@ -4,10 +4,10 @@
 use std::{collections::BTreeMap, marker::PhantomData, sync::Arc, time::Duration};
 
 use hub_crds::{
-    ClientRules, DatabaseVolume, Hsts, HttpsType, HubSpec, ProxyHttpRoute, ProxyImplementation, ProxyIngress,
-    ProxyService, SecretKeyRef, ServerLimits, SingleUser, TlsVersion,
+    ActivityTimes, ApiPages, ClientRules, DatabaseVolume, Hsts, HttpsType, HubSpec, Landing, ProxyHttpRoute,
+    ProxyImplementation, ProxyIngress, ProxyService, SecretKeyRef, ServerLimits, Sessions, SingleUser, TlsVersion,
     config::{AuthConfig, RbacConfig},
-    names::{label, label_value},
+    names::{child, label, label_value},
     report::Report,
     status::RotationStatus,
 };
@@ -129,7 +129,7 @@ pub struct ValidatedHub {
     /// Filled in by [`crate::route::keep`].
     pub route: Option<Presence>,
     pub proxy_replicas: i32,
-    pub database: DatabaseVolume,
+    pub database: DatabasePlace,
     pub secrets: SecretSources,
     pub records: Vec<Record>,
     /// `auth_state` is kept, encrypted.
@@ -141,6 +141,10 @@ pub struct ValidatedHub {
     pub server_limits: ServerLimits,
     pub rbac: RbacConfig,
     pub client_rules: ClientRules,
+    pub sessions: Sessions,
+    pub landing: Landing,
+    pub api_pages: ApiPages,
+    pub activity: ActivityTimes,
     pub singleuser: SingleUser,
     pub user_namespace: String,
     pub network_policy: bool,
@@ -226,4 +230,26 @@ pub struct Resources<State> {
     pub disruption_budgets: Vec<PodDisruptionBudget>,
     pub deployments: Vec<Deployment>,
     pub state: PhantomData<State>,
+}
+
+/// Where the hub's database is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DatabasePlace {
+    /// A claim that the operator makes.
+    Volume(DatabaseVolume),
+    /// A claim that is there, by name.
+    Claim(String),
+    /// The Secret that holds the address.
+    Postgres(SecretKeyRef),
+}
+
+impl DatabasePlace {
+    /// The claim with the file of SQLite.
+    pub fn claim(&self, hub: &str) -> Option<String> {
+        match self {
+            Self::Volume(_) => Some(child::database_claim(hub)),
+            Self::Claim(name) => Some(name.clone()),
+            Self::Postgres(_) => None,
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Whole objects, built from the Hub of the fixtures through the real `validate`.
 
+use hub_crds::{ActivityTimes, ApiPages, Landing, Sessions};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
@@ -320,6 +321,43 @@ fn the_settings_file_is_what_the_hub_reads() {
     assert_eq!(kubernetes.singleuser.image, "example.org/lab:1");
 }
 
+/// Hubs of before those fields, whose pods must not roll for them.
+#[test]
+fn what_is_as_it_always_was_is_not_in_the_settings_file() {
+    let file = |changes: Value| {
+        let mut settings = built(&changes).config_maps.remove(0);
+        settings.data.as_mut().unwrap().remove("hub.yaml").unwrap()
+    };
+    let plain = file(json!({}));
+    for field in ["sessions", "landing", "apiPages", "activity"] {
+        assert!(!plain.contains(field), "{plain}");
+    }
+    let defaults = json!({"hub": {
+        "cookieMaxAgeDays": 14, "oauthTokenExpiresIn": 0, "shutdownOnLogout": false, "redirectToServer": true,
+        "apiPageDefaultLimit": 50, "apiPageMaxLimit": 200, "activityResolution": 30, "lastActivityInterval": 60,
+    }});
+    assert_eq!(file(defaults), plain);
+}
+
+#[test]
+fn the_hub_is_told_how_long_logins_last_and_where_they_lead() {
+    let changes = json!({"hub": {
+        "cookieMaxAgeDays": 7, "oauthTokenExpiresIn": 3600, "shutdownOnLogout": true, "redirectToServer": false,
+        "defaultUrl": "/jupyter/hub/token", "apiPageDefaultLimit": 20, "apiPageMaxLimit": 500,
+        "activityResolution": 60, "lastActivityInterval": 300,
+    }});
+    let settings = built(&changes).config_maps.remove(0);
+    let config: hub_crds::config::HubConfig = serde_yaml::from_str(&settings.data.unwrap()["hub.yaml"]).unwrap();
+    assert_eq!(
+        config.sessions,
+        Sessions { cookie_max_age_days: 7, oauth_token_expires_in: 3600, shutdown_on_logout: true }
+    );
+    let default_url = Some("/jupyter/hub/token".to_owned());
+    assert_eq!(config.landing, Landing { redirect_to_server: false, default_url });
+    assert_eq!(config.api_pages, ApiPages { default_limit: 20, max_limit: 500 });
+    assert_eq!(config.activity, ActivityTimes { resolution: 60, interval: 300 });
+}
+
 /// The tokens are files from their Secrets; neither the settings nor the pod template has one.
 /// The user of the fixture who has a Secret of their own has a token from the start; the other's is made first.
 #[test]
@@ -441,6 +479,37 @@ fn the_database_claim_outlives_its_hub() {
             "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
         })
     );
+}
+
+/// What a hub is told of its database, and how the next one takes its place.
+#[test]
+fn a_database_is_a_file_on_a_claim_or_a_server_elsewhere() {
+    let claim = |name: &str| json!({"name": "data", "persistentVolumeClaim": {"claimName": name}});
+    let secret = json!({"name": "database", "secret": {
+        "secretName": "db", "defaultMode": 0o440, "items": [{"key": "address", "path": "url"}],
+    }});
+    let postgres = json!({"type": "postgres", "urlSecretRef": {"name": "db", "key": "address"}});
+    let rolling = json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}});
+    let (file, url) =
+        ("databaseFile: /srv/jupyterhub/jupyterhub.sqlite", "databaseUrlFile: /etc/jupyterhub/secrets/database/url");
+    for (database, claims, volume, strategy, told, not_told) in [
+        (json!({}), 1, claim("physics-hub-db"), json!({"type": "Recreate"}), file, url),
+        (json!({"pvc": {"claimName": "hub-db-dir"}}), 0, claim("hub-db-dir"), json!({"type": "Recreate"}), file, url),
+        (postgres, 0, secret, rolling, url, file),
+    ] {
+        let mut found = fixtures::found(&json!({"database": database}));
+        let values = json!({"address": "postgresql://hub:hunter2@db/hub"});
+        let (_, referenced) = fixtures::secret("db", &values);
+        found.referenced.insert("db".to_owned(), referenced);
+        let built = build(&validate(&found, &fixtures::images()).unwrap());
+        assert_eq!(built.claims.len(), claims);
+        let spec = &whole(&built.deployments[0])["spec"];
+        let volumes = spec["template"]["spec"]["volumes"].as_array().unwrap();
+        assert!(volumes.contains(&volume), "{volumes:?}");
+        assert_eq!(spec["strategy"], strategy);
+        let settings = &built.config_maps[0].data.as_ref().unwrap()["hub.yaml"];
+        assert!(settings.contains(told) && !settings.contains(not_told) && !settings.contains("hunter2"), "{settings}");
+    }
 }
 
 #[test]
