@@ -27,11 +27,7 @@ use hub_crds::{
 };
 use jiff::Timestamp;
 use serde_json::Value;
-use sqlx::{
-    AssertSqlSafe, ConnectOptions, Row, SqlitePool,
-    postgres::PgConnectOptions,
-    sqlite::SqliteConnectOptions,
-};
+use sqlx::{AssertSqlSafe, ConnectOptions, Row, SqlitePool, postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
 use std::{
     collections::BTreeMap,
     fs,
