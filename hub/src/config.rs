@@ -146,12 +146,15 @@ pub fn database_place(config: &HubConfig) -> anyhow::Result<Place> {
     let file = match (&config.database_file, &config.database_url_file) {
         (Some(file), None) => return Ok(Place::Sqlite(file.clone())),
         (None, Some(file)) => file,
-        _ => anyhow::bail!("failed to find the database: set databaseFile for SQLite, or databaseUrlFile, and not both"),
+        _ => {
+            anyhow::bail!("failed to find the database: set databaseFile for SQLite, or databaseUrlFile, and not both")
+        }
     };
     let url = fs::read_to_string(file)
         .with_context(|| format!("failed to read {}, which databaseUrlFile names", file.display()))?;
-    Place::parse(url.trim(), Path::new("/"))
-        .map_err(|remedy| anyhow::anyhow!("failed to use the address in {}, which databaseUrlFile names: {remedy}", file.display()))
+    Place::parse(url.trim(), Path::new("/")).map_err(|remedy| {
+        anyhow::anyhow!("failed to use the address in {}, which databaseUrlFile names: {remedy}", file.display())
+    })
 }
 
 /// # Errors

@@ -115,11 +115,7 @@ pub fn serve(listener: TcpListener, router: Router, stopping: CancellationToken)
 ///
 /// # Errors
 /// The listener fails, the socket can't be made, or the database is another hub's.
-pub async fn run(
-    app: App,
-    mut serving: JoinHandle<io::Result<()>>,
-    control_socket: &Path,
-) -> anyhow::Result<()> {
+pub async fn run(app: App, mut serving: JoinHandle<io::Result<()>>, control_socket: &Path) -> anyhow::Result<()> {
     let stopping = app.stopping.clone();
     let control = tokio::spawn(control::serve(app.clone(), control::listen(control_socket)?));
     let servers = tokio::spawn(app.servers.clone().run(stopping.clone()));

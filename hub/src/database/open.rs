@@ -3,10 +3,12 @@
 use super::{
     Database, DatabaseError, Memo, Place, Pool, Result, backup, failed,
     postgres::{self, LEADER, Lead},
-    schema,
-    sql,
+    schema, sql,
 };
-use sqlx::{SqlitePool, sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous}};
+use sqlx::{
+    SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
 use std::{
     fs::{File, OpenOptions, TryLockError},
     path::Path,
@@ -24,7 +26,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) enum Hold {
     /// A database in memory is nobody else's.
     Nothing,
-    File { _lock: File },
+    File {
+        _lock: File,
+    },
     Lead(Lead),
 }
 
@@ -65,7 +69,8 @@ impl Database {
     pub async fn open(path: &Path) -> Result<Self> {
         let place = Place::Sqlite(path.to_owned());
         let hold = Hold::File { _lock: lock(path)? };
-        let restored = backup::take_up(path).map_err(|source| DatabaseError::Restore { place: place.clone(), source })?;
+        let restored =
+            backup::take_up(path).map_err(|source| DatabaseError::Restore { place: place.clone(), source })?;
         if restored {
             tracing::warn!(database = %place, "a backup took the place of the database");
         }
@@ -146,7 +151,9 @@ impl Database {
             Place::Postgres(options) => postgres::look(options).await.map_err(open)?,
         };
         match Self::new(pool, place, Hold::Nothing).revision().await.map_err(open)? {
-            Revision::At(found) if found != schema::REVISION => Err(DatabaseError::Revision { place: place.clone(), found }),
+            Revision::At(found) if found != schema::REVISION => {
+                Err(DatabaseError::Revision { place: place.clone(), found })
+            }
             _ => Ok(()),
         }
     }
@@ -215,8 +222,17 @@ fn journal(path: &Path) -> SqliteJournalMode {
 /// By the number that `statfs` tells (statfs(2)): NFS, SMB, CIFS, 9p, Ceph, AFS, GFS2, OCFS2, Lustre, FUSE.
 fn is_over_network(kind: rustix::fs::FsWord) -> bool {
     const OVER_NETWORK: [u32; 11] = [
-        0x6969, 0x517b, 0xfe53_4d42, 0xff53_4d42, 0x0102_1997, 0x00c3_6400, 0x5346_414f, 0x0116_1970, 0x7461_636f,
-        0x0bd0_0bd0, 0x6573_5546,
+        0x6969,
+        0x517b,
+        0xfe53_4d42,
+        0xff53_4d42,
+        0x0102_1997,
+        0x00c3_6400,
+        0x5346_414f,
+        0x0116_1970,
+        0x7461_636f,
+        0x0bd0_0bd0,
+        0x6573_5546,
     ];
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "these numbers have 32 bits")]
     OVER_NETWORK.contains(&(kind as u32))

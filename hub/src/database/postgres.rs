@@ -53,7 +53,8 @@ impl HasLead {
         if self.0.load(Ordering::Acquire) {
             return Ok(());
         }
-        Err(io::Error::new(io::ErrorKind::NotConnected, "the session with PostgreSQL was lost; it is being renewed").into())
+        Err(io::Error::new(io::ErrorKind::NotConnected, "the session with PostgreSQL was lost; it is being renewed")
+            .into())
     }
 }
 
@@ -161,7 +162,8 @@ async fn regain(options: &PgConnectOptions, id: &str) -> Option<PgConnection> {
 
 /// Who had the lead last.
 async fn leader(session: &mut PgConnection) -> sqlx::Result<Option<String>> {
-    let row = sqlx::query("SELECT value FROM hub_settings WHERE name = $1").bind(LEADER).fetch_optional(session).await?;
+    let row =
+        sqlx::query("SELECT value FROM hub_settings WHERE name = $1").bind(LEADER).fetch_optional(session).await?;
     row.map(|row| row.try_get(0)).transpose()
 }
 
