@@ -80,13 +80,17 @@ pub async fn run(mut settings: Settings, variables: &Variables, started: Instant
     let proxy = proxy.start().await?;
     let servers = app.servers.clone();
     servers.restore().await?;
-    tracing::info!(address = %listener.local_addr()?, start_ms = started.elapsed().as_millis(), "the hub is healthy");
-    tracing::info!("{}", app.address.announcement(None));
     let end_of_proxy = CancellationToken::new();
     let proxy = tokio::spawn(proxy.keep(servers.clone(), end_of_proxy.clone()));
+    let address = listener.local_addr()?;
     let serving = serve(listener, router(&app), stopping.clone());
-    let services = tokio::spawn(services::run(services, stopping));
+    proxy::give_routes(&servers).await;
+    tracing::info!(%address, start_ms = started.elapsed().as_millis(), "the hub is healthy");
+    tracing::info!("{}", app.address.announcement(None));
+    let services = tokio::spawn(services::run(services, stopping.clone()));
     let served = run_hub(app, serving, Path::new(CONTROL_SOCKET)).await;
+    // Also where it failed.
+    stopping.cancel();
     services.await?;
     if cleanup_servers {
         servers.stop_all().await;

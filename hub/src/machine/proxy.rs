@@ -168,9 +168,7 @@ impl Program {
             tracing::error!(how, "the proxy ended and is started anew");
             let Some(next) = stopping.run_until_cancelled(self.start_again()).await else { return };
             child = next;
-            if let Err(error) = servers.check_routes().await {
-                tracing::warn!(%error, "the new proxy gets its routes at the next check");
-            }
+            give_routes(servers).await;
         }
     }
 
@@ -215,6 +213,13 @@ async fn wait_for(client: &ProxyClient) -> anyhow::Result<()> {
                 );
             }
         }
+    }
+}
+
+/// Gives a new proxy its routes at once, the hub's among them.
+pub(super) async fn give_routes(servers: &Servers) {
+    if let Err(error) = servers.check_routes().await {
+        tracing::warn!(%error, "the new proxy gets its routes at the next check");
     }
 }
 
