@@ -162,7 +162,11 @@ fn hub(
         );
     }
     let address = Address { url: public_url(&settings, &urls), forward: None, show_logins: None };
-    let server_settings = ServerSettings { limits: settings.limits, activity_interval: behaviour.activity.every(), ..ServerSettings::new(urls.clone(), connect_url) };
+    let server_settings = ServerSettings {
+        limits: settings.limits,
+        activity_interval: behaviour.activity.every(),
+        ..ServerSettings::new(urls.clone(), connect_url)
+    };
     let spawner = Spawner::local(local_settings(settings.spawner));
     Ok(Hub {
         urls,
