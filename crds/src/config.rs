@@ -27,7 +27,12 @@ pub struct HubConfig {
     /// Where servers and the proxy reach the hub, without a path: `http://jhub-hub.jupyter:8081`.
     pub connect_url: String,
     pub https: HttpsType,
-    pub database_file: PathBuf,
+    /// SQLite's; either this or `database_url_file`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database_file: Option<PathBuf>,
+    /// Holds the address of a PostgreSQL database, which has a password in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database_url_file: Option<PathBuf>,
     /// 64 hexadecimal characters (S80). Other versions of the secret are beside it: [`crate::versions`].
     pub cookie_secret_file: PathBuf,
     /// 64 hexadecimal characters that encrypt `auth_state`, with other versions beside it.

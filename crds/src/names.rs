@@ -101,6 +101,8 @@ pub mod secret_key {
     pub const CA_KEY: &str = "ca.key";
     /// The shared password of `auth.dummy`.
     pub const DUMMY_PASSWORD: &str = "password";
+    /// The address of the PostgreSQL database.
+    pub const DATABASE_URL: &str = "url";
 }
 
 /// Where the pods find what is mounted.
@@ -122,6 +124,7 @@ pub mod path {
     pub const LOGIN_TOKENS_DIR: &str = "/etc/jupyterhub/secrets/login-tokens";
     pub const DUMMY_DIR: &str = "/etc/jupyterhub/secrets/dummy";
     pub const SERVICE_TOKENS_DIR: &str = "/etc/jupyterhub/secrets/services";
+    pub const DATABASE_DIR: &str = "/etc/jupyterhub/secrets/database";
     /// The hub's volume, with the SQLite database on it.
     pub const DATA_DIR: &str = "/srv/jupyterhub";
     pub const DATABASE_FILE: &str = "/srv/jupyterhub/jupyterhub.sqlite";

@@ -61,7 +61,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_newest_is_shown_at_once_and_written_once() {
-        let database = Database::in_memory().await.unwrap();
+        let database = Database::temporary().await.unwrap();
         let at = |second| Timestamp::from_second(second).unwrap();
         let alice = database.create_user("alice", false, at(0)).await.unwrap();
         let (activity, subject) = (Activity::default(), Subject::User(alice.id));
@@ -78,7 +78,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_be_written_is_kept() {
-        let database = Database::in_memory().await.unwrap();
+        let database = Database::temporary().await.unwrap();
         let activity = Activity::default();
         activity.note(Subject::User(1), Timestamp::from_second(1).unwrap());
         database.close().await;

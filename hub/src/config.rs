@@ -1,5 +1,6 @@
 //! Reading and checking of the settings file: every complaint names the file, the field and the remedy.
 
+use anyhow::Context;
 use hub_crds::{
     HttpsType,
     config::{HubConfig, Problem},
@@ -10,6 +11,8 @@ use std::{
     path::{Path, PathBuf},
 };
 use url::Url;
+
+use crate::database::Place;
 
 /// Why the settings can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +118,22 @@ fn check_subdomain_host(host: &str, config: &HubConfig) -> Result<(), String> {
         }
         _ => Ok(()),
     }
+}
+
+/// Where the settings say that the database is.
+///
+/// # Errors
+/// The file with its address can't be read, or holds none; what is in it is not told.
+pub fn database_place(config: &HubConfig) -> anyhow::Result<Place> {
+    let file = match (&config.database_file, &config.database_url_file) {
+        (Some(file), None) => return Ok(Place::Sqlite(file.clone())),
+        (None, Some(file)) => file,
+        _ => anyhow::bail!("failed to find the database: set databaseFile for SQLite, or databaseUrlFile, and not both"),
+    };
+    let url = fs::read_to_string(file)
+        .with_context(|| format!("failed to read {}, which databaseUrlFile names", file.display()))?;
+    Place::parse(url.trim(), Path::new("/"))
+        .map_err(|remedy| anyhow::anyhow!("failed to use the address in {}, which databaseUrlFile names: {remedy}", file.display()))
 }
 
 fn check_http(address: &str) -> Result<(), String> {

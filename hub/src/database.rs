@@ -1,19 +1,19 @@
-//! The database: JupyterHub's own schema in SQLite, so that either hub can run on the file. What is ours beyond it lives
-//! in tables named `hub_*`, which JupyterHub never reads.
+//! The database: JupyterHub's own schema in SQLite or PostgreSQL, so that either hub can run on it. What is ours beyond it
+//! lives in tables named `hub_*`, which JupyterHub never reads.
 //!
-//! Operations are methods of [`Database`], in one file for each group of tables. Other programs may write to the file at
-//! any time, so what was read is kept for as long as nobody commits, and no longer ([`memo`]). The SQL keeps to what PostgreSQL understands as well. Secrets are hashed in here, so that
-//! no caller can store one in the clear (S32).
+//! Operations are methods of [`Database`], in one file for each group of tables, written once for both ([`sql`]). Other
+//! programs may write at any time, so what was read is kept for as long as nobody commits, and no longer ([`memo`]). Secrets
+//! are hashed in here, so that no caller can store one in the clear (S32).
 
 use hub_auth::scopes::Definitions;
-use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool, sqlite::SqliteRow};
-use std::{fs::File, path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 mod activity;
 mod auth_state;
 mod column;
 mod configured;
 mod details;
+mod fault;
 mod groups;
 mod hashing;
 mod identity;
@@ -21,6 +21,8 @@ mod login_links;
 mod memo;
 mod oauth;
 mod open;
+mod place;
+mod postgres;
 mod resets;
 mod schema;
 mod servers;
@@ -28,6 +30,7 @@ mod services;
 mod settings;
 mod share_codes;
 mod shares;
+mod sql;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -35,13 +38,17 @@ mod user_list;
 mod users;
 
 use memo::{Key, Memo};
+use open::Hold;
+use sql::{Pool, QueryBuilder, Row};
 
 pub use activity::Subject;
 pub use auth_state::EncryptedState;
 pub use configured::Configured;
+pub use fault::Fault;
 pub use details::{UserDetails, Wanted};
 pub use groups::{Group, GroupError};
 pub use identity::{Principal, Service};
+pub use place::Place;
 pub use oauth::{ClientTarget, NewClient, NewCode, OAuthClient, OAuthCode, Redeemed};
 pub use resets::{Reset, ResetCounts};
 pub use schema::REVISION;
@@ -56,12 +63,12 @@ pub use users::{User, UserCounts};
 /// Connections to the database. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Database {
-    pool: SqlitePool,
+    pool: Pool,
     memo: Arc<Memo>,
     /// What the scopes in it mean.
     definitions: Arc<Definitions>,
-    /// Held for as long as any clone lives: no second hub may use the file.
-    _lock: Option<Arc<File>>,
+    /// Held for as long as any clone lives: no second hub may use the database.
+    hold: Arc<Hold>,
 }
 
 impl Database {
@@ -83,17 +90,16 @@ pub enum DatabaseError {
     /// A unique value, such as a user's name, is in use.
     #[error("{what} is already taken")]
     Taken { what: &'static str },
-    #[error("database {} is in use by another hub; stop that one first", .path.display())]
-    InUse { path: PathBuf },
+    #[error("database {place} is in use by another hub; stop that one first")]
+    InUse { place: Place },
     #[error(
-        "database {} has revision {found}, this hub needs {}; bring it there with `jupyterhub upgrade-db` of JupyterHub 6.1",
-        .path.display(), REVISION
+        "database {place} has revision {found}, this hub needs {REVISION}; bring it there with `jupyterhub upgrade-db` of JupyterHub 6.1"
     )]
-    Revision { path: PathBuf, found: String },
-    #[error("failed to lock database {}", .path.display())]
-    Lock { path: PathBuf, source: std::io::Error },
-    #[error("failed to open database {}", .path.display())]
-    Open { path: PathBuf, source: sqlx::Error },
+    Revision { place: Place, found: String },
+    #[error("failed to lock database {place}")]
+    Lock { place: Place, source: std::io::Error },
+    #[error("failed to open database {place}")]
+    Open { place: Place, source: sqlx::Error },
     #[error("failed to hash a secret")]
     Hash { source: tokio::task::JoinError },
     #[error("failed to {action} in the database")]
@@ -117,16 +123,16 @@ fn failed_or_taken(action: &'static str, what: &'static str) -> impl Fn(sqlx::Er
 
 /// A type that one row of a query holds.
 trait FromRow: Sized {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self>;
+    fn from_row(row: &Row) -> sqlx::Result<Self>;
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it stands in `and_then` behind a query")]
-fn one<T: FromRow>(row: Option<SqliteRow>) -> sqlx::Result<Option<T>> {
+fn one<T: FromRow>(row: Option<Row>) -> sqlx::Result<Option<T>> {
     row.as_ref().map(T::from_row).transpose()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it stands in `and_then` behind a query")]
-fn all<T: FromRow>(rows: Vec<SqliteRow>) -> sqlx::Result<Vec<T>> {
+fn all<T: FromRow>(rows: Vec<Row>) -> sqlx::Result<Vec<T>> {
     rows.iter().map(T::from_row).collect()
 }
 
@@ -155,7 +161,7 @@ impl Database {
         order: &'static str,
         window: Window,
         action: &'static str,
-        rest: impl Fn(&mut QueryBuilder<Sqlite>),
+        rest: impl Fn(&mut QueryBuilder),
     ) -> Result<Page<T>> {
         let mut list = QueryBuilder::new("SELECT ");
         list.push(columns);
@@ -167,19 +173,7 @@ impl Database {
 
         let mut count = QueryBuilder::new("SELECT count(*)");
         rest(&mut count);
-        let total = count.build().fetch_one(&self.pool).await.and_then(|row| row.try_get::<i64, _>(0));
+        let total = count.build().fetch_one(&self.pool).await.and_then(|row| row.try_get::<i64>(0));
         Ok(Page { items, total: total.map_err(failed(action))?.unsigned_abs() })
-    }
-}
-
-/// Writes the values of an `IN (..)`.
-fn push_list<S: AsRef<str>>(sql: &mut QueryBuilder<Sqlite>, names: &[S]) {
-    // An empty list is no list in PostgreSQL; NULL equals nothing.
-    if names.is_empty() {
-        sql.push("NULL");
-    }
-    let mut list = sql.separated(", ");
-    for name in names {
-        list.push_bind(name.as_ref().to_owned());
     }
 }

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::{
     app::App,
+    database::Fault,
     handlers::assets,
     middleware::headers::is_api,
     pages::{ErrorPage, Frame, html},
@@ -59,11 +60,24 @@ impl Failure {
     }
 }
 
+/// What the database can't do now may work in a moment (fault rows 34, 35 and 37); what it can't hold is the caller's.
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::Internal(error.into())
+        let error = error.into();
+        match Fault::behind(&error) {
+            Some(Fault::Unavailable) => {
+                tracing::error!(error.message = format!("{error:#}"), "the database is not available");
+                let message = Some("The database is not available; try again in a moment".to_owned());
+                Self::Status { status: StatusCode::SERVICE_UNAVAILABLE, message, retry_after: Some(RETRY_AFTER_S) }
+            }
+            Some(Fault::BadValue) => Self::bad_request("A text is too long, or holds a character that can't be stored"),
+            None => Self::Internal(error),
+        }
     }
 }
+
+/// When to ask again for what the database could not do.
+const RETRY_AFTER_S: u64 = 5;
 
 /// What the form-giving layer needs to know of a failure.
 #[derive(Clone)]

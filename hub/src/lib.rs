@@ -10,6 +10,7 @@ pub mod config;
 pub mod control;
 pub mod cookie_secret;
 pub mod database;
+pub mod door;
 pub mod error;
 pub mod form;
 pub mod handlers;

@@ -1,12 +1,14 @@
 //! The hub as a running program: it listens, keeps its servers in order, and ends without cutting anyone off.
 
+use axum::Router;
 use hub_auth::failure_limit::FailureLimit;
 use jiff::Timestamp;
 use std::{
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -24,7 +26,6 @@ use crate::{
     reread::Reread,
     resets,
     rotation::Keeper,
-    router::router,
     servers::Servers,
     session::LoginTimes,
     upkeep,
@@ -104,19 +105,28 @@ pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App>
     Ok(app)
 }
 
-/// Serves until `stopping`, then lets open requests end. Commands are heard at `control_socket`.
+/// Answers at the listener with `router` until `stopping`; then open requests may end.
+pub fn serve(listener: TcpListener, router: Router, stopping: CancellationToken) -> JoinHandle<io::Result<()>> {
+    tokio::spawn(axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned()).into_future())
+}
+
+/// Runs a hub until `stopping`, or until another one has taken its database over. `serving` is what [`serve`] began. Commands
+/// are heard at `control_socket`.
 ///
 /// # Errors
-/// The listener fails, or the socket can't be made.
-pub async fn run(app: App, listener: TcpListener, control_socket: &Path) -> anyhow::Result<()> {
+/// The listener fails, the socket can't be made, or the database is another hub's.
+pub async fn run(
+    app: App,
+    mut serving: JoinHandle<io::Result<()>>,
+    control_socket: &Path,
+) -> anyhow::Result<()> {
     let stopping = app.stopping.clone();
     let control = tokio::spawn(control::serve(app.clone(), control::listen(control_socket)?));
     let servers = tokio::spawn(app.servers.clone().run(stopping.clone()));
     let upkeep = tokio::spawn(upkeep::run(app.clone()));
-    let serving = axum::serve(listener, router(&app)).with_graceful_shutdown(stopping.clone().cancelled_owned());
-    let mut serving = tokio::spawn(serving.into_future());
     tokio::select! {
         ended = &mut serving => ended??,
+        () = app.database.taken_over() => anyhow::bail!("another hub has taken the database over; this one ends"),
         () = stopping.cancelled() => match tokio::time::timeout(GRACE, &mut serving).await {
             Ok(ended) => ended??,
             Err(_) => {

@@ -85,6 +85,7 @@ impl StoredHub {
             &self.spec["security"]["proxyAuthToken"]["secretRef"],
             &self.spec["security"]["cryptKeys"]["secretRef"],
             &self.spec["auth"]["dummy"]["passwordSecretRef"],
+            &self.spec["database"]["urlSecretRef"],
             &https["secret"],
             &https["manual"]["certSecretRef"],
             &https["manual"]["keySecretRef"],

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use super::schema::{Amount, Amounts, Open, environment, open_object, open_objects, rules, string_map};
+use super::schema::{Amount, Amounts, Open, SecretKeyRef, environment, open_object, open_objects, rules, string_map};
 
 /// Requests and limits of a container.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -259,11 +259,18 @@ pub struct NodePorts {
 
 /// Where the hub keeps its state.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = rules(&[
+    ("(self.type == 'postgres') == has(self.urlSecretRef)", "spec.database.urlSecretRef goes with type 'postgres': name the Secret and key that hold postgresql://user:password@host:5432/name, or remove it for 'sqlite'"),
+]))]
 pub struct Database {
     /// Kind of database.
     #[serde(rename = "type")]
     pub database_type: DatabaseType,
+    /// Holds the address of the PostgreSQL database, `postgresql://user:password@host:5432/name?sslmode=verify-full`. A
+    /// changed one is used from the hub's next start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url_secret_ref: Option<SecretKeyRef>,
     /// The volume of the SQLite database.
     pub pvc: DatabaseVolume,
 }
@@ -272,8 +279,11 @@ pub struct Database {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DatabaseType {
+    /// One file on a volume of the Hub's own. While a new hub takes the place of the old one requests wait for it.
     #[default]
     Sqlite,
+    /// A server that somebody else runs. The next hub stands ready before the old one ends.
+    Postgres,
 }
 
 /// The volume of the SQLite database.
@@ -290,11 +300,16 @@ pub struct DatabaseVolume {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub storage_class_name: Option<String>,
+    /// A claim of yours that has a database in `jupyterhub.sqlite`, such as `hub-db-dir` of zero-to-jupyterhub, or that is
+    /// to get one. The operator neither changes nor deletes it; size and class above are without effect then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub claim_name: Option<String>,
 }
 
 impl Default for DatabaseVolume {
     fn default() -> Self {
-        Self { storage: Amount::new("1Gi"), storage_class_name: None }
+        Self { storage: Amount::new("1Gi"), storage_class_name: None, claim_name: None }
     }
 }
 

@@ -33,7 +33,8 @@ use crate::{
     proxy::{ProxyClient, ProxyToken},
     reread::Reread,
     rotation::Keeper,
-    serve::{Hub, build, run},
+    router::router,
+    serve::{Hub, build, run, serve},
     servers::{ServerSettings, Servers},
     spawner::{Spawner, local::LocalSettings},
     urls::Urls,
@@ -160,7 +161,8 @@ impl Local {
         let proxy = tokio::spawn(proxy.run(end_of_proxy.clone()));
         stop_on(&[SignalKind::terminate(), SignalKind::interrupt()], &stopping)?;
         announce(&app, missing.map(|error| error.to_string()), started);
-        let served = run(app, listener, &files.control_socket).await;
+        let serving = serve(listener, router(&app), stopping.clone());
+        let served = run(app, serving, &files.control_socket).await;
         // Servers tell the proxy that they go, so it goes last.
         servers.stop_all().await;
         end_of_proxy.cancel();

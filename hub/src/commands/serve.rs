@@ -21,10 +21,12 @@ use crate::{
     config,
     cookie_secret::CookieSecret,
     database::Database,
+    door::Door,
     proxy::{ProxyClient, ProxyToken, watch_members},
     report::Reporter,
     rotation::Keeper,
-    serve::{Hub, build, run},
+    router::router,
+    serve::{Hub, build, run, serve},
     servers::{ServerSettings, Servers},
     spawner::{Spawner, kubernetes as pods},
     urls::Urls,
@@ -53,6 +55,7 @@ impl Serve {
         let listener = TcpListener::bind(&config.bind)
             .await
             .with_context(|| format!("failed to listen on {} (the field bind)", config.bind))?;
+        let address = listener.local_addr()?;
         let log_logins = !matches!(config.auth.authenticator, AuthenticatorConfig::Token { log: false, .. });
         let urls = urls(&config)?;
         let control_socket = config.control_socket.clone();
@@ -60,15 +63,19 @@ impl Serve {
             Some(kubernetes) => Reporter::connect(kubernetes).await?,
             None => None,
         };
-        let app = build(hub(config, urls).await?, stopping).await?;
+        let door = Door::new(urls.at("health"));
+        let serving = serve(listener, door.router(), stopping.clone());
+        let database = database(&config, &door).await?;
+        let app = build(hub(config, urls, database).await?, stopping).await?;
         app.servers.restore().await?;
-        tracing::info!(address = %listener.local_addr()?, start_ms = started.elapsed().as_millis(), "the hub is healthy");
+        door.open(router(&app));
+        tracing::info!(%address, start_ms = started.elapsed().as_millis(), "the hub is healthy");
         let logins = log_logins.then(|| app.login_urls());
         tracing::info!("{}", app.address.announcement(logins.as_deref()));
         if let Some(reporter) = reporter {
             tokio::spawn(reporter.run(app.clone()));
         }
-        run(app, listener, &control_socket).await?;
+        run(app, serving, &control_socket).await?;
         tracing::info!("the hub ended");
         Ok(())
     }
@@ -81,11 +88,16 @@ fn urls(config: &HubConfig) -> Result<Urls, url::ParseError> {
     })
 }
 
+/// The database, as soon as no other hub uses it.
+async fn database(config: &HubConfig, door: &Door) -> anyhow::Result<Database> {
+    Ok(Database::open_when_free(&config::database_place(config)?, || door.wait()).await?)
+}
+
 /// The parts that the settings describe.
-async fn hub(config: HubConfig, urls: Urls) -> anyhow::Result<Hub> {
+async fn hub(config: HubConfig, urls: Urls, database: Database) -> anyhow::Result<Hub> {
     let address = Address::of(&config, &urls);
-    let directory = config.database_file.parent().unwrap_or(Path::new("/")).to_owned();
-    let database = Database::open(&config.database_file).await?;
+    let own_file = config.database_file.as_ref().unwrap_or(&config.control_socket);
+    let directory = own_file.parent().unwrap_or(Path::new("/")).to_owned();
     let proxy = ProxyClient::new(&config.proxy.api_url, ProxyToken::file(&config.proxy.token_file));
     let settings = ServerSettings {
         limits: config.servers,

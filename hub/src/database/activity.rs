@@ -1,6 +1,7 @@
 //! When users, tokens and servers were last active.
 
-use super::{Database, Result, column, failed};
+use super::{Database, Result, failed};
+use super::sql;
 use jiff::Timestamp;
 
 /// Who was active, by the id of its row.
@@ -22,7 +23,7 @@ impl Database {
         let before = self.memo.version();
         for (subject, at) in seen {
             let (statement, id) = statement(*subject);
-            let update = sqlx::query(statement).bind(column::time(*at)).bind(id);
+            let update = sql::query(statement).bind(*at).bind(id);
             update.execute(&mut *tx).await.map_err(failed(ACTION))?;
         }
         tx.commit().await.map_err(failed(ACTION))?;

@@ -1,8 +1,8 @@
 //! What logins left, encrypted: JupyterHub's `users.encrypted_auth_state`. This room never sees it in the clear.
 
-use sqlx::Row;
 
 use super::{Database, Result, failed};
+use super::sql::{self, Row};
 
 /// One user's state.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ impl Database {
     /// If the database cannot be read.
     pub async fn encrypted_state(&self, user_id: i64) -> Result<Option<Vec<u8>>> {
         const ACTION: &str = "read what a login left";
-        let query = sqlx::query("SELECT encrypted_auth_state FROM users WHERE id = $1").bind(user_id);
+        let query = sql::query("SELECT encrypted_auth_state FROM users WHERE id = $1").bind(user_id);
         let row = query.fetch_optional(&self.pool).await.map_err(failed(ACTION))?;
         Ok(row.map(|row| row.try_get(0)).transpose().map_err(failed(ACTION))?.flatten())
     }
@@ -29,13 +29,13 @@ impl Database {
     /// If the database cannot be read.
     pub async fn encrypted_states(&self, after: i64, limit: u32) -> Result<Vec<EncryptedState>> {
         const ACTION: &str = "read what logins left";
-        let query = sqlx::query(
+        let query = sql::query(
             "SELECT id, encrypted_auth_state FROM users WHERE id > $1 AND encrypted_auth_state IS NOT NULL
              ORDER BY id LIMIT $2",
         );
         let rows = query.bind(after).bind(i64::from(limit)).fetch_all(&self.pool).await.map_err(failed(ACTION))?;
         let read =
-            |row: &sqlx::sqlite::SqliteRow| Ok(EncryptedState { user_id: row.try_get(0)?, token: row.try_get(1)? });
+            |row: &Row| Ok(EncryptedState { user_id: row.try_get(0)?, token: row.try_get(1)? });
         rows.iter().map(read).collect::<sqlx::Result<_>>().map_err(failed(ACTION))
     }
 
@@ -49,7 +49,7 @@ impl Database {
         let mut tx = self.write(ACTION).await?;
         for (before, after) in changes {
             let update = "UPDATE users SET encrypted_auth_state = $1 WHERE id = $2 AND encrypted_auth_state = $3";
-            let update = sqlx::query(update).bind(after.as_bytes()).bind(before.user_id).bind(before.token.as_slice());
+            let update = sql::query(update).bind(after.as_bytes()).bind(before.user_id).bind(before.token.as_slice());
             update.execute(&mut *tx).await.map_err(failed(ACTION))?;
         }
         tx.commit().await.map_err(failed(ACTION))

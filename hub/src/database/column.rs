@@ -1,35 +1,20 @@
-//! How JupyterHub stores what SQL has no type for: times as text in UTC without a zone, structures as JSON text.
+//! How JupyterHub stores structures: as JSON text.
 
-use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde_json::Value;
-use sqlx::{Row, sqlite::SqliteRow};
 
-/// `2026-11-23 14:21:51.467543`.
-pub(super) fn time(at: Timestamp) -> String {
-    at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S.%6f").to_string()
-}
-
-/// A column that [`time`] wrote, or another program did with less precision.
-pub(super) fn get_time(row: &SqliteRow, column: &str) -> sqlx::Result<Option<Timestamp>> {
-    let Some(text) = row.try_get::<Option<String>, _>(column)? else { return Ok(None) };
-    let at = text
-        .parse::<DateTime>()
-        .and_then(|at| at.to_zoned(TimeZone::UTC))
-        .map_err(|source| undecodable(column, source))?;
-    Ok(Some(at.timestamp()))
-}
+use super::sql::Row;
 
 /// A column with JSON; without a value it is `null`.
-pub(super) fn get_json(row: &SqliteRow, column: &str) -> sqlx::Result<Value> {
-    match row.try_get::<Option<String>, _>(column)? {
+pub(super) fn get_json(row: &Row, column: &str) -> sqlx::Result<Value> {
+    match row.try_get::<Option<String>>(column)? {
         Some(text) => serde_json::from_str(&text).map_err(|source| undecodable(column, source)),
         None => Ok(Value::Null),
     }
 }
 
 /// A column with a JSON list of texts; without a value it is empty.
-pub(super) fn get_list(row: &SqliteRow, column: &str) -> sqlx::Result<Vec<String>> {
-    match row.try_get::<Option<String>, _>(column)? {
+pub(super) fn get_list(row: &Row, column: &str) -> sqlx::Result<Vec<String>> {
+    match row.try_get::<Option<String>>(column)? {
         Some(text) => list(&text).map_err(|source| undecodable(column, source)),
         None => Ok(Vec::new()),
     }

@@ -3,11 +3,11 @@
 //! services and roles that they no longer name are gone, with every right that came from them.
 
 use super::{Database, NewService, Result, column, failed, services, users};
+use super::sql::{self, Connection, QueryBuilder};
 use hub_auth::scopes::roles;
 use hub_crds::{HubGroup, HubRole};
 use jiff::Timestamp;
 use secrecy::SecretString;
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use std::collections::BTreeSet;
 
 /// What the settings declare. Users' names are normalised.
@@ -50,12 +50,12 @@ impl Database {
 }
 
 /// Raw scopes of a role; `None` if there is none of this name.
-pub(super) async fn role_scopes(connection: &mut SqliteConnection, name: &str) -> sqlx::Result<Option<Vec<String>>> {
-    let row = sqlx::query("SELECT scopes FROM roles WHERE name = $1").bind(name).fetch_optional(connection).await?;
+pub(super) async fn role_scopes(connection: &mut Connection, name: &str) -> sqlx::Result<Option<Vec<String>>> {
+    let row = sql::query("SELECT scopes FROM roles WHERE name = $1").bind(name).fetch_optional(connection).await?;
     row.map(|row| column::get_list(&row, "scopes")).transpose()
 }
 
-async fn apply(connection: &mut SqliteConnection, configured: &Configured, now: Timestamp) -> sqlx::Result<()> {
+async fn apply(connection: &mut Connection, configured: &Configured, now: Timestamp) -> sqlx::Result<()> {
     save_roles(connection, &configured.roles).await?;
     for group in &configured.groups {
         save_group(connection, group, now).await?;
@@ -70,7 +70,7 @@ async fn apply(connection: &mut SqliteConnection, configured: &Configured, now: 
 }
 
 /// The roles that every hub has, as far as the settings don't change them, and those of the settings; no others.
-async fn save_roles(connection: &mut SqliteConnection, configured: &[HubRole]) -> sqlx::Result<()> {
+async fn save_roles(connection: &mut Connection, configured: &[HubRole]) -> sqlx::Result<()> {
     let own = roles::DEFAULTS.iter().filter(|default| configured.iter().all(|role| role.name != default.name));
     for role in own {
         save_role(connection, role.name, Some(role.description), role.scopes).await?;
@@ -85,22 +85,17 @@ async fn save_roles(connection: &mut SqliteConnection, configured: &[HubRole]) -
         }
     }
     let names = roles::DEFAULTS.iter().map(|role| role.name).chain(configured.iter().map(|role| role.name.as_str()));
-    let mut delete = QueryBuilder::<Sqlite>::new("DELETE FROM roles WHERE managed_by_auth = FALSE AND name NOT IN (");
-    let mut list = delete.separated(", ");
-    for name in names {
-        list.push_bind(name.to_owned());
-    }
-    delete.push(")");
-    delete.build().execute(connection).await.map(drop)
+    let mut delete = QueryBuilder::new("DELETE FROM roles WHERE managed_by_auth = FALSE AND name NOT IN (");
+    delete.push_list(names).push(")").build().execute(connection).await.map(drop)
 }
 
 async fn save_role<S: AsRef<str>>(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     name: &str,
     description: Option<&str>,
     scopes: &[S],
 ) -> sqlx::Result<()> {
-    sqlx::query(
+    sql::query(
         "INSERT INTO roles (name, description, scopes, managed_by_auth) VALUES ($1, $2, $3, FALSE)
          ON CONFLICT (name) DO UPDATE SET description = excluded.description, scopes = excluded.scopes
          WHERE roles.description IS DISTINCT FROM excluded.description OR roles.scopes IS DISTINCT FROM excluded.scopes",
@@ -114,10 +109,10 @@ async fn save_role<S: AsRef<str>>(
 }
 
 /// Members and properties that came from elsewhere stay.
-async fn save_group(connection: &mut SqliteConnection, group: &HubGroup, now: Timestamp) -> sqlx::Result<()> {
+async fn save_group(connection: &mut Connection, group: &HubGroup, now: Timestamp) -> sqlx::Result<()> {
     let id = ensure_group(connection, &group.name).await?;
     if let Some(properties) = &group.properties {
-        sqlx::query("UPDATE groups SET properties = $1 WHERE id = $2 AND properties IS DISTINCT FROM $1")
+        sql::query("UPDATE groups SET properties = $1 WHERE id = $2 AND properties IS DISTINCT FROM $1")
             .bind(serde_json::to_string(properties).map_err(|error| sqlx::Error::Encode(error.into()))?)
             .bind(id)
             .execute(&mut *connection)
@@ -125,7 +120,7 @@ async fn save_group(connection: &mut SqliteConnection, group: &HubGroup, now: Ti
     }
     for user in &group.users {
         let user = ensure_user(connection, user, now).await?;
-        sqlx::query("INSERT INTO user_group_map (user_id, group_id) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+        sql::query("INSERT INTO user_group_map (user_id, group_id) VALUES ($1, $2) ON CONFLICT DO NOTHING")
             .bind(user)
             .bind(id)
             .execute(&mut *connection)
@@ -136,15 +131,15 @@ async fn save_group(connection: &mut SqliteConnection, group: &HubGroup, now: Ti
 
 /// The services of the settings; of the rest those that were made over the API.
 async fn save_services(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     configured: &[(NewService, Option<SecretString>)],
     now: Timestamp,
 ) -> sqlx::Result<()> {
-    let rows = sqlx::query("SELECT id, name, from_config FROM services").fetch_all(&mut *connection).await?;
+    let rows = sql::query("SELECT id, name, from_config FROM services").fetch_all(&mut *connection).await?;
     let mut kept = Vec::new();
     for row in rows {
         let (id, name): (i64, String) = (row.try_get("id")?, row.try_get("name")?);
-        let is_ours = row.try_get::<Option<bool>, _>("from_config")?.unwrap_or(true);
+        let is_ours = row.try_get::<Option<bool>>("from_config")?.unwrap_or(true);
         let is_wanted = configured.iter().any(|(service, _)| service.name == name);
         if is_ours && is_wanted {
             kept.push((name, id));
@@ -179,8 +174,8 @@ const GROUPS: Kind = Kind { table: "groups", map: "group_role_map", id: "group_i
 const SERVICES: Kind = Kind { table: "services", map: "service_role_map", id: "service_id" };
 
 /// Gives a role to those whom the settings list, and takes it from all others.
-async fn assign(connection: &mut SqliteConnection, role: &HubRole, now: Timestamp) -> sqlx::Result<()> {
-    let id: i64 = sqlx::query("SELECT id FROM roles WHERE name = $1")
+async fn assign(connection: &mut Connection, role: &HubRole, now: Timestamp) -> sqlx::Result<()> {
+    let id: i64 = sql::query("SELECT id FROM roles WHERE name = $1")
         .bind(&role.name)
         .fetch_one(&mut *connection)
         .await?
@@ -202,9 +197,9 @@ async fn assign(connection: &mut SqliteConnection, role: &HubRole, now: Timestam
     if role.services.is_some() || !is_admin {
         let mut members = BTreeSet::new();
         for name in role.services.iter().flatten() {
-            let row = sqlx::query("SELECT id FROM services WHERE name = $1").bind(name);
+            let row = sql::query("SELECT id FROM services WHERE name = $1").bind(name);
             members
-                .extend(row.fetch_optional(&mut *connection).await?.map(|row| row.try_get::<i64, _>(0)).transpose()?);
+                .extend(row.fetch_optional(&mut *connection).await?.map(|row| row.try_get::<i64>(0)).transpose()?);
         }
         replace(connection, &SERVICES, id, &members).await?;
     }
@@ -212,23 +207,23 @@ async fn assign(connection: &mut SqliteConnection, role: &HubRole, now: Timestam
 }
 
 async fn replace(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     kind: &Kind,
     role_id: i64,
     members: &BTreeSet<i64>,
 ) -> sqlx::Result<()> {
     let Kind { map, id, .. } = kind;
-    let mut query = QueryBuilder::<Sqlite>::new(format!("SELECT {id} FROM {map} WHERE role_id = "));
+    let mut query = QueryBuilder::new(format!("SELECT {id} FROM {map} WHERE role_id = "));
     let rows = query.push_bind(role_id).build().fetch_all(&mut *connection).await?;
     let had = rows.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<BTreeSet<i64>>>()?;
     for member in had.difference(members) {
-        let mut delete = QueryBuilder::<Sqlite>::new(format!("DELETE FROM {map} WHERE role_id = "));
+        let mut delete = QueryBuilder::new(format!("DELETE FROM {map} WHERE role_id = "));
         delete.push_bind(role_id).push(format!(" AND {id} = ")).push_bind(*member);
         delete.build().execute(&mut *connection).await?;
     }
     for member in members.difference(&had) {
         let mut insert =
-            QueryBuilder::<Sqlite>::new(format!("INSERT INTO {map} ({id}, role_id, managed_by_auth) VALUES ("));
+            QueryBuilder::new(format!("INSERT INTO {map} ({id}, role_id, managed_by_auth) VALUES ("));
         insert.push_bind(*member).push(", ").push_bind(role_id).push(", FALSE)");
         insert.build().execute(&mut *connection).await?;
     }
@@ -237,19 +232,19 @@ async fn replace(
 
 /// Whoever has the role `admin` is marked as an administrator. Who is marked without having it gets it, unless the settings
 /// list who has it.
-async fn settle_admins(connection: &mut SqliteConnection, kind: &Kind, is_listed: bool) -> sqlx::Result<()> {
+async fn settle_admins(connection: &mut Connection, kind: &Kind, is_listed: bool) -> sqlx::Result<()> {
     let Kind { table, map, id } = kind;
     let with_role = format!("(SELECT m.{id} FROM {map} m JOIN roles r ON r.id = m.role_id WHERE r.name = ");
-    let mut mark = QueryBuilder::<Sqlite>::new(format!(
+    let mut mark = QueryBuilder::new(format!(
         "UPDATE {table} SET admin = TRUE WHERE admin IS DISTINCT FROM TRUE AND id IN {with_role}"
     ));
     mark.push_bind(roles::ADMIN).push(")").build().execute(&mut *connection).await?;
     let mut rest = if is_listed {
-        QueryBuilder::<Sqlite>::new(format!(
+        QueryBuilder::new(format!(
             "UPDATE {table} SET admin = FALSE WHERE admin = TRUE AND id NOT IN {with_role}"
         ))
     } else {
-        QueryBuilder::<Sqlite>::new(format!(
+        QueryBuilder::new(format!(
             "INSERT INTO {map} ({id}, role_id, managed_by_auth) SELECT t.id, a.id, FALSE FROM {table} t, roles a
              WHERE a.name = '{}' AND t.admin = TRUE AND t.id NOT IN {with_role}",
             roles::ADMIN
@@ -258,18 +253,18 @@ async fn settle_admins(connection: &mut SqliteConnection, kind: &Kind, is_listed
     rest.push_bind(roles::ADMIN).push(")").build().execute(connection).await.map(drop)
 }
 
-async fn ensure_group(connection: &mut SqliteConnection, name: &str) -> sqlx::Result<i64> {
+async fn ensure_group(connection: &mut Connection, name: &str) -> sqlx::Result<i64> {
     let found =
-        sqlx::query("SELECT id FROM groups WHERE name = $1").bind(name).fetch_optional(&mut *connection).await?;
+        sql::query("SELECT id FROM groups WHERE name = $1").bind(name).fetch_optional(&mut *connection).await?;
     if let Some(row) = found {
         return row.try_get(0);
     }
-    let insert = sqlx::query("INSERT INTO groups (name, properties) VALUES ($1, '{}') RETURNING id").bind(name);
+    let insert = sql::query("INSERT INTO groups (name, properties) VALUES ($1, '{}') RETURNING id").bind(name);
     insert.fetch_one(connection).await?.try_get(0)
 }
 
-async fn ensure_user(connection: &mut SqliteConnection, name: &str, now: Timestamp) -> sqlx::Result<i64> {
-    let found = sqlx::query("SELECT id FROM users WHERE name = $1").bind(name).fetch_optional(&mut *connection).await?;
+async fn ensure_user(connection: &mut Connection, name: &str, now: Timestamp) -> sqlx::Result<i64> {
+    let found = sql::query("SELECT id FROM users WHERE name = $1").bind(name).fetch_optional(&mut *connection).await?;
     match found {
         Some(row) => row.try_get(0),
         None => users::insert(connection, name, false, now).await,

@@ -1,7 +1,7 @@
 //! What users have beside their rows, for many at a time: a list costs as many queries as one.
 
 use super::{Database, FromRow, Key, Result, ServerRow, Subject, failed, servers::select_server};
-use sqlx::{QueryBuilder, Row, Sqlite};
+use super::sql::{QueryBuilder};
 use std::collections::HashMap;
 
 /// Which of them are asked for.
@@ -79,10 +79,6 @@ impl Database {
     }
 }
 
-fn push_ids(query: &mut QueryBuilder<Sqlite>, users: &[i64]) {
-    let mut list = query.separated(", ");
-    for id in users {
-        list.push_bind(*id);
-    }
-    query.push(")");
+fn push_ids(query: &mut QueryBuilder, users: &[i64]) {
+    query.push_list(users.iter().copied()).push(")");
 }

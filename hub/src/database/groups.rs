@@ -1,8 +1,8 @@
 //! Groups: who is in them, and the properties that they carry. Each change is made whole or not at all.
 
 use super::{Database, DatabaseError, FromRow, Page, Result, Window, column, failed, failed_or_taken, identity, one};
+use super::sql::{self, Connection, Row};
 use serde_json::{Map, Value};
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 /// A group of users.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +25,7 @@ pub enum GroupError {
 }
 
 impl FromRow for Group {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+    fn from_row(row: &Row) -> sqlx::Result<Self> {
         let properties = match column::get_json(row, "properties")? {
             Value::Null => Value::Object(Map::new()),
             properties => properties,
@@ -40,7 +40,7 @@ impl Database {
     /// # Errors
     /// If the database cannot be read.
     pub async fn group(&self, name: &str) -> Result<Option<Group>> {
-        let query = sqlx::query("SELECT id, name, properties FROM groups WHERE name = $1").bind(name);
+        let query = sql::query("SELECT id, name, properties FROM groups WHERE name = $1").bind(name);
         query.fetch_optional(&self.pool).await.and_then(one).map_err(failed("find a group"))
     }
 
@@ -53,7 +53,7 @@ impl Database {
             sql.push(" FROM groups");
             if let Some(names) = names {
                 sql.push(" WHERE name IN (");
-                super::push_list(sql, names);
+                sql.push_list(names.iter().copied());
                 sql.push(")");
             }
         })
@@ -70,7 +70,7 @@ impl Database {
         let mut created = Vec::with_capacity(names.len());
         for name in names {
             let row =
-                sqlx::query("INSERT INTO groups (name, properties) VALUES ($1, '{}') RETURNING id, name, properties")
+                sql::query("INSERT INTO groups (name, properties) VALUES ($1, '{}') RETURNING id, name, properties")
                     .bind(*name)
                     .fetch_one(&mut *tx)
                     .await
@@ -110,7 +110,7 @@ impl Database {
         const ACTION: &str = "remove members from a group";
         let mut tx = self.write(ACTION).await?;
         for user_id in user_ids(&mut tx, members, ACTION).await? {
-            sqlx::query("DELETE FROM user_group_map WHERE group_id = $1 AND user_id = $2")
+            sql::query("DELETE FROM user_group_map WHERE group_id = $1 AND user_id = $2")
                 .bind(group_id)
                 .bind(user_id)
                 .execute(&mut *tx)
@@ -125,7 +125,7 @@ impl Database {
     /// # Errors
     /// If the database cannot be written.
     pub async fn set_group_properties(&self, group_id: i64, properties: &Value) -> Result<()> {
-        let update = sqlx::query("UPDATE groups SET properties = $1 WHERE id = $2");
+        let update = sql::query("UPDATE groups SET properties = $1 WHERE id = $2");
         let update = update.bind(properties.to_string()).bind(group_id).execute(&self.pool).await;
         update.map(drop).map_err(failed("change a group's properties"))
     }
@@ -135,7 +135,7 @@ impl Database {
     /// # Errors
     /// If the database cannot be written.
     pub async fn delete_group(&self, group_id: i64) -> Result<()> {
-        let delete = sqlx::query("DELETE FROM groups WHERE id = $1").bind(group_id).execute(&self.pool).await;
+        let delete = sql::query("DELETE FROM groups WHERE id = $1").bind(group_id).execute(&self.pool).await;
         delete.map(drop).map_err(failed("delete a group"))
     }
 
@@ -166,28 +166,28 @@ impl Database {
     }
 
     pub(super) async fn names(&self, query: &'static str, id: i64, action: &'static str) -> Result<Vec<String>> {
-        let rows = sqlx::query(query).bind(id).fetch_all(&self.pool).await.map_err(failed(action))?;
+        let rows = sql::query(query).bind(id).fetch_all(&self.pool).await.map_err(failed(action))?;
         rows.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<_>>().map_err(failed(action))
     }
 }
 
 async fn user_ids(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     names: &[String],
     action: &'static str,
 ) -> Result<Vec<i64>, GroupError> {
     let mut ids = Vec::with_capacity(names.len());
     for name in names {
         let found =
-            sqlx::query("SELECT id FROM users WHERE name = $1").bind(name).fetch_optional(&mut *connection).await;
+            sql::query("SELECT id FROM users WHERE name = $1").bind(name).fetch_optional(&mut *connection).await;
         let row = found.map_err(failed(action))?.ok_or_else(|| GroupError::NoSuchUser(name.clone()))?;
         ids.push(row.try_get(0).map_err(failed(action))?);
     }
     Ok(ids)
 }
 
-async fn join(connection: &mut SqliteConnection, group_id: i64, user_id: i64) -> sqlx::Result<()> {
-    sqlx::query("INSERT INTO user_group_map (user_id, group_id) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+async fn join(connection: &mut Connection, group_id: i64, user_id: i64) -> sqlx::Result<()> {
+    sql::query("INSERT INTO user_group_map (user_id, group_id) VALUES ($1, $2) ON CONFLICT DO NOTHING")
         .bind(user_id)
         .bind(group_id)
         .execute(connection)

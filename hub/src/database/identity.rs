@@ -1,12 +1,12 @@
 //! What users, services and their tokens may do at this moment: their roles, their groups and what is shared with them.
 
 use super::{ApiToken, Database, FromRow, Key, OAuthClient, Result, TokenOwner, User, column, failed, one};
+use super::sql::{self, QueryBuilder, Row};
 use hub_auth::{
     names,
     scopes::{self, Entity, Groups, Owner, Scopes, Target, share},
 };
 use jiff::Timestamp;
-use sqlx::{QueryBuilder, Row, Sqlite, sqlite::SqliteRow};
 
 /// A service: a program with rights of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,11 +17,11 @@ pub struct Service {
 }
 
 impl FromRow for Service {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+    fn from_row(row: &Row) -> sqlx::Result<Self> {
         Ok(Self {
             id: row.try_get("id")?,
             name: row.try_get("name")?,
-            admin: row.try_get::<Option<bool>, _>("admin")?.unwrap_or_default(),
+            admin: row.try_get::<Option<bool>>("admin")?.unwrap_or_default(),
         })
     }
 }
@@ -92,7 +92,7 @@ impl Database {
 
     pub(super) async fn role_scopes(&self, query: &'static str, id: i64) -> Result<Vec<String>> {
         const ACTION: &str = "read roles";
-        let rows = sqlx::query(query).bind(id).fetch_all(&self.pool).await.map_err(failed(ACTION))?;
+        let rows = sql::query(query).bind(id).fetch_all(&self.pool).await.map_err(failed(ACTION))?;
         let lists = rows.iter().map(|row| column::get_list(row, "scopes")).collect::<sqlx::Result<Vec<_>>>();
         Ok(lists.map_err(failed(ACTION))?.concat())
     }
@@ -100,12 +100,12 @@ impl Database {
     /// What is shared with a user, and whether all of it is so until somebody ends it.
     async fn shared_scopes(&self, user: &User, owner: Owner<'_>) -> sqlx::Result<(Scopes, bool)> {
         let (mut shared, mut lasts) = (Scopes::default(), true);
-        let query = sqlx::query(SHARED_WITH_USER).bind(user.id).bind(column::time(Timestamp::now()));
+        let query = sql::query(SHARED_WITH_USER).bind(user.id).bind(Timestamp::now());
         for row in query.fetch_all(&self.pool).await? {
             let (of, server): (String, String) = (row.try_get("owner")?, row.try_get("server")?);
             let raw = share::rebind(&column::get_list(&row, "scopes")?, &of, &server);
             shared = shared.union(&self.definitions().expand(&raw, Some(owner), None));
-            lasts &= column::get_time(&row, "expires_at")?.is_none();
+            lasts &= row.try_get::<Option<Timestamp>>("expires_at")?.is_none();
         }
         Ok((shared, lasts))
     }
@@ -121,16 +121,11 @@ impl Database {
         if named.is_empty() {
             return Ok(Groups::default());
         }
-        let mut query = QueryBuilder::<Sqlite>::new(
+        let mut query = QueryBuilder::new(
             "SELECT u.name, g.name FROM users u JOIN user_group_map m ON m.user_id = u.id
              JOIN groups g ON g.id = m.group_id WHERE g.name IN (",
         );
-        let mut list = query.separated(", ");
-        for group in named {
-            list.push_bind(group.to_owned());
-        }
-        query.push(")");
-        let rows = query.build().fetch_all(&self.pool).await.map_err(failed(ACTION))?;
+        let rows = query.push_list(named).push(")").build().fetch_all(&self.pool).await.map_err(failed(ACTION))?;
         let pairs = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<sqlx::Result<Vec<_>>>();
         Ok(Groups::new(pairs.map_err(failed(ACTION))?))
     }
@@ -140,7 +135,7 @@ impl Database {
     /// # Errors
     /// If the database cannot be read.
     pub async fn service(&self, id: i64) -> Result<Option<Service>> {
-        let query = sqlx::query("SELECT id, name, admin FROM services WHERE id = $1");
+        let query = sql::query("SELECT id, name, admin FROM services WHERE id = $1");
         query.bind(id).fetch_optional(&self.pool).await.and_then(one).map_err(failed("find a service"))
     }
 

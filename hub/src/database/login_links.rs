@@ -3,9 +3,9 @@
 use hub_auth::token;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::Row;
 
 use super::{Database, Result, User, failed};
+use super::sql;
 
 impl Database {
     /// Stores a link's hash. It lets the user in once, before `expires_at`.
@@ -13,7 +13,7 @@ impl Database {
     /// # Errors
     /// If the database cannot be written.
     pub async fn create_login_link(&self, user_id: i64, text: &SecretString, expires_at: Timestamp) -> Result<()> {
-        sqlx::query("INSERT INTO hub_login_links (link, user_id, expires_at) VALUES ($1, $2, $3)")
+        sql::query("INSERT INTO hub_login_links (link, user_id, expires_at) VALUES ($1, $2, $3)")
             .bind(token::hash_code(text.expose_secret()))
             .bind(user_id)
             .bind(expires_at.as_second())
@@ -43,7 +43,7 @@ impl Database {
 
     async fn user_of_link(&self, statement: &'static str, text: &str, now: Timestamp) -> Result<Option<User>> {
         const ACTION: &str = "find a login link";
-        let query = sqlx::query(statement).bind(token::hash_code(text)).bind(now.as_second());
+        let query = sql::query(statement).bind(token::hash_code(text)).bind(now.as_second());
         let Some(row) = query.fetch_optional(&self.pool).await.map_err(failed(ACTION))? else { return Ok(None) };
         self.user(row.try_get("user_id").map_err(failed(ACTION))?).await
     }

@@ -209,7 +209,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_database_without_a_file_is_read_each_time() {
-        let database = Database::in_memory().await.unwrap();
+        let database = Database::temporary().await.unwrap();
         assert!(asked(&database, Subject::User(1)).await);
         assert!(asked(&database, Subject::User(1)).await);
     }

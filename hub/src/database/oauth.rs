@@ -1,10 +1,10 @@
 //! Clients of the hub's OAuth provider, and the codes that they exchange for tokens. Secrets and codes are stored as hashes.
 
 use super::{Database, FromRow, Key, NewToken, Result, TokenOwner, column, failed, hashing, one, tokens};
+use super::sql::{self, Connection, Row};
 use hub_auth::{pkce, token};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 use std::fmt;
 
 /// What a client stands for.
@@ -93,8 +93,8 @@ pub struct OAuthCode {
 }
 
 impl FromRow for OAuthClient {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        let text = |column| row.try_get::<Option<String>, _>(column).map(Option::unwrap_or_default);
+    fn from_row(row: &Row) -> sqlx::Result<Self> {
+        let text = |column| row.try_get::<Option<String>>(column).map(Option::unwrap_or_default);
         let target = match (row.try_get("user_id")?, row.try_get("user_name")?, row.try_get("service_name")?) {
             (Some(user_id), Some(user), _) => {
                 Some(ClientTarget::Server { user_id, user, server: text("server_name")? })
@@ -108,14 +108,14 @@ impl FromRow for OAuthClient {
             redirect_uri: text("redirect_uri")?,
             allowed_scopes: column::get_list(row, "allowed_scopes")?,
             target,
-            no_confirm: row.try_get::<Option<bool>, _>("oauth_no_confirm")?.unwrap_or_default(),
+            no_confirm: row.try_get::<Option<bool>>("oauth_no_confirm")?.unwrap_or_default(),
             secret: text("secret")?,
         })
     }
 }
 
 impl FromRow for OAuthCode {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+    fn from_row(row: &Row) -> sqlx::Result<Self> {
         let challenge: Option<String> = row.try_get("code_challenge")?;
         let method: Option<String> = row.try_get("code_challenge_method")?;
         let challenge = match challenge.filter(|challenge| !challenge.is_empty()) {
@@ -131,7 +131,7 @@ impl FromRow for OAuthCode {
         Ok(Self {
             client_id: row.try_get("client_id")?,
             user_id: row.try_get("user_id")?,
-            redirect_uri: row.try_get::<Option<String>, _>("redirect_uri")?.unwrap_or_default(),
+            redirect_uri: row.try_get::<Option<String>>("redirect_uri")?.unwrap_or_default(),
             session_id: row.try_get("session_id")?,
             scopes: column::get_list(row, "scopes")?,
             challenge,
@@ -153,7 +153,7 @@ impl Database {
                      LEFT JOIN services v ON v.oauth_client_id = c.identifier
                      WHERE c.identifier = $1";
         let read = async {
-            let row = sqlx::query(query).bind(identifier).fetch_optional(&self.pool).await;
+            let row = sql::query(query).bind(identifier).fetch_optional(&self.pool).await;
             row.and_then(one).map_err(failed("find an OAuth client"))
         };
         self.memo.remember(Key::Client(identifier.to_owned()), |_| Some(Vec::new()), read).await
@@ -175,7 +175,7 @@ impl Database {
     /// # Errors
     /// If the database cannot be written.
     pub async fn delete_oauth_client(&self, identifier: &str) -> Result<()> {
-        let delete = sqlx::query("DELETE FROM oauth_clients WHERE identifier = $1").bind(identifier);
+        let delete = sql::query("DELETE FROM oauth_clients WHERE identifier = $1").bind(identifier);
         delete.execute(&self.pool).await.map(drop).map_err(failed("delete an OAuth client"))
     }
 
@@ -184,7 +184,7 @@ impl Database {
     /// # Errors
     /// If the database cannot be written.
     pub async fn create_code(&self, new: &NewCode<'_>) -> Result<()> {
-        sqlx::query(
+        sql::query(
             "INSERT INTO oauth_codes (client_id, code, expires_at, redirect_uri, session_id, user_id, scopes,
                                       code_challenge, code_challenge_method)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -269,24 +269,24 @@ impl OAuthCode {
     }
 }
 
-async fn take_code(connection: &mut SqliteConnection, hashed: &str, now: Timestamp) -> sqlx::Result<Option<OAuthCode>> {
+async fn take_code(connection: &mut Connection, hashed: &str, now: Timestamp) -> sqlx::Result<Option<OAuthCode>> {
     let query = "DELETE FROM oauth_codes WHERE code = $1 AND user_id IS NOT NULL AND client_id IS NOT NULL
                  RETURNING client_id, user_id, expires_at, redirect_uri, session_id, scopes, code_challenge,
                            code_challenge_method";
-    let Some(row) = sqlx::query(query).bind(hashed).fetch_optional(connection).await? else { return Ok(None) };
-    if row.try_get::<i64, _>("expires_at")? <= now.as_second() {
+    let Some(row) = sql::query(query).bind(hashed).fetch_optional(connection).await? else { return Ok(None) };
+    if row.try_get::<i64>("expires_at")? <= now.as_second() {
         return Ok(None);
     }
     OAuthCode::from_row(&row).map(Some)
 }
 
 async fn remember_code(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     hashed: &str,
     token_id: Option<i64>,
     now: Timestamp,
 ) -> sqlx::Result<()> {
-    sqlx::query("INSERT INTO hub_used_codes (code, token_id, expires_at) VALUES ($1, $2, $3)")
+    sql::query("INSERT INTO hub_used_codes (code, token_id, expires_at) VALUES ($1, $2, $3)")
         .bind(hashed)
         .bind(token_id)
         .bind(now.as_second() + REMEMBERED)
@@ -296,28 +296,28 @@ async fn remember_code(
 }
 
 /// Whoever has a used code may have been first: nobody keeps what it was exchanged for.
-async fn end_replayed<E>(connection: &mut SqliteConnection, hashed: &str) -> sqlx::Result<Redeemed<E>> {
-    let found = sqlx::query("SELECT token_id FROM hub_used_codes WHERE code = $1").bind(hashed);
+async fn end_replayed<E>(connection: &mut Connection, hashed: &str) -> sqlx::Result<Redeemed<E>> {
+    let found = sql::query("SELECT token_id FROM hub_used_codes WHERE code = $1").bind(hashed);
     let Some(row) = found.fetch_optional(&mut *connection).await? else { return Ok(Redeemed::Unknown) };
-    if let Some(token) = row.try_get::<Option<i64>, _>("token_id")? {
-        sqlx::query("DELETE FROM api_tokens WHERE id = $1").bind(token).execute(&mut *connection).await?;
+    if let Some(token) = row.try_get::<Option<i64>>("token_id")? {
+        sql::query("DELETE FROM api_tokens WHERE id = $1").bind(token).execute(&mut *connection).await?;
     }
     Ok(Redeemed::Replayed)
 }
 
 /// As [`save_client`], but leaves a client alone that is as it should be: hashing its secret is the slow part of a start.
 /// It hashes where it is called, for services only: at the hub's start, and when the settings change.
-pub(super) async fn ensure_client(connection: &mut SqliteConnection, client: NewClient<'_>) -> sqlx::Result<()> {
+pub(super) async fn ensure_client(connection: &mut Connection, client: NewClient<'_>) -> sqlx::Result<()> {
     let query = "SELECT secret FROM oauth_clients WHERE identifier = $1 AND description = $2 AND redirect_uri = $3
                  AND allowed_scopes = $4";
-    let row = sqlx::query(query)
+    let row = sql::query(query)
         .bind(client.identifier)
         .bind(client.description)
         .bind(client.redirect_uri)
         .bind(column::list_text(client.allowed_scopes))
         .fetch_optional(&mut *connection)
         .await?;
-    let stored = row.map(|row| row.try_get::<Option<String>, _>("secret")).transpose()?.map(Option::unwrap_or_default);
+    let stored = row.map(|row| row.try_get::<Option<String>>("secret")).transpose()?.map(Option::unwrap_or_default);
     let secret = client.secret.expose_secret();
     match stored {
         Some(hashed) if hashed.is_empty() && secret.is_empty() || token::verify_token(&hashed, secret) => Ok(()),
@@ -334,11 +334,11 @@ pub(super) async fn ensure_client(connection: &mut SqliteConnection, client: New
 /// Adds or changes a client whose secret was hashed; also within another room's transaction, which must not wait for the
 /// hash.
 pub(super) async fn save_client(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     client: NewClient<'_>,
     hashed: &str,
 ) -> sqlx::Result<()> {
-    sqlx::query(
+    sql::query(
         "INSERT INTO oauth_clients (identifier, description, secret, redirect_uri, allowed_scopes)
          VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (identifier) DO UPDATE SET description = excluded.description, secret = excluded.secret,

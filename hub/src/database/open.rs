@@ -1,10 +1,12 @@
-//! Opening the file: one hub at a time, at JupyterHub's revision, with the tables in it.
+//! Opening: one hub at a time, at JupyterHub's revision, with the tables in it.
 
-use super::{Database, DatabaseError, Memo, Result, failed, schema};
-use sqlx::{
-    Row, SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+use super::{
+    Database, DatabaseError, Memo, Place, Pool, Result, failed,
+    postgres::{self, LEADER, Lead},
+    schema,
+    sql,
 };
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use std::{
     fs::{File, OpenOptions, TryLockError},
     path::Path,
@@ -17,34 +19,73 @@ const CONNECTIONS: u32 = 4;
 /// How long a statement waits for another program's write.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What keeps a second hub out.
+#[derive(Debug)]
+pub(super) enum Hold {
+    /// A database in memory is nobody else's.
+    Nothing,
+    File { _lock: File },
+    Lead(Lead),
+}
+
 impl Database {
-    /// Opens the database, and makes it if the file is absent or empty.
+    /// Opens a database, and makes its tables if it has none. In PostgreSQL it waits until no other hub uses it.
     ///
     /// # Errors
-    /// If another hub has it open, if it has another revision than [`schema::REVISION`], or if it cannot be read or written.
+    /// If another hub has the file open, if the database has another revision than [`schema::REVISION`], or if it cannot be
+    /// read or written.
+    pub async fn open_place(place: &Place) -> Result<Self> {
+        Self::open_when_free(place, || ()).await
+    }
+
+    /// The same; `reached` is called once nothing is missing but the end of another hub.
+    ///
+    /// # Errors
+    /// As [`Database::open_place`].
+    pub async fn open_when_free(place: &Place, reached: impl FnOnce()) -> Result<Self> {
+        match place {
+            Place::Sqlite(path) => Self::open(path).await,
+            Place::Postgres(options) => {
+                let open = |source| DatabaseError::Open { place: place.clone(), source };
+                let lead = Lead::gain(options, reached).await.map_err(open)?;
+                let pool = postgres::connect(options, &lead).await.map_err(open)?;
+                let id = lead.id().to_owned();
+                let database = Self::new(pool, Hold::Lead(lead));
+                database.prepare(place).await?;
+                database.set_hub_setting(LEADER, &id).await?;
+                Ok(database)
+            }
+        }
+    }
+
+    /// The same for a file of SQLite.
+    ///
+    /// # Errors
+    /// As [`Database::open_place`].
     pub async fn open(path: &Path) -> Result<Self> {
-        let lock = lock(path)?;
+        let place = Place::Sqlite(path.to_owned());
+        let hold = Hold::File { _lock: lock(path, &place)? };
         let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
         // A commit that was answered must outlive a power cut, or a logout could come undone: FULL, not NORMAL.
         let options = options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
-        let database = Self::connect(path, options, CONNECTIONS, Some(lock)).await?;
+        let mut database = Self::connect(&place, options, CONNECTIONS, hold).await?;
+        database.memo = Arc::new(Memo::of(path));
         Ok(database)
     }
 
-    /// A new database in memory, for tests.
+    /// A new database that is nobody else's, for tests: in memory, or where [`Place::temporary`] says.
     ///
     /// # Errors
-    /// If SQLite fails.
-    pub async fn in_memory() -> Result<Self> {
-        Self::connect(Path::new(":memory:"), SqliteConnectOptions::new().in_memory(true), 1, None).await
+    /// If it can't be made.
+    pub async fn temporary() -> Result<Self> {
+        if let Some(place) = Place::temporary().await? {
+            return Self::open_place(&place).await;
+        }
+        let options = SqliteConnectOptions::new().in_memory(true);
+        Self::connect(&Place::Sqlite(":memory:".into()), options, 1, Hold::Nothing).await
     }
 
-    async fn connect(
-        path: &Path,
-        options: SqliteConnectOptions,
-        connections: u32,
-        lock: Option<Arc<File>>,
-    ) -> Result<Self> {
+    async fn connect(place: &Place, options: SqliteConnectOptions, connections: u32, hold: Hold) -> Result<Self> {
         let pool = SqlitePoolOptions::new()
             .max_connections(connections)
             .min_connections(1)
@@ -53,20 +94,35 @@ impl Database {
             .max_lifetime(None)
             .connect_with(options.foreign_keys(true).busy_timeout(BUSY_TIMEOUT))
             .await
-            .map_err(|source| DatabaseError::Open { path: path.to_owned(), source })?;
-        let mut database = Self { pool, memo: Arc::default(), definitions: Arc::default(), _lock: lock };
-        database.prepare(path).await?;
-        database.memo = Arc::new(Memo::of(path));
+            .map_err(|source| DatabaseError::Open { place: place.clone(), source })?;
+        let database = Self::new(Pool::Sqlite(pool), hold);
+        database.prepare(place).await?;
         Ok(database)
     }
 
-    async fn prepare(&self, path: &Path) -> Result<()> {
-        match revision(&self.pool).await.map_err(|source| DatabaseError::Open { path: path.to_owned(), source })? {
+    fn new(pool: Pool, hold: Hold) -> Self {
+        Self { pool, memo: Arc::default(), definitions: Arc::default(), hold: Arc::new(hold) }
+    }
+
+    async fn prepare(&self, place: &Place) -> Result<()> {
+        match self.revision().await.map_err(|source| DatabaseError::Open { place: place.clone(), source })? {
             Revision::New => self.create().await?,
             Revision::At(found) if found == schema::REVISION => {}
-            Revision::At(found) => return Err(DatabaseError::Revision { path: path.to_owned(), found }),
+            Revision::At(found) => return Err(DatabaseError::Revision { place: place.clone(), found }),
         }
         self.create_own().await
+    }
+
+    async fn revision(&self) -> sqlx::Result<Revision> {
+        let tables = self.pool.tables().await?;
+        if tables.is_empty() {
+            return Ok(Revision::New);
+        }
+        if !tables.iter().any(|table| table == "alembic_version") {
+            return Ok(Revision::At("none".to_owned()));
+        }
+        let found = sql::query("SELECT version_num FROM alembic_version").fetch_optional(&self.pool).await?;
+        Ok(Revision::At(found.map_or_else(|| Ok("none".to_owned()), |row| row.try_get(0))?))
     }
 
     /// Whether the database answers: for readiness.
@@ -74,11 +130,16 @@ impl Database {
     /// # Errors
     /// If it doesn't.
     pub async fn check(&self) -> Result<()> {
-        sqlx::query("SELECT version_num FROM alembic_version")
-            .fetch_one(&self.pool)
-            .await
-            .map(drop)
-            .map_err(failed("read the revision"))
+        let query = sql::query("SELECT version_num FROM alembic_version");
+        query.fetch_one(&self.pool).await.map(drop).map_err(failed("read the revision"))
+    }
+
+    /// Waits until another hub has taken the database over, which a hub must not survive. That of a file never is.
+    pub async fn taken_over(&self) {
+        match &*self.hold {
+            Hold::Lead(lead) => lead.lost().await,
+            Hold::Nothing | Hold::File { .. } => std::future::pending().await,
+        }
     }
 
     /// Writes what is left in the write-ahead log into the file, and closes it.
@@ -88,34 +149,20 @@ impl Database {
 }
 
 enum Revision {
-    /// A file without tables.
+    /// No tables.
     New,
     At(String),
 }
 
-async fn revision(pool: &SqlitePool) -> sqlx::Result<Revision> {
-    let tables: i64 =
-        sqlx::query("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetch_one(pool).await?.try_get(0)?;
-    if tables == 0 {
-        return Ok(Revision::New);
-    }
-    let marked = sqlx::query("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'");
-    if marked.fetch_one(pool).await?.try_get::<i64, _>(0)? == 0 {
-        return Ok(Revision::At("none".to_owned()));
-    }
-    let found = sqlx::query("SELECT version_num FROM alembic_version").fetch_optional(pool).await?;
-    Ok(Revision::At(found.map_or_else(|| Ok("none".to_owned()), |row| row.try_get(0))?))
-}
-
 /// A lock of our own beside the file: SQLite's would keep other programs out, which may share it.
-fn lock(path: &Path) -> Result<Arc<File>> {
+fn lock(path: &Path, place: &Place) -> Result<File> {
     let mut name = path.as_os_str().to_owned();
     name.push(".hub-lock");
-    let failed = |source| DatabaseError::Lock { path: path.to_owned(), source };
+    let failed = |source| DatabaseError::Lock { place: place.clone(), source };
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(name).map_err(failed)?;
     match file.try_lock() {
-        Ok(()) => Ok(Arc::new(file)),
-        Err(TryLockError::WouldBlock) => Err(DatabaseError::InUse { path: path.to_owned() }),
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(DatabaseError::InUse { place: place.clone() }),
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }

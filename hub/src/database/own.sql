@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS hub_server_tokens (
 CREATE TABLE IF NOT EXISTS hub_used_codes (
     code VARCHAR(36) NOT NULL PRIMARY KEY,
     token_id INTEGER REFERENCES api_tokens (id) ON DELETE CASCADE,
-    expires_at INTEGER NOT NULL
+    expires_at BIGINT NOT NULL
 );
 -- Share codes that existed when their server's owner revoked a user's share: that user may not exchange them.
 CREATE TABLE IF NOT EXISTS hub_refused_share_codes (
@@ -23,11 +23,11 @@ CREATE TABLE IF NOT EXISTS hub_refused_share_codes (
 -- Login cookies that were logged out before they expired, by digest: they log nobody in again.
 CREATE TABLE IF NOT EXISTS hub_ended_logins (
     login VARCHAR(64) NOT NULL PRIMARY KEY,
-    expires_at INTEGER NOT NULL
+    expires_at BIGINT NOT NULL
 );
 -- One-time login links that were not used yet, by hash.
 CREATE TABLE IF NOT EXISTS hub_login_links (
     link VARCHAR(36) NOT NULL PRIMARY KEY,
     user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-    expires_at INTEGER NOT NULL
+    expires_at BIGINT NOT NULL
 );

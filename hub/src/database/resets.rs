@@ -1,8 +1,8 @@
 //! The end of everybody's logins at once.
 
-use sqlx::Row;
 
 use super::{Database, Result, failed, schema::OWN_CLIENT, settings, users::new_cookie_id};
+use super::sql;
 
 /// What a reset ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,20 +29,20 @@ impl Database {
     pub async fn reset(&self, what: Reset, notes: &[(&str, &str)]) -> Result<ResetCounts> {
         const ACTION: &str = "end all sessions";
         let mut tx = self.write(ACTION).await?;
-        let users = sqlx::query("SELECT id FROM users").fetch_all(&mut *tx).await.map_err(failed(ACTION))?;
+        let users = sql::query("SELECT id FROM users").fetch_all(&mut *tx).await.map_err(failed(ACTION))?;
         for user in users {
             let id: i64 = user.try_get(0).map_err(failed(ACTION))?;
-            let update = sqlx::query("UPDATE users SET cookie_id = $1 WHERE id = $2").bind(new_cookie_id()).bind(id);
+            let update = sql::query("UPDATE users SET cookie_id = $1 WHERE id = $2").bind(new_cookie_id()).bind(id);
             update.execute(&mut *tx).await.map_err(failed(ACTION))?;
         }
         // Codes and links first: one that is used later would make a token again.
-        sqlx::query("DELETE FROM oauth_codes").execute(&mut *tx).await.map_err(failed(ACTION))?;
-        let links = sqlx::query("DELETE FROM hub_login_links").execute(&mut *tx).await.map_err(failed(ACTION))?;
+        sql::query("DELETE FROM oauth_codes").execute(&mut *tx).await.map_err(failed(ACTION))?;
+        let links = sql::query("DELETE FROM hub_login_links").execute(&mut *tx).await.map_err(failed(ACTION))?;
         let tokens = match what {
             Reset::Sessions => {
-                sqlx::query("DELETE FROM api_tokens WHERE session_id IS NOT NULL OR client_id <> $1").bind(OWN_CLIENT)
+                sql::query("DELETE FROM api_tokens WHERE session_id IS NOT NULL OR client_id <> $1").bind(OWN_CLIENT)
             }
-            Reset::Tokens => sqlx::query("DELETE FROM api_tokens"),
+            Reset::Tokens => sql::query("DELETE FROM api_tokens"),
         };
         let tokens = tokens.execute(&mut *tx).await.map_err(failed(ACTION))?;
         for (name, value) in notes {

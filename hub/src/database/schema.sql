@@ -105,7 +105,7 @@ CREATE TABLE services (
     command TEXT,
     cwd VARCHAR(4095),
     environment TEXT,
-    user VARCHAR(255),
+    "user" VARCHAR(255),
     timeout INTEGER NOT NULL,
     from_config BOOLEAN,
     _server_id INTEGER,

@@ -5,6 +5,7 @@ use super::{
     Database, FromRow, NewClient, NewToken, Result, TokenOwner, User, all, column, configured, failed, hashing, oauth,
     one, tokens,
 };
+use super::sql::{self, Connection, Row, Transaction};
 use hub_auth::{
     names,
     scopes::{self, Target, roles},
@@ -12,7 +13,6 @@ use hub_auth::{
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
-use sqlx::{Row, Sqlite, SqliteConnection, Transaction, sqlite::SqliteRow};
 use url::Url;
 
 /// Scopes with any of which a server's token can report activity.
@@ -57,7 +57,7 @@ pub struct ServerStart<'a> {
 }
 
 impl FromRow for ServerRow {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+    fn from_row(row: &Row) -> sqlx::Result<Self> {
         let object = |column| match column::get_json(row, column)? {
             Value::Null => Ok::<_, sqlx::Error>(Value::Object(Default::default())),
             value => Ok(value),
@@ -66,23 +66,23 @@ impl FromRow for ServerRow {
             id: row.try_get("id")?,
             user_id: row.try_get("user_id")?,
             user: row.try_get("user_name")?,
-            name: row.try_get::<Option<String>, _>("name")?.unwrap_or_default(),
+            name: row.try_get::<Option<String>>("name")?.unwrap_or_default(),
             display_name: row.try_get("display_name")?,
-            active: row.try_get::<Option<i64>, _>("server_id")?.is_some(),
+            active: row.try_get::<Option<i64>>("server_id")?.is_some(),
             address: address(row)?,
             state: object("state")?,
-            started: column::get_time(row, "started")?,
-            last_activity: column::get_time(row, "last_activity")?,
+            started: row.try_get("started")?,
+            last_activity: row.try_get("last_activity")?,
             user_options: object("user_options")?,
             oauth_client_id: row.try_get("oauth_client_id")?,
         })
     }
 }
 
-pub(super) fn address(row: &SqliteRow) -> sqlx::Result<Option<Url>> {
-    let text = |column| row.try_get::<Option<String>, _>(column).map(Option::unwrap_or_default);
+pub(super) fn address(row: &Row) -> sqlx::Result<Option<Url>> {
+    let text = |column| row.try_get::<Option<String>>(column).map(Option::unwrap_or_default);
     let (proto, ip) = (text("proto")?, text("ip")?);
-    let port = row.try_get::<Option<i64>, _>("port")?.and_then(|port| u16::try_from(port).ok());
+    let port = row.try_get::<Option<i64>>("port")?.and_then(|port| u16::try_from(port).ok());
     let Some(port) = port.filter(|port| *port != 0 && !ip.is_empty()) else { return Ok(None) };
     // A bare IPv6 address needs brackets in a URL.
     let host = if ip.contains(':') && !ip.starts_with('[') { format!("[{ip}]") } else { ip };
@@ -109,7 +109,7 @@ impl Database {
     /// # Errors
     /// If the database cannot be read.
     pub async fn server(&self, user_id: i64, name: &str) -> Result<Option<ServerRow>> {
-        let query = sqlx::query(select_server!("WHERE s.user_id = $1 AND s.name = $2 ORDER BY s.id LIMIT 1"));
+        let query = sql::query(select_server!("WHERE s.user_id = $1 AND s.name = $2 ORDER BY s.id LIMIT 1"));
         let row = query.bind(user_id).bind(name).fetch_optional(&self.pool).await;
         row.and_then(one).map_err(failed("find a server"))
     }
@@ -120,7 +120,7 @@ impl Database {
     /// If the database cannot be read.
     pub async fn servers_of(&self, user_id: i64) -> Result<Vec<ServerRow>> {
         let rows =
-            sqlx::query(select_server!("WHERE s.user_id = $1 ORDER BY s.id")).bind(user_id).fetch_all(&self.pool).await;
+            sql::query(select_server!("WHERE s.user_id = $1 ORDER BY s.id")).bind(user_id).fetch_all(&self.pool).await;
         rows.and_then(all).map_err(failed("list a user's servers"))
     }
 
@@ -130,7 +130,7 @@ impl Database {
     /// If the database cannot be read.
     pub async fn active_servers(&self) -> Result<Vec<ServerRow>> {
         let rows =
-            sqlx::query(select_server!("WHERE s.server_id IS NOT NULL ORDER BY s.id")).fetch_all(&self.pool).await;
+            sql::query(select_server!("WHERE s.server_id IS NOT NULL ORDER BY s.id")).fetch_all(&self.pool).await;
         rows.and_then(all).map_err(failed("list active servers"))
     }
 
@@ -152,7 +152,7 @@ impl Database {
     /// # Errors
     /// If the database cannot be written.
     pub async fn set_display_name(&self, id: i64, display_name: Option<&str>) -> Result<()> {
-        let update = sqlx::query("UPDATE spawners SET display_name = $1 WHERE id = $2").bind(display_name).bind(id);
+        let update = sql::query("UPDATE spawners SET display_name = $1 WHERE id = $2").bind(display_name).bind(id);
         update.execute(&self.pool).await.map(drop).map_err(failed("name a server"))
     }
 
@@ -161,7 +161,7 @@ impl Database {
     /// # Errors
     /// If the database cannot be written.
     pub async fn set_user_options(&self, id: i64, options: &Value) -> Result<()> {
-        let update = sqlx::query("UPDATE spawners SET user_options = $1 WHERE id = $2").bind(options.to_string());
+        let update = sql::query("UPDATE spawners SET user_options = $1 WHERE id = $2").bind(options.to_string());
         update.bind(id).execute(&self.pool).await.map(drop).map_err(failed("store a server's options"))
     }
 
@@ -172,13 +172,13 @@ impl Database {
     pub async fn rename_server(&self, server: &ServerRow, name: &str) -> Result<()> {
         const ACTION: &str = "rename a server";
         let mut tx = self.write(ACTION).await?;
-        let taken = sqlx::query("SELECT 1 FROM spawners WHERE user_id = $1 AND name = $2").bind(server.user_id);
+        let taken = sql::query("SELECT 1 FROM spawners WHERE user_id = $1 AND name = $2").bind(server.user_id);
         if taken.bind(name).fetch_optional(&mut *tx).await.map_err(failed(ACTION))?.is_some() {
             return Err(super::DatabaseError::Taken { what: "server name" });
         }
         remove_traces(&mut tx, server.id).await.map_err(failed(ACTION))?;
         let update =
-            sqlx::query("UPDATE spawners SET name = $1, server_id = NULL, oauth_client_id = NULL WHERE id = $2");
+            sql::query("UPDATE spawners SET name = $1, server_id = NULL, oauth_client_id = NULL WHERE id = $2");
         update.bind(name).bind(server.id).execute(&mut *tx).await.map_err(failed(ACTION))?;
         tx.commit().await.map_err(failed(ACTION))
     }
@@ -191,7 +191,7 @@ impl Database {
         const ACTION: &str = "delete a server";
         let mut tx = self.write(ACTION).await?;
         remove_traces(&mut tx, id).await.map_err(failed(ACTION))?;
-        sqlx::query("DELETE FROM spawners WHERE id = $1").bind(id).execute(&mut *tx).await.map_err(failed(ACTION))?;
+        sql::query("DELETE FROM spawners WHERE id = $1").bind(id).execute(&mut *tx).await.map_err(failed(ACTION))?;
         tx.commit().await.map_err(failed(ACTION))
     }
 
@@ -217,7 +217,7 @@ impl Database {
     /// # Errors
     /// If the database cannot be written.
     pub async fn save_server_state(&self, id: i64, state: &Value) -> Result<()> {
-        let update = sqlx::query("UPDATE spawners SET state = $1 WHERE id = $2").bind(state.to_string()).bind(id);
+        let update = sql::query("UPDATE spawners SET state = $1 WHERE id = $2").bind(state.to_string()).bind(id);
         update.execute(&self.pool).await.map(drop).map_err(failed("store a server's state"))
     }
 
@@ -226,7 +226,7 @@ impl Database {
     /// # Errors
     /// If the database cannot be written.
     pub async fn save_server_address(&self, id: i64, address: &Url) -> Result<()> {
-        sqlx::query(
+        sql::query(
             "UPDATE servers SET proto = $1, ip = $2, port = $3 WHERE id = (SELECT server_id FROM spawners WHERE id = $4)",
         )
         .bind(address.scheme())
@@ -248,9 +248,9 @@ impl Database {
         const ACTION: &str = "note the stop of a server";
         let mut tx = self.write(ACTION).await?;
         remove_traces(&mut tx, id).await.map_err(failed(ACTION))?;
-        sqlx::query("UPDATE spawners SET state = $1, started = NULL, last_activity = $2 WHERE id = $3")
+        sql::query("UPDATE spawners SET state = $1, started = NULL, last_activity = $2 WHERE id = $3")
             .bind(state.to_string())
-            .bind(column::time(now))
+            .bind(now)
             .bind(id)
             .execute(&mut *tx)
             .await
@@ -260,19 +260,19 @@ impl Database {
 
     /// A transaction that takes the lock for writing at once: one that reads first and writes later would fail instead of
     /// waiting when another program wrote in between.
-    pub(super) async fn write(&self, action: &'static str) -> Result<Transaction<'static, Sqlite>> {
-        self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed(action))
+    pub(super) async fn write(&self, action: &'static str) -> Result<Transaction> {
+        self.pool.begin_writing().await.map_err(failed(action))
     }
 }
 
-async fn read(connection: &mut SqliteConnection, id: i64) -> sqlx::Result<ServerRow> {
-    let row = sqlx::query(select_server!("WHERE s.id = $1")).bind(id).fetch_one(connection).await?;
+async fn read(connection: &mut Connection, id: i64) -> sqlx::Result<ServerRow> {
+    let row = sql::query(select_server!("WHERE s.id = $1")).bind(id).fetch_one(connection).await?;
     ServerRow::from_row(&row)
 }
 
 /// The schema has no unique (user, name), so the row is looked for within the transaction that adds it.
-async fn ensure_row(connection: &mut SqliteConnection, user_id: i64, name: &str) -> sqlx::Result<i64> {
-    let found = sqlx::query("SELECT id FROM spawners WHERE user_id = $1 AND name = $2 ORDER BY id LIMIT 1")
+async fn ensure_row(connection: &mut Connection, user_id: i64, name: &str) -> sqlx::Result<i64> {
+    let found = sql::query("SELECT id FROM spawners WHERE user_id = $1 AND name = $2 ORDER BY id LIMIT 1")
         .bind(user_id)
         .bind(name)
         .fetch_optional(&mut *connection)
@@ -281,24 +281,24 @@ async fn ensure_row(connection: &mut SqliteConnection, user_id: i64, name: &str)
         return row.try_get(0);
     }
     let insert =
-        sqlx::query("INSERT INTO spawners (user_id, name) VALUES ($1, $2) RETURNING id").bind(user_id).bind(name);
+        sql::query("INSERT INTO spawners (user_id, name) VALUES ($1, $2) RETURNING id").bind(user_id).bind(name);
     insert.fetch_one(connection).await?.try_get(0)
 }
 
 /// Ends what belongs to one run of a server.
-async fn remove_traces(connection: &mut SqliteConnection, id: i64) -> sqlx::Result<()> {
+async fn remove_traces(connection: &mut Connection, id: i64) -> sqlx::Result<()> {
     for statement in [
         "DELETE FROM servers WHERE id = (SELECT server_id FROM spawners WHERE id = $1)",
         "DELETE FROM api_tokens WHERE id = (SELECT token_id FROM hub_server_tokens WHERE spawner_id = $1)",
         "DELETE FROM oauth_clients WHERE identifier = (SELECT oauth_client_id FROM spawners WHERE id = $1)",
     ] {
-        sqlx::query(statement).bind(id).execute(&mut *connection).await?;
+        sql::query(statement).bind(id).execute(&mut *connection).await?;
     }
     Ok(())
 }
 
 async fn save_start(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: i64,
     start: ServerStart<'_>,
     secret: &str,
@@ -337,13 +337,13 @@ async fn save_start(
         expires_at: None,
     };
     let token_id = tokens::insert(connection, token, now).await?;
-    sqlx::query("INSERT INTO hub_server_tokens (spawner_id, token_id) VALUES ($1, $2)")
+    sql::query("INSERT INTO hub_server_tokens (spawner_id, token_id) VALUES ($1, $2)")
         .bind(id)
         .bind(token_id)
         .execute(&mut *connection)
         .await?;
 
-    let server_id: i64 = sqlx::query(
+    let server_id: i64 = sql::query(
         "INSERT INTO servers (proto, ip, port, base_url, cookie_name) VALUES ('http', '', 0, $1, $2) RETURNING id",
     )
     .bind(&path)
@@ -351,14 +351,14 @@ async fn save_start(
     .fetch_one(&mut *connection)
     .await?
     .try_get(0)?;
-    sqlx::query(
+    sql::query(
         "UPDATE spawners SET server_id = $1, oauth_client_id = $2, user_options = $3, started = $4, last_activity = $4
          WHERE id = $5",
     )
     .bind(server_id)
     .bind(&client_id)
     .bind(start.user_options.to_string())
-    .bind(column::time(now))
+    .bind(now)
     .bind(id)
     .execute(connection)
     .await

@@ -2,6 +2,7 @@
 //! ([`super::configured`]), those that were made over the API stay until they are deleted there.
 
 use super::{Database, DatabaseError, FromRow, NewClient, NewToken, Result, TokenOwner, column, configured, oauth};
+use super::sql::{self, Connection, Row};
 use super::{all, failed, failed_or_taken, one, servers, tokens};
 use hub_auth::{
     scopes::{self, Target, roles},
@@ -10,7 +11,6 @@ use hub_auth::{
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 /// What JupyterHub writes beside a token that was chosen for a service.
 const TOKEN_NOTE: &str = "from config";
@@ -34,9 +34,9 @@ pub struct ServiceRow {
 }
 
 impl FromRow for ServiceRow {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        let text = |column| row.try_get::<Option<String>, _>(column).map(Option::unwrap_or_default);
-        let flag = |column, default| row.try_get::<Option<bool>, _>(column).map(|flag| flag.unwrap_or(default));
+    fn from_row(row: &Row) -> sqlx::Result<Self> {
+        let text = |column| row.try_get::<Option<String>>(column).map(Option::unwrap_or_default);
+        let flag = |column, default| row.try_get::<Option<bool>>(column).map(|flag| flag.unwrap_or(default));
         let info = match column::get_json(row, "info")? {
             Value::Null => Value::Object(Map::new()),
             info => info,
@@ -109,7 +109,7 @@ impl Database {
     /// # Errors
     /// If the database cannot be read.
     pub async fn services(&self) -> Result<Vec<ServiceRow>> {
-        let rows = sqlx::query(select_service!("ORDER BY v.id")).fetch_all(&self.pool).await;
+        let rows = sql::query(select_service!("ORDER BY v.id")).fetch_all(&self.pool).await;
         rows.and_then(all).map_err(failed("list services"))
     }
 
@@ -118,7 +118,7 @@ impl Database {
     /// # Errors
     /// If the database cannot be read.
     pub async fn service_by_name(&self, name: &str) -> Result<Option<ServiceRow>> {
-        let row = sqlx::query(select_service!("WHERE v.name = $1")).bind(name).fetch_optional(&self.pool).await;
+        let row = sql::query(select_service!("WHERE v.name = $1")).bind(name).fetch_optional(&self.pool).await;
         row.and_then(one).map_err(failed("find a service by name"))
     }
 
@@ -138,8 +138,8 @@ impl Database {
     pub async fn service_targets(&self) -> Result<Vec<(String, String)>> {
         const ACTION: &str = "list the addresses of services";
         let query = "SELECT v.name, a.proto, a.ip, a.port FROM services v JOIN servers a ON a.id = v._server_id";
-        let rows = sqlx::query(query).fetch_all(&self.pool).await.map_err(failed(ACTION))?;
-        let target = |row: &SqliteRow| {
+        let rows = sql::query(query).fetch_all(&self.pool).await.map_err(failed(ACTION))?;
+        let target = |row: &Row| {
             let Some(url) = servers::address(row)? else { return Ok(None) };
             let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
             Ok(Some((row.try_get("name")?, format!("{}://{host}:{port}", url.scheme()))))
@@ -166,7 +166,7 @@ impl Database {
         }
         let id = insert(&mut tx, &new.name, false).await.map_err(failed_or_taken(ACTION, "service name"))?;
         save(&mut tx, id, new, token, now).await.map_err(failed(ACTION))?;
-        let row = sqlx::query(select_service!("WHERE v.id = $1")).bind(id).fetch_one(&mut *tx).await;
+        let row = sql::query(select_service!("WHERE v.id = $1")).bind(id).fetch_one(&mut *tx).await;
         let row = row.and_then(|row| ServiceRow::from_row(&row)).map_err(failed(ACTION))?;
         tx.commit().await.map_err(failed(ACTION))?;
         Ok(row)
@@ -197,26 +197,26 @@ impl Database {
 }
 
 async fn rotate(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     name: &str,
     token: &SecretString,
     now: Timestamp,
 ) -> sqlx::Result<()> {
-    let query = sqlx::query("SELECT id, oauth_client_id FROM services WHERE name = $1").bind(name);
+    let query = sql::query("SELECT id, oauth_client_id FROM services WHERE name = $1").bind(name);
     let Some(row) = query.fetch_optional(&mut *connection).await? else { return Ok(()) };
     save_token(connection, row.try_get("id")?, Some(token), now).await?;
     let hashed = token::hash_token(token.expose_secret(), token::CONFIGURED_ROUNDS, rand::random());
-    sqlx::query("UPDATE oauth_clients SET secret = $1 WHERE identifier = $2")
+    sql::query("UPDATE oauth_clients SET secret = $1 WHERE identifier = $2")
         .bind(hashed)
-        .bind(row.try_get::<Option<String>, _>("oauth_client_id")?)
+        .bind(row.try_get::<Option<String>>("oauth_client_id")?)
         .execute(connection)
         .await
         .map(drop)
 }
 
 /// Adds a bare row and returns its id.
-pub(super) async fn insert(connection: &mut SqliteConnection, name: &str, from_config: bool) -> sqlx::Result<i64> {
-    sqlx::query("INSERT INTO services (name, admin, timeout, from_config) VALUES ($1, FALSE, 30, $2) RETURNING id")
+pub(super) async fn insert(connection: &mut Connection, name: &str, from_config: bool) -> sqlx::Result<i64> {
+    sql::query("INSERT INTO services (name, admin, timeout, from_config) VALUES ($1, FALSE, 30, $2) RETURNING id")
         .bind(name)
         .bind(from_config)
         .fetch_one(connection)
@@ -226,13 +226,13 @@ pub(super) async fn insert(connection: &mut SqliteConnection, name: &str, from_c
 
 /// Makes a service's row and all that belongs to it what it should be.
 pub(super) async fn save(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: i64,
     new: &NewService,
     token: Option<&SecretString>,
     now: Timestamp,
 ) -> sqlx::Result<()> {
-    sqlx::query(
+    sql::query(
         "UPDATE services SET admin = $1, url = $2, info = $3, display = $4, oauth_client_allowed_scopes = $5,
              oauth_no_confirm = $6, command = NULL WHERE id = $7",
     )
@@ -251,13 +251,13 @@ pub(super) async fn save(
     save_admin_role(connection, id, new.admin).await
 }
 
-async fn save_address(connection: &mut SqliteConnection, id: i64, new: &NewService) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM servers WHERE id = (SELECT _server_id FROM services WHERE id = $1)")
+async fn save_address(connection: &mut Connection, id: i64, new: &NewService) -> sqlx::Result<()> {
+    sql::query("DELETE FROM servers WHERE id = (SELECT _server_id FROM services WHERE id = $1)")
         .bind(id)
         .execute(&mut *connection)
         .await?;
     let Some(address) = &new.address else { return Ok(()) };
-    let server_id: i64 = sqlx::query(
+    let server_id: i64 = sql::query(
         "INSERT INTO servers (proto, ip, port, base_url, cookie_name) VALUES ($1, $2, $3, $4, $5) RETURNING id",
     )
     .bind(&address.scheme)
@@ -268,25 +268,25 @@ async fn save_address(connection: &mut SqliteConnection, id: i64, new: &NewServi
     .fetch_one(&mut *connection)
     .await?
     .try_get(0)?;
-    let update = sqlx::query("UPDATE services SET _server_id = $1 WHERE id = $2").bind(server_id).bind(id);
+    let update = sql::query("UPDATE services SET _server_id = $1 WHERE id = $2").bind(server_id).bind(id);
     update.execute(connection).await.map(drop)
 }
 
 /// A client that was not this service's begins anew: what it was given must not become this service's.
 async fn save_client(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: i64,
     new: &NewService,
     token: Option<&SecretString>,
 ) -> sqlx::Result<()> {
     let wanted = new.client.as_ref().map(|client| client.id.as_str());
-    let own: Option<String> = sqlx::query("SELECT oauth_client_id FROM services WHERE id = $1")
+    let own: Option<String> = sql::query("SELECT oauth_client_id FROM services WHERE id = $1")
         .bind(id)
         .fetch_one(&mut *connection)
         .await?
         .try_get(0)?;
     if own.as_deref() != wanted {
-        sqlx::query("DELETE FROM oauth_clients WHERE identifier = $1 OR identifier = $2")
+        sql::query("DELETE FROM oauth_clients WHERE identifier = $1 OR identifier = $2")
             .bind(own)
             .bind(wanted)
             .execute(&mut *connection)
@@ -307,26 +307,26 @@ async fn save_client(
         allowed_scopes: &allowed_scopes,
     };
     oauth::ensure_client(connection, client).await?;
-    let update = sqlx::query("UPDATE services SET oauth_client_id = $1 WHERE id = $2").bind(client.identifier).bind(id);
+    let update = sql::query("UPDATE services SET oauth_client_id = $1 WHERE id = $2").bind(client.identifier).bind(id);
     update.execute(connection).await.map(drop)
 }
 
 /// A service has the token that was chosen for it, and no other.
 async fn save_token(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: i64,
     token: Option<&SecretString>,
     now: Timestamp,
 ) -> sqlx::Result<()> {
-    let query = sqlx::query("SELECT id, hashed FROM api_tokens WHERE service_id = $1").bind(id);
+    let query = sql::query("SELECT id, hashed FROM api_tokens WHERE service_id = $1").bind(id);
     let mut is_there = false;
     for row in query.fetch_all(&mut *connection).await? {
-        let hashed: String = row.try_get::<Option<String>, _>("hashed")?.unwrap_or_default();
+        let hashed: String = row.try_get::<Option<String>>("hashed")?.unwrap_or_default();
         if token.is_some_and(|token| token::verify_token(&hashed, token.expose_secret())) {
             is_there = true;
             continue;
         }
-        let delete = sqlx::query("DELETE FROM api_tokens WHERE id = $1").bind(row.try_get::<i64, _>("id")?);
+        let delete = sql::query("DELETE FROM api_tokens WHERE id = $1").bind(row.try_get::<i64>("id")?);
         delete.execute(&mut *connection).await?;
     }
     let Some(token) = token.filter(|_| !is_there) else { return Ok(()) };
@@ -343,7 +343,7 @@ async fn save_token(
     tokens::insert_hashed(connection, new, token::CONFIGURED_ROUNDS, now).await.map(drop)
 }
 
-async fn save_admin_role(connection: &mut SqliteConnection, id: i64, admin: bool) -> sqlx::Result<()> {
+async fn save_admin_role(connection: &mut Connection, id: i64, admin: bool) -> sqlx::Result<()> {
     let statement = match admin {
         true => {
             "INSERT INTO service_role_map (service_id, role_id, managed_by_auth)
@@ -353,22 +353,22 @@ async fn save_admin_role(connection: &mut SqliteConnection, id: i64, admin: bool
             "DELETE FROM service_role_map WHERE service_id = $1 AND role_id IN (SELECT id FROM roles WHERE name = $2)"
         }
     };
-    sqlx::query(statement).bind(id).bind(roles::ADMIN).execute(connection).await.map(drop)
+    sql::query(statement).bind(id).bind(roles::ADMIN).execute(connection).await.map(drop)
 }
 
 /// Removes a service and what the schema's own cascades leave.
-pub(super) async fn remove(connection: &mut SqliteConnection, id: i64) -> sqlx::Result<()> {
+pub(super) async fn remove(connection: &mut Connection, id: i64) -> sqlx::Result<()> {
     for statement in [
         "DELETE FROM oauth_clients WHERE identifier = (SELECT oauth_client_id FROM services WHERE id = $1)",
         "DELETE FROM servers WHERE id = (SELECT _server_id FROM services WHERE id = $1)",
         "DELETE FROM services WHERE id = $1",
     ] {
-        sqlx::query(statement).bind(id).execute(&mut *connection).await?;
+        sql::query(statement).bind(id).execute(&mut *connection).await?;
     }
     Ok(())
 }
 
-async fn is_client_of_a_service(connection: &mut SqliteConnection, client_id: &str) -> sqlx::Result<bool> {
-    let query = sqlx::query("SELECT 1 FROM services WHERE oauth_client_id = $1").bind(client_id);
+async fn is_client_of_a_service(connection: &mut Connection, client_id: &str) -> sqlx::Result<bool> {
+    let query = sql::query("SELECT 1 FROM services WHERE oauth_client_id = $1").bind(client_id);
     Ok(query.fetch_optional(connection).await?.is_some())
 }

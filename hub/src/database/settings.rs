@@ -1,7 +1,7 @@
 //! Small facts that the hub keeps for itself, such as a fingerprint of the cookie secret.
 
 use super::{Database, Result, failed};
-use sqlx::{Row, SqliteConnection};
+use super::sql::{self, Connection};
 
 impl Database {
     /// What was last stored under this name.
@@ -10,7 +10,7 @@ impl Database {
     /// If the database cannot be read.
     pub async fn hub_setting(&self, name: &str) -> Result<Option<String>> {
         const ACTION: &str = "read a setting of the hub";
-        let row = sqlx::query("SELECT value FROM hub_settings WHERE name = $1").bind(name).fetch_optional(&self.pool);
+        let row = sql::query("SELECT value FROM hub_settings WHERE name = $1").bind(name).fetch_optional(&self.pool);
         row.await.map_err(failed(ACTION))?.map(|row| row.try_get(0)).transpose().map_err(failed(ACTION))
     }
 
@@ -26,7 +26,7 @@ impl Database {
 }
 
 /// Stores a value under a name; also within another room's transaction.
-pub(super) async fn store(connection: &mut SqliteConnection, name: &str, value: &str) -> sqlx::Result<()> {
+pub(super) async fn store(connection: &mut Connection, name: &str, value: &str) -> sqlx::Result<()> {
     let insert = "INSERT INTO hub_settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-    sqlx::query(insert).bind(name).bind(value).execute(connection).await.map(drop)
+    sql::query(insert).bind(name).bind(value).execute(connection).await.map(drop)
 }

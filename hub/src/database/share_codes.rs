@@ -6,10 +6,10 @@ use super::{
     Database, FromRow, Page, Result, ServerRow, Share, ShareWith, SharedBy, Window, column, failed, failed_or_taken,
     shares,
 };
+use super::sql::{self, Connection, QueryBuilder, Row};
 use hub_auth::{scopes::share, token};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
 /// What is known of a share code; not the code itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +38,7 @@ const FROM: &str = " FROM share_codes c JOIN spawners s ON s.id = c.spawner_id J
     WHERE (c.expires_at IS NULL OR c.expires_at > ";
 
 impl FromRow for ShareCode {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+    fn from_row(row: &Row) -> sqlx::Result<Self> {
         let (owner, server): (String, String) = (row.try_get("owner")?, row.try_get("server")?);
         Ok(Self {
             id: row.try_get("id")?,
@@ -47,10 +47,10 @@ impl FromRow for ShareCode {
             scopes: share::rebind(&column::get_list(row, "scopes")?, &owner, &server),
             owner,
             server,
-            created_at: column::get_time(row, "created_at")?,
-            expires_at: column::get_time(row, "expires_at")?,
+            created_at: row.try_get("created_at")?,
+            expires_at: row.try_get("expires_at")?,
             exchange_count: row.try_get("exchange_count")?,
-            last_exchanged_at: column::get_time(row, "last_exchanged_at")?,
+            last_exchanged_at: row.try_get("last_exchanged_at")?,
         })
     }
 }
@@ -70,16 +70,16 @@ impl Database {
     ) -> Result<ShareCode> {
         const ACTION: &str = "add a share code";
         let text = code.expose_secret();
-        let id: i64 = sqlx::query(
+        let id: i64 = sql::query(
             "INSERT INTO share_codes
                  (hashed, prefix, exchange_count, created_at, scopes, expires_at, owner_id, spawner_id)
              VALUES ($1, $2, 0, $3, $4, $5, $6, $7) RETURNING id",
         )
         .bind(token::hash_token(text, token::GENERATED_ROUNDS, rand::random()))
         .bind(token::prefix(text))
-        .bind(column::time(now))
+        .bind(now)
         .bind(column::list_text(scopes))
-        .bind(column::time(expires_at))
+        .bind(expires_at)
         .bind(server.user_id)
         .bind(server.id)
         .fetch_one(&self.pool)
@@ -153,7 +153,7 @@ impl Database {
     /// # Errors
     /// If the database cannot be written.
     pub async fn delete_share_code(&self, server_id: i64, id: i64) -> Result<bool> {
-        let delete = sqlx::query("DELETE FROM share_codes WHERE spawner_id = $1 AND id = $2").bind(server_id).bind(id);
+        let delete = sql::query("DELETE FROM share_codes WHERE spawner_id = $1 AND id = $2").bind(server_id).bind(id);
         let done = delete.execute(&self.pool).await.map_err(failed("delete a share code"))?;
         Ok(done.rows_affected() > 0)
     }
@@ -163,21 +163,21 @@ impl Database {
     /// # Errors
     /// If the database cannot be written.
     pub async fn delete_share_codes(&self, server_id: i64) -> Result<u64> {
-        let delete = sqlx::query("DELETE FROM share_codes WHERE spawner_id = $1").bind(server_id);
+        let delete = sql::query("DELETE FROM share_codes WHERE spawner_id = $1").bind(server_id);
         let done = delete.execute(&self.pool).await.map_err(failed("delete a server's share codes"))?;
         Ok(done.rows_affected())
     }
 }
 
-fn push_from(sql: &mut QueryBuilder<Sqlite>, now: Timestamp) {
-    sql.push(FROM).push_bind(column::time(now)).push(") AND ");
+fn push_from(sql: &mut QueryBuilder, now: Timestamp) {
+    sql.push(FROM).push_bind(now).push(") AND ");
 }
 
-async fn find(connection: &mut SqliteConnection, code: &str, now: Timestamp) -> sqlx::Result<Option<ShareCode>> {
+async fn find(connection: &mut Connection, code: &str, now: Timestamp) -> sqlx::Result<Option<ShareCode>> {
     if !token::LENGTH.contains(&code.len()) {
         return Ok(None);
     }
-    let mut sql = QueryBuilder::<Sqlite>::new("SELECT c.hashed, ");
+    let mut sql = QueryBuilder::new("SELECT c.hashed, ");
     sql.push(COLUMNS);
     push_from(&mut sql, now);
     sql.push("c.prefix = ").push_bind(token::prefix(code).to_owned());
@@ -191,13 +191,13 @@ async fn find(connection: &mut SqliteConnection, code: &str, now: Timestamp) -> 
 }
 
 async fn find_for(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     code: &str,
     user_id: i64,
     now: Timestamp,
 ) -> sqlx::Result<Option<ShareCode>> {
     let Some(found) = find(connection, code, now).await? else { return Ok(None) };
-    let refused = sqlx::query("SELECT 1 FROM hub_refused_share_codes WHERE share_code_id = $1 AND user_id = $2")
+    let refused = sql::query("SELECT 1 FROM hub_refused_share_codes WHERE share_code_id = $1 AND user_id = $2")
         .bind(found.id)
         .bind(user_id)
         .fetch_optional(connection)
@@ -206,16 +206,16 @@ async fn find_for(
 }
 
 async fn exchange(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     code: &str,
     user_id: i64,
     now: Timestamp,
 ) -> sqlx::Result<Option<Share>> {
     let Some(code) = find_for(connection, code, user_id, now).await? else { return Ok(None) };
-    sqlx::query(
+    sql::query(
         "UPDATE share_codes SET exchange_count = coalesce(exchange_count, 0) + 1, last_exchanged_at = $1 WHERE id = $2",
     )
-    .bind(column::time(now))
+    .bind(now)
     .bind(code.id)
     .execute(&mut *connection)
     .await?;
@@ -223,8 +223,8 @@ async fn exchange(
 }
 
 /// From now on the codes that a server has are nothing to this user.
-pub(super) async fn refuse(connection: &mut SqliteConnection, server_id: i64, user_id: i64) -> sqlx::Result<()> {
-    sqlx::query(
+pub(super) async fn refuse(connection: &mut Connection, server_id: i64, user_id: i64) -> sqlx::Result<()> {
+    sql::query(
         "INSERT INTO hub_refused_share_codes (share_code_id, user_id)
          SELECT id, $1 FROM share_codes WHERE spawner_id = $2 ON CONFLICT DO NOTHING",
     )
@@ -236,8 +236,8 @@ pub(super) async fn refuse(connection: &mut SqliteConnection, server_id: i64, us
 }
 
 /// The same for every user that the server is shared with.
-pub(super) async fn refuse_to_all(connection: &mut SqliteConnection, server_id: i64) -> sqlx::Result<()> {
-    sqlx::query(
+pub(super) async fn refuse_to_all(connection: &mut Connection, server_id: i64) -> sqlx::Result<()> {
+    sql::query(
         "INSERT INTO hub_refused_share_codes (share_code_id, user_id)
          SELECT c.id, h.user_id FROM share_codes c JOIN shares h ON h.spawner_id = c.spawner_id
          WHERE c.spawner_id = $1 AND h.user_id IS NOT NULL ON CONFLICT DO NOTHING",

@@ -2,9 +2,9 @@
 //! under its name of that moment, see [`share::rebind`].
 
 use super::{Database, FromRow, Page, Result, ServerRow, Window, column, failed, one, share_codes};
+use super::sql::{self, Connection, QueryBuilder, Row};
 use hub_auth::scopes::share;
 use jiff::Timestamp;
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, sqlite::SqliteRow};
 use std::collections::BTreeSet;
 
 /// With whom a server is shared, by id.
@@ -64,7 +64,7 @@ const FROM: &str = " FROM shares h JOIN spawners s ON s.id = h.spawner_id JOIN u
     WHERE (h.expires_at IS NULL OR h.expires_at > ";
 
 impl FromRow for Share {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+    fn from_row(row: &Row) -> sqlx::Result<Self> {
         let (owner, server): (String, String) = (row.try_get("owner")?, row.try_get("server")?);
         Ok(Self {
             id: row.try_get("id")?,
@@ -73,7 +73,7 @@ impl FromRow for Share {
             server,
             user: row.try_get("user_name")?,
             group: row.try_get("group_name")?,
-            created_at: column::get_time(row, "created_at")?,
+            created_at: row.try_get("created_at")?,
         })
     }
 }
@@ -168,7 +168,7 @@ impl Database {
         const ACTION: &str = "revoke the shares of a server";
         let mut tx = self.write(ACTION).await?;
         share_codes::refuse_to_all(&mut tx, server_id).await.map_err(failed(ACTION))?;
-        let delete = sqlx::query("DELETE FROM shares WHERE spawner_id = $1").bind(server_id).execute(&mut *tx).await;
+        let delete = sql::query("DELETE FROM shares WHERE spawner_id = $1").bind(server_id).execute(&mut *tx).await;
         let deleted = delete.map_err(failed(ACTION))?.rows_affected();
         tx.commit().await.map_err(failed(ACTION))?;
         Ok(deleted)
@@ -179,22 +179,22 @@ impl Database {
     /// # Errors
     /// If the database cannot be written.
     pub async fn delete_share(&self, id: i64) -> Result<()> {
-        let delete = sqlx::query("DELETE FROM shares WHERE id = $1").bind(id).execute(&self.pool).await;
+        let delete = sql::query("DELETE FROM shares WHERE id = $1").bind(id).execute(&self.pool).await;
         delete.map(drop).map_err(failed("delete a share"))
     }
 }
 
-fn push_from(sql: &mut QueryBuilder<Sqlite>, now: Timestamp) {
-    sql.push(FROM).push_bind(column::time(now)).push(") AND ");
+fn push_from(sql: &mut QueryBuilder, now: Timestamp) {
+    sql.push(FROM).push_bind(now).push(") AND ");
 }
 
 async fn find(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     server_id: i64,
     with: ShareWith,
     now: Timestamp,
 ) -> sqlx::Result<Option<Share>> {
-    let mut sql = QueryBuilder::<Sqlite>::new("SELECT ");
+    let mut sql = QueryBuilder::new("SELECT ");
     sql.push(COLUMNS);
     push_from(&mut sql, now);
     sql.push("h.spawner_id = ").push_bind(server_id);
@@ -208,7 +208,7 @@ async fn find(
 
 /// As [`Database::grant_share`], within another room's transaction; `server` and `owner` are ids.
 pub(super) async fn grant(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     (server, owner): (i64, i64),
     with: ShareWith,
     scopes: &[String],
@@ -221,19 +221,19 @@ pub(super) async fn grant(
         }
         None => {
             // One that has expired must not stay beside the new one: JupyterHub knows one at most.
-            sqlx::query("DELETE FROM shares WHERE spawner_id = $1 AND (user_id = $2 OR group_id = $3)")
+            sql::query("DELETE FROM shares WHERE spawner_id = $1 AND (user_id = $2 OR group_id = $3)")
                 .bind(server)
                 .bind(with.user_id())
                 .bind(with.group_id())
                 .execute(&mut *connection)
                 .await?;
-            sqlx::query(
+            sql::query(
                 "INSERT INTO shares (user_id, group_id, created_at, scopes, owner_id, spawner_id)
                  VALUES ($1, $2, $3, $4, $5, $6)",
             )
             .bind(with.user_id())
             .bind(with.group_id())
-            .bind(column::time(now))
+            .bind(now)
             .bind(column::list_text(scopes))
             .bind(owner)
             .bind(server)
@@ -245,7 +245,7 @@ pub(super) async fn grant(
 }
 
 async fn revoke(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     server_id: i64,
     with: ShareWith,
     scopes: Option<&[String]>,
@@ -258,14 +258,14 @@ async fn revoke(
     let is_kept = |scope: &&String| scopes.is_some_and(|revoked| !revoked.contains(scope));
     let left: Vec<_> = share.scopes.iter().filter(is_kept).cloned().collect();
     if left.is_empty() {
-        sqlx::query("DELETE FROM shares WHERE id = $1").bind(share.id).execute(connection).await?;
+        sql::query("DELETE FROM shares WHERE id = $1").bind(share.id).execute(connection).await?;
         return Ok(None);
     }
     set_scopes(connection, share.id, &left).await?;
     Ok(Some(Share { scopes: left, ..share }))
 }
 
-async fn set_scopes(connection: &mut SqliteConnection, id: i64, scopes: &[String]) -> sqlx::Result<()> {
-    let update = sqlx::query("UPDATE shares SET scopes = $1 WHERE id = $2").bind(column::list_text(scopes)).bind(id);
+async fn set_scopes(connection: &mut Connection, id: i64, scopes: &[String]) -> sqlx::Result<()> {
+    let update = sql::query("UPDATE shares SET scopes = $1 WHERE id = $2").bind(column::list_text(scopes)).bind(id);
     update.execute(connection).await.map(drop)
 }

@@ -22,7 +22,7 @@ fn later(seconds: i64) -> Timestamp {
 }
 
 async fn database() -> Database {
-    Database::in_memory().await.unwrap()
+    Database::temporary().await.unwrap()
 }
 
 /// A database, and alice in it.
@@ -51,22 +51,27 @@ fn token_of<'a>(user: &User, token: &'a SecretString, scopes: &'a [String]) -> N
 }
 
 async fn count(database: &Database, query: &'static str) -> i64 {
-    use sqlx::Row;
-    sqlx::query(query).fetch_one(&database.pool).await.unwrap().get(0)
+    sql::query(query).fetch_one(&database.pool).await.unwrap().try_get(0).unwrap()
+}
+
+/// Changes the database as another program does.
+async fn run(database: &Database, statements: &str) {
+    let statements = sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned()));
+    match &database.pool {
+        Pool::Sqlite(pool) => statements.execute(pool).await.map(drop),
+        Pool::Postgres(pool, _) => statements.execute(pool).await.map(drop),
+    }
+    .unwrap();
 }
 
 /// Every value of every row of a table, as text: to look for what must not be there.
 async fn dump(database: &Database) -> String {
-    use sqlx::Row;
-    let tables =
-        sqlx::query("SELECT name FROM sqlite_master WHERE type = 'table'").fetch_all(&database.pool).await.unwrap();
     let mut all = String::new();
-    for table in tables {
-        let query = format!("SELECT * FROM \"{}\"", table.get::<String, _>(0));
-        for row in sqlx::query(sqlx::AssertSqlSafe(query)).fetch_all(&database.pool).await.unwrap() {
+    for table in database.pool.tables().await.unwrap() {
+        let query = QueryBuilder::new(format!("SELECT * FROM \"{table}\"")).build();
+        for row in query.fetch_all(&database.pool).await.unwrap() {
             for column in 0..row.len() {
-                let text = row.try_get_unchecked::<Option<String>, _>(column).unwrap_or_default();
-                all.push_str(&text.unwrap_or_default());
+                all.push_str(&row.try_get_text(column).unwrap_or_default());
                 all.push('\n');
             }
         }
@@ -76,13 +81,13 @@ async fn dump(database: &Database) -> String {
 
 #[test]
 fn errors_say_what_to_do() {
-    let path = PathBuf::from("/data/hub.sqlite");
-    let error = DatabaseError::Revision { path: path.clone(), found: "833da8570507".into() };
+    let place = Place::Sqlite("/data/hub.sqlite".into());
+    let error = DatabaseError::Revision { place: place.clone(), found: "833da8570507".into() };
     let expected = "database /data/hub.sqlite has revision 833da8570507, this hub needs f460b0348206; \
                     bring it there with `jupyterhub upgrade-db` of JupyterHub 6.1";
     assert_eq!(error.to_string(), expected);
     let expected = "database /data/hub.sqlite is in use by another hub; stop that one first";
-    assert_eq!(DatabaseError::InUse { path }.to_string(), expected);
+    assert_eq!(DatabaseError::InUse { place }.to_string(), expected);
 }
 
 #[tokio::test]
@@ -97,7 +102,7 @@ async fn settings_of_the_hub_are_kept() {
 
 #[test]
 fn times_are_written_as_jupyterhub_writes_them() {
-    assert_eq!(column::time(now()), "2026-11-23 14:21:51.467543");
-    assert_eq!(column::time("2026-01-02T03:04:05Z".parse().unwrap()), "2026-01-02 03:04:05.000000");
+    assert_eq!(sql::time_text(now()), "2026-11-23 14:21:51.467543");
+    assert_eq!(sql::time_text("2026-01-02T03:04:05Z".parse().unwrap()), "2026-01-02 03:04:05.000000");
     assert_eq!(column::list_text(&["a", "b\"c"]), r#"["a", "b\"c"]"#);
 }

@@ -3,11 +3,11 @@
 use super::{
     Database, FromRow, Key, Result, Subject, all, column, failed, failed_or_taken, hashing, one, schema::OWN_CLIENT,
 };
+use super::sql::{self, Connection, QueryBuilder, Row};
 use hub_auth::token;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteRow};
 
 /// Whose token it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,8 +108,8 @@ macro_rules! select_token {
 }
 
 impl FromRow for ApiToken {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        let owner = match (row.try_get::<Option<i64>, _>("user_id")?, row.try_get("service_id")?) {
+    fn from_row(row: &Row) -> sqlx::Result<Self> {
+        let owner = match (row.try_get::<Option<i64>>("user_id")?, row.try_get("service_id")?) {
             (Some(user), _) => TokenOwner::User(user),
             (None, Some(service)) => TokenOwner::Service(service),
             (None, None) => return Err(sqlx::Error::RowNotFound),
@@ -117,11 +117,11 @@ impl FromRow for ApiToken {
         Ok(Self {
             id: row.try_get("id")?,
             owner,
-            client_id: row.try_get::<Option<String>, _>("client_id")?.unwrap_or_else(|| OWN_CLIENT.to_owned()),
+            client_id: row.try_get::<Option<String>>("client_id")?.unwrap_or_else(|| OWN_CLIENT.to_owned()),
             session_id: row.try_get("session_id")?,
-            created: column::get_time(row, "created")?,
-            expires_at: column::get_time(row, "expires_at")?,
-            last_activity: column::get_time(row, "last_activity")?,
+            created: row.try_get("created")?,
+            expires_at: row.try_get("expires_at")?,
+            last_activity: row.try_get("last_activity")?,
             note: row.try_get("note")?,
             scopes: column::get_list(row, "scopes")?,
         })
@@ -138,7 +138,7 @@ impl Database {
         let mut connection = self.pool.acquire().await.map_err(failed(ACTION))?;
         let id = insert(&mut connection, new, now).await.map_err(failed_or_taken(ACTION, "token"))?;
         let row =
-            sqlx::query(select_token!(" FROM api_tokens WHERE id = $1")).bind(id).fetch_one(&mut *connection).await;
+            sql::query(select_token!(" FROM api_tokens WHERE id = $1")).bind(id).fetch_one(&mut connection).await;
         row.and_then(|row| ApiToken::from_row(&row)).map_err(failed(ACTION))
     }
 
@@ -162,7 +162,7 @@ impl Database {
         let query = select_token!(
             ", hashed FROM api_tokens WHERE prefix = $1 AND (user_id IS NOT NULL OR service_id IS NOT NULL)"
         );
-        let rows = sqlx::query(query).bind(token::prefix(text)).fetch_all(&self.pool).await;
+        let rows = sql::query(query).bind(token::prefix(text)).fetch_all(&self.pool).await;
         for row in rows.map_err(failed(ACTION))? {
             let hashed: String = row.try_get("hashed").map_err(failed(ACTION))?;
             if hashing::verify(&hashed, text).await? {
@@ -180,7 +180,7 @@ impl Database {
         let query = select_token!(
             " FROM api_tokens WHERE user_id = $1 AND (expires_at IS NULL OR expires_at > $2) ORDER BY id"
         );
-        let rows = sqlx::query(query).bind(user_id).bind(column::time(now)).fetch_all(&self.pool).await;
+        let rows = sql::query(query).bind(user_id).bind(now).fetch_all(&self.pool).await;
         rows.and_then(all).map_err(failed("list tokens"))
     }
 
@@ -192,7 +192,7 @@ impl Database {
         let query = select_token!(
             " FROM api_tokens WHERE user_id = $1 AND id = $2 AND (expires_at IS NULL OR expires_at > $3)"
         );
-        let row = sqlx::query(query).bind(user_id).bind(id).bind(column::time(now)).fetch_optional(&self.pool).await;
+        let row = sql::query(query).bind(user_id).bind(id).bind(now).fetch_optional(&self.pool).await;
         row.and_then(one).map_err(failed("find a token by id"))
     }
 
@@ -205,7 +205,7 @@ impl Database {
         if let (true, TokenOwner::User(user_id)) = (token.is_oauth(), token.owner) {
             return self.delete_client_tokens(user_id, &token.client_id).await.map(drop);
         }
-        let delete = sqlx::query("DELETE FROM api_tokens WHERE id = $1").bind(token.id);
+        let delete = sql::query("DELETE FROM api_tokens WHERE id = $1").bind(token.id);
         delete.execute(&self.pool).await.map(drop).map_err(failed(ACTION))
     }
 
@@ -215,7 +215,7 @@ impl Database {
     /// If the database cannot be written.
     pub async fn delete_client_tokens(&self, user_id: i64, client_id: &str) -> Result<u64> {
         let delete =
-            sqlx::query("DELETE FROM api_tokens WHERE user_id = $1 AND client_id = $2").bind(user_id).bind(client_id);
+            sql::query("DELETE FROM api_tokens WHERE user_id = $1 AND client_id = $2").bind(user_id).bind(client_id);
         delete.execute(&self.pool).await.map(|done| done.rows_affected()).map_err(failed("delete a client's tokens"))
     }
 
@@ -232,7 +232,7 @@ impl Database {
             "DELETE FROM oauth_codes WHERE user_id = $1 AND session_id = $2",
             "DELETE FROM api_tokens WHERE user_id = $1 AND session_id = $2",
         ] {
-            let done = sqlx::query(statement)
+            let done = sql::query(statement)
                 .bind(user_id)
                 .bind(session_id)
                 .execute(&mut *tx)
@@ -257,7 +257,7 @@ impl Database {
             "DELETE FROM api_tokens WHERE session_id = $1 AND user_id <> $2",
             "UPDATE api_tokens SET session_id = $3 WHERE session_id = $1 AND user_id = $2",
         ] {
-            let change = sqlx::query(statement).bind(before).bind(user_id).bind(now);
+            let change = sql::query(statement).bind(before).bind(user_id).bind(now);
             change.execute(&mut *tx).await.map_err(failed(ACTION))?;
         }
         tx.commit().await.map_err(failed(ACTION))
@@ -278,7 +278,7 @@ impl Database {
             "DELETE FROM hub_login_links WHERE user_id = $1",
             "DELETE FROM api_tokens WHERE user_id = $1 AND session_id IS NOT NULL",
         ] {
-            sqlx::query(statement).bind(user_id).execute(&mut *tx).await.map_err(failed(ACTION))?;
+            sql::query(statement).bind(user_id).execute(&mut *tx).await.map_err(failed(ACTION))?;
         }
         tx.commit().await.map_err(failed(ACTION))
     }
@@ -300,8 +300,8 @@ impl Database {
             "SELECT count(user_id), count(service_id), count(session_id), count(s.token_id) FROM api_tokens t
              LEFT JOIN hub_server_tokens s ON s.token_id = t.id WHERE {condition}"
         );
-        let row = sqlx::query(AssertSqlSafe(count)).bind(name).fetch_one(&mut *tx).await.map_err(failed(ACTION))?;
-        let number = |column: usize| row.try_get::<i64, _>(column).map(i64::unsigned_abs).map_err(failed(ACTION));
+        let row = QueryBuilder::new(count).build().bind(name).fetch_one(&mut *tx).await.map_err(failed(ACTION))?;
+        let number = |column: usize| row.try_get::<i64>(column).map(i64::unsigned_abs).map_err(failed(ACTION));
         let mut counts = RevokedCounts {
             users: number(0)?,
             services: number(1)?,
@@ -316,7 +316,7 @@ impl Database {
         };
         for table in of_people.iter().chain(&["api_tokens"]) {
             let delete = format!("DELETE FROM {table} WHERE {condition}");
-            let done = sqlx::query(AssertSqlSafe(delete)).bind(name).execute(&mut *tx).await.map_err(failed(ACTION))?;
+            let done = QueryBuilder::new(delete).build().bind(name).execute(&mut *tx).await.map_err(failed(ACTION))?;
             if *table == "hub_login_links" {
                 counts.links = done.rows_affected();
             }
@@ -331,7 +331,7 @@ impl Database {
     /// If the database cannot be written.
     pub async fn delete_expired(&self, now: Timestamp) -> Result<()> {
         const ACTION: &str = "delete what has expired";
-        let tokens = sqlx::query("DELETE FROM api_tokens WHERE expires_at <= $1").bind(column::time(now));
+        let tokens = sql::query("DELETE FROM api_tokens WHERE expires_at <= $1").bind(now);
         tokens.execute(&self.pool).await.map_err(failed(ACTION))?;
         for statement in [
             "DELETE FROM oauth_codes WHERE expires_at <= $1",
@@ -339,30 +339,30 @@ impl Database {
             "DELETE FROM hub_ended_logins WHERE expires_at <= $1",
             "DELETE FROM hub_login_links WHERE expires_at <= $1",
         ] {
-            sqlx::query(statement).bind(now.as_second()).execute(&self.pool).await.map_err(failed(ACTION))?;
+            sql::query(statement).bind(now.as_second()).execute(&self.pool).await.map_err(failed(ACTION))?;
         }
         for statement in ["DELETE FROM shares WHERE expires_at <= $1", "DELETE FROM share_codes WHERE expires_at <= $1"]
         {
-            sqlx::query(statement).bind(column::time(now)).execute(&self.pool).await.map_err(failed(ACTION))?;
+            sql::query(statement).bind(now).execute(&self.pool).await.map_err(failed(ACTION))?;
         }
         Ok(())
     }
 }
 
 /// Adds the row of a token and returns its id; also within another room's transaction.
-pub(super) async fn insert(connection: &mut SqliteConnection, new: NewToken<'_>, now: Timestamp) -> sqlx::Result<i64> {
+pub(super) async fn insert(connection: &mut Connection, new: NewToken<'_>, now: Timestamp) -> sqlx::Result<i64> {
     insert_hashed(connection, new, token::GENERATED_ROUNDS, now).await
 }
 
 /// As [`insert`], for a token that a person may have chosen: its hash has these rounds.
 pub(super) async fn insert_hashed(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     new: NewToken<'_>,
     rounds: u32,
     now: Timestamp,
 ) -> sqlx::Result<i64> {
     let text = new.token.expose_secret();
-    sqlx::query(
+    sql::query(
         "INSERT INTO api_tokens
              (user_id, service_id, hashed, prefix, client_id, session_id, created, expires_at, note, scopes)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id",
@@ -373,8 +373,8 @@ pub(super) async fn insert_hashed(
     .bind(token::prefix(text))
     .bind(new.client_id.unwrap_or(OWN_CLIENT))
     .bind(new.session_id)
-    .bind(column::time(now))
-    .bind(new.expires_at.map(column::time))
+    .bind(now)
+    .bind(new.expires_at)
     .bind(new.note)
     .bind(column::list_text(new.scopes))
     .fetch_one(connection)

@@ -1,7 +1,7 @@
 //! Lists of users, filtered, sorted and cut into pages.
 
-use super::{Database, Result, User, all, failed, push_list, users};
-use sqlx::{QueryBuilder, Row, Sqlite};
+use super::{Database, Result, User, all, failed, users};
+use super::sql::{QueryBuilder};
 
 /// Which users to list. The default lists all, by id.
 #[derive(Clone, Debug, Default)]
@@ -64,7 +64,7 @@ impl Database {
     }
 }
 
-fn push_conditions(sql: &mut QueryBuilder<Sqlite>, query: &UserQuery) {
+fn push_conditions(sql: &mut QueryBuilder, query: &UserQuery) {
     const ACTIVE: &str = "EXISTS (SELECT 1 FROM spawners s WHERE s.user_id = u.id AND s.server_id IS NOT NULL)";
     sql.push(" FROM users u WHERE TRUE");
     match query.active {
@@ -79,14 +79,14 @@ fn push_conditions(sql: &mut QueryBuilder<Sqlite>, query: &UserQuery) {
     }
     if let Some(visible) = &query.visible {
         sql.push(" AND (u.name IN (");
-        push_list(sql, &visible.users);
+        sql.push_list(&visible.users);
         sql.push(") OR EXISTS (SELECT 1 FROM user_group_map m JOIN groups g ON g.id = m.group_id WHERE m.user_id = u.id AND g.name IN (");
-        push_list(sql, &visible.groups);
+        sql.push_list(&visible.groups);
         sql.push(")))");
     }
 }
 
-fn push_order(sql: &mut QueryBuilder<Sqlite>, query: &UserQuery) {
+fn push_order(sql: &mut QueryBuilder, query: &UserQuery) {
     let column = match query.sort {
         UserSort::Id => "u.id",
         UserSort::Name => "u.name",

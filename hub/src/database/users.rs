@@ -1,9 +1,9 @@
 //! Users, and the roles and groups that they have.
 
 use super::{Database, FromRow, Key, Result, Subject, column, failed, failed_or_taken, one};
+use super::sql::{self, Connection, Row};
 use jiff::Timestamp;
 use serde_json::Value;
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 /// A user.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,13 +31,13 @@ pub struct UserCounts {
 pub(super) const COLUMNS: &str = "u.id, u.name, u.admin, u.created, u.last_activity, u.cookie_id, u.user_info";
 
 impl FromRow for User {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+    fn from_row(row: &Row) -> sqlx::Result<Self> {
         Ok(Self {
             id: row.try_get("id")?,
             name: row.try_get("name")?,
-            admin: row.try_get::<Option<bool>, _>("admin")?.unwrap_or_default(),
-            created: column::get_time(row, "created")?,
-            last_activity: column::get_time(row, "last_activity")?,
+            admin: row.try_get::<Option<bool>>("admin")?.unwrap_or_default(),
+            created: row.try_get("created")?,
+            last_activity: row.try_get("last_activity")?,
             cookie_id: row.try_get("cookie_id")?,
             user_info: column::get_json(row, "user_info")?,
         })
@@ -61,7 +61,7 @@ impl Database {
     /// If the database cannot be read.
     pub async fn user(&self, id: i64) -> Result<Option<User>> {
         let read = async {
-            let row = sqlx::query(user_where!("u.id = $1")).bind(id).fetch_optional(&self.pool).await;
+            let row = sql::query(user_where!("u.id = $1")).bind(id).fetch_optional(&self.pool).await;
             row.and_then(one).map_err(failed("find a user"))
         };
         self.memo.remember(Key::User(id), about, read).await
@@ -73,7 +73,7 @@ impl Database {
     /// If the database cannot be read.
     pub async fn user_by_name(&self, name: &str) -> Result<Option<User>> {
         let read = async {
-            let row = sqlx::query(user_where!("u.name = $1")).bind(name).fetch_optional(&self.pool).await;
+            let row = sql::query(user_where!("u.name = $1")).bind(name).fetch_optional(&self.pool).await;
             row.and_then(one).map_err(failed("find a user by name"))
         };
         self.memo.remember(Key::UserName(name.to_owned()), about, read).await
@@ -87,7 +87,7 @@ impl Database {
         let read = async {
             let query =
                 user_where!("u.cookie_id = $1 AND NOT EXISTS (SELECT 1 FROM hub_ended_logins e WHERE e.login = $2)");
-            let row = sqlx::query(query).bind(cookie_id).bind(digest).fetch_optional(&self.pool).await;
+            let row = sql::query(query).bind(cookie_id).bind(digest).fetch_optional(&self.pool).await;
             row.and_then(one).map_err(failed("find a user by cookie"))
         };
         self.memo.remember(Key::Login(cookie_id.to_owned(), digest.to_owned()), about, read).await
@@ -98,7 +98,7 @@ impl Database {
     /// # Errors
     /// If the database cannot be written.
     pub async fn end_login(&self, digest: &str, expires_at: Timestamp) -> Result<()> {
-        sqlx::query("INSERT INTO hub_ended_logins (login, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+        sql::query("INSERT INTO hub_ended_logins (login, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING")
             .bind(digest)
             .bind(expires_at.as_second())
             .execute(&self.pool)
@@ -115,7 +115,7 @@ impl Database {
         const ACTION: &str = "add a user";
         let mut tx = self.pool.begin().await.map_err(failed(ACTION))?;
         let id = insert(&mut tx, name, admin, now).await.map_err(failed_or_taken(ACTION, "user name"))?;
-        let row = sqlx::query(user_where!("u.id = $1")).bind(id).fetch_one(&mut *tx).await.map_err(failed(ACTION))?;
+        let row = sql::query(user_where!("u.id = $1")).bind(id).fetch_one(&mut *tx).await.map_err(failed(ACTION))?;
         tx.commit().await.map_err(failed(ACTION))?;
         User::from_row(&row).map_err(failed(ACTION))
     }
@@ -144,10 +144,10 @@ impl Database {
         let query = "SELECT count(*), count(CASE WHEN last_activity >= $1 THEN 1 END),
                             count(CASE WHEN last_activity >= $2 THEN 1 END),
                             count(CASE WHEN last_activity >= $3 THEN 1 END) FROM users";
-        let [first, second, third] = since.map(column::time);
-        let query = sqlx::query(query).bind(first).bind(second).bind(third);
+        let [first, second, third] = since;
+        let query = sql::query(query).bind(first).bind(second).bind(third);
         let row = query.fetch_one(&self.pool).await.map_err(failed(ACTION))?;
-        let number = |column: usize| row.try_get::<i64, _>(column).map(i64::unsigned_abs).map_err(failed(ACTION));
+        let number = |column: usize| row.try_get::<i64>(column).map(i64::unsigned_abs).map_err(failed(ACTION));
         Ok(UserCounts { total: number(0)?, active: [number(1)?, number(2)?, number(3)?] })
     }
 
@@ -158,7 +158,7 @@ impl Database {
     pub async fn set_admin(&self, user_id: i64, admin: bool) -> Result<()> {
         const ACTION: &str = "change an administrator";
         let mut tx = self.pool.begin().await.map_err(failed(ACTION))?;
-        sqlx::query("UPDATE users SET admin = $1 WHERE id = $2")
+        sql::query("UPDATE users SET admin = $1 WHERE id = $2")
             .bind(admin)
             .bind(user_id)
             .execute(&mut *tx)
@@ -173,7 +173,7 @@ impl Database {
     /// # Errors
     /// [`super::DatabaseError::Taken`] if the name is in use.
     pub async fn rename_user(&self, user_id: i64, name: &str) -> Result<()> {
-        let update = sqlx::query("UPDATE users SET name = $1 WHERE id = $2").bind(name).bind(user_id);
+        let update = sql::query("UPDATE users SET name = $1 WHERE id = $2").bind(name).bind(user_id);
         update.execute(&self.pool).await.map(drop).map_err(failed_or_taken("rename a user", "user name"))
     }
 
@@ -190,7 +190,7 @@ impl Database {
             "DELETE FROM servers WHERE id IN (SELECT server_id FROM spawners WHERE user_id = $1)",
             "DELETE FROM users WHERE id = $1",
         ] {
-            sqlx::query(statement).bind(user_id).execute(&mut *tx).await.map_err(failed(ACTION))?;
+            sql::query(statement).bind(user_id).execute(&mut *tx).await.map_err(failed(ACTION))?;
         }
         tx.commit().await.map_err(failed(ACTION))
     }
@@ -201,7 +201,7 @@ impl Database {
     /// If the database cannot be written.
     pub async fn rotate_cookie_id(&self, user_id: i64) -> Result<String> {
         let cookie_id = new_cookie_id();
-        let update = sqlx::query("UPDATE users SET cookie_id = $1 WHERE id = $2").bind(&cookie_id).bind(user_id);
+        let update = sql::query("UPDATE users SET cookie_id = $1 WHERE id = $2").bind(&cookie_id).bind(user_id);
         update.execute(&self.pool).await.map_err(failed("rotate a user's cookie id"))?;
         Ok(cookie_id)
     }
@@ -214,15 +214,15 @@ fn about(user: &Option<User>) -> Option<Vec<Subject>> {
 
 /// Adds the row of a user with the roles that every user has, and returns its id; also within another room's transaction.
 pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     name: &str,
     admin: bool,
     now: Timestamp,
 ) -> sqlx::Result<i64> {
-    let id = sqlx::query("INSERT INTO users (name, admin, created, cookie_id) VALUES ($1, $2, $3, $4) RETURNING id")
+    let id = sql::query("INSERT INTO users (name, admin, created, cookie_id) VALUES ($1, $2, $3, $4) RETURNING id")
         .bind(name)
         .bind(admin)
-        .bind(column::time(now))
+        .bind(now)
         .bind(new_cookie_id())
         .fetch_one(&mut *connection)
         .await?
@@ -236,12 +236,12 @@ pub(super) fn new_cookie_id() -> String {
 }
 
 /// Every user has the role `user`; administrators have `admin` besides.
-async fn set_default_roles(connection: &mut SqliteConnection, user_id: i64, admin: bool) -> sqlx::Result<()> {
+async fn set_default_roles(connection: &mut Connection, user_id: i64, admin: bool) -> sqlx::Result<()> {
     let assign = "INSERT INTO user_role_map (user_id, role_id, managed_by_auth)
                   SELECT $1, id, FALSE FROM roles WHERE name = $2 ON CONFLICT DO NOTHING";
     let remove = "DELETE FROM user_role_map WHERE user_id = $1 AND role_id IN (SELECT id FROM roles WHERE name = $2)";
-    sqlx::query(assign).bind(user_id).bind("user").execute(&mut *connection).await?;
+    sql::query(assign).bind(user_id).bind("user").execute(&mut *connection).await?;
     let admin_role = if admin { assign } else { remove };
-    sqlx::query(admin_role).bind(user_id).bind("admin").execute(connection).await?;
+    sql::query(admin_role).bind(user_id).bind("admin").execute(connection).await?;
     Ok(())
 }

@@ -36,7 +36,7 @@ impl Place {
             ProxyToken::Value("unused".to_owned().into()),
         );
         tokio::spawn(proxy.run(CancellationToken::new()));
-        let database = Database::in_memory().await.unwrap();
+        let database = Database::temporary().await.unwrap();
         let user = database.create_user("alice", false, Timestamp::now()).await.unwrap();
         let directory = tempfile::tempdir().unwrap();
         let servers = servers(script, directory.path(), &database, &client);

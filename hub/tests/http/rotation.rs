@@ -164,9 +164,9 @@ async fn crypt_keys_rotate_in_the_background_across_a_restart() {
     let keys = CryptKeys::parse([(0, old.as_bytes())]).unwrap();
     let rows = (1000..1000 + USERS).map(|id| {
         let token = keys.encrypt(format!(r#"{{"of":{id}}}"#).as_bytes(), 7, [u8::try_from(id % 256).unwrap(); 16]);
-        format!("({id}, 'user{id}', FALSE, 'c{id}', X'{}')", hex::encode(token))
+        format!("({id}, 'user{id}', FALSE, 'c{id}', {})", hub.blob(&token))
     });
-    let rows = rows.chain([format!("(2000, 'lost', FALSE, 'lost', X'{}')", hex::encode("not encrypted"))]);
+    let rows = rows.chain([format!("(2000, 'lost', FALSE, 'lost', {})", hub.blob("not encrypted"))]);
     let rows = rows.collect::<Vec<_>>().join(", ");
     hub.sql(&format!("INSERT INTO users (id, name, admin, cookie_id, encrypted_auth_state) VALUES {rows}")).await;
 

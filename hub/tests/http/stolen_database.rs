@@ -3,7 +3,6 @@
 use axum::http::{Method, StatusCode};
 use hub::login_links::{Wish, make};
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Row, SqlitePool, sqlite::SqliteConnectOptions};
 use std::collections::BTreeSet;
 
 use crate::{
@@ -13,25 +12,13 @@ use crate::{
 
 /// Every value of every row of every table, and every leaf of those that are JSON.
 async fn values(hub: &TestHub) -> BTreeSet<String> {
-    let options = SqliteConnectOptions::new().filename(hub.path("hub.sqlite")).read_only(true);
-    let pool = SqlitePool::connect_with(options).await.unwrap();
-    let tables = sqlx::query("SELECT name FROM sqlite_master WHERE type = 'table'").fetch_all(&pool).await.unwrap();
     let mut found = BTreeSet::new();
-    for table in tables {
-        let query = format!("SELECT * FROM \"{}\"", table.get::<String, _>(0));
-        for row in sqlx::query(AssertSqlSafe(query)).fetch_all(&pool).await.unwrap() {
-            for column in 0..row.len() {
-                let text = row.try_get_unchecked::<Option<String>, _>(column).ok().flatten();
-                let number = row.try_get_unchecked::<Option<i64>, _>(column).ok().flatten().map(|n| n.to_string());
-                for value in text.into_iter().chain(number) {
-                    if let Ok(json) = serde_json::from_str(&value) {
-                        add_leaves(&json, &mut found);
-                    }
-                    found.extend(value.split(':').map(str::to_owned));
-                    found.insert(value);
-                }
-            }
+    for value in hub.stored().await {
+        if let Ok(json) = serde_json::from_str(&value) {
+            add_leaves(&json, &mut found);
         }
+        found.extend(value.split(':').map(str::to_owned));
+        found.insert(value);
     }
     found
 }

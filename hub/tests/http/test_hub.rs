@@ -10,7 +10,7 @@ use hub::{
     app::App,
     auth_state::CryptKeeper,
     cookie_secret::CookieSecret,
-    database::{Database, DatabaseError},
+    database::{Database, DatabaseError, Place},
     own_secret::OwnSecret,
     proxy::{ProxyClient, ProxyToken},
     rotation::Keeper,
@@ -27,7 +27,11 @@ use hub_crds::{
 };
 use jiff::Timestamp;
 use serde_json::Value;
-use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Row, SqlitePool,
+    postgres::PgConnectOptions,
+    sqlite::SqliteConnectOptions,
+};
 use std::{
     collections::BTreeMap,
     fs,
@@ -73,6 +77,8 @@ pub(crate) struct TestHub {
     router: Router,
     pub(crate) app: App,
     pub(crate) directory: Arc<TempDir>,
+    /// Its database: a file in the directory, or a schema of its own in the PostgreSQL that the tests are given.
+    pub(crate) place: Place,
     /// Where the proxy listens for people: `http://127.0.0.1:40000`.
     pub(crate) proxy_url: String,
     stopping: CancellationToken,
@@ -133,7 +139,10 @@ impl TestHub {
     }
 
     pub(crate) async fn with(settings: Settings) -> Self {
-        Self::at(Arc::new(tempfile::tempdir().unwrap()), settings).await
+        let directory = tempfile::tempdir().unwrap();
+        let file = || Place::Sqlite(directory.path().join("hub.sqlite"));
+        let place = Place::temporary().await.unwrap().unwrap_or_else(file);
+        Self::at(Arc::new(directory), place, settings).await
     }
 
     /// Ends the hub and starts it anew in the same place.
@@ -143,13 +152,13 @@ impl TestHub {
 
     /// The same, with a change while it is down.
     pub(crate) async fn restarted_after(self, settings: Settings, change: impl FnOnce()) -> Self {
-        let directory = self.directory.clone();
+        let (directory, place) = (self.directory.clone(), self.place.clone());
         drop(self);
         change();
-        Self::at(directory, settings).await
+        Self::at(directory, place, settings).await
     }
 
-    async fn at(directory: Arc<TempDir>, mut settings: Settings) -> Self {
+    async fn at(directory: Arc<TempDir>, place: Place, mut settings: Settings) -> Self {
         let at = |name: &str| directory.path().join(name);
         fs::write(at("cookie-secret"), "6b".repeat(32)).unwrap();
         let stopping = CancellationToken::new();
@@ -168,7 +177,7 @@ impl TestHub {
             Some(host) => Urls::with_subdomains(settings.base_url, url(host)),
             None => Urls::new(settings.base_url, settings.public_url.map(url)),
         };
-        let database = open(&at("hub.sqlite")).await;
+        let database = open(&place).await;
         for (service, token) in settings.service_tokens {
             let file = at(&format!("{service}-token"));
             fs::write(&file, token).unwrap();
@@ -212,7 +221,7 @@ impl TestHub {
         let router = router(&app);
         let serving = axum::serve(listener, router.clone()).with_graceful_shutdown(stopping.clone().cancelled_owned());
         tokio::spawn(serving.into_future());
-        Self { router, app, directory, proxy_url, stopping }
+        Self { router, app, directory, place, proxy_url, stopping }
     }
 
     /// The hub as it is after a restart with other settings of who may come in, on the same database and with the same
@@ -290,9 +299,32 @@ impl TestHub {
 
     /// Changes the database as another program does.
     pub(crate) async fn sql(&self, statements: &str) {
-        let options = SqliteConnectOptions::new().filename(self.path("hub.sqlite")).foreign_keys(true);
-        let mut connection = options.connect().await.unwrap();
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&mut connection).await.unwrap();
+        let statements = sqlx::raw_sql(AssertSqlSafe(statements));
+        match &self.place {
+            Place::Sqlite(path) => {
+                let options = SqliteConnectOptions::new().filename(path).foreign_keys(true);
+                statements.execute(&mut options.connect().await.unwrap()).await.map(drop)
+            }
+            Place::Postgres(options) => statements.execute(&mut options.connect().await.unwrap()).await.map(drop),
+        }
+        .unwrap();
+    }
+
+    /// Bytes as they are written in a statement.
+    pub(crate) fn blob(&self, bytes: impl AsRef<[u8]>) -> String {
+        let digits = hex::encode(bytes);
+        match self.place {
+            Place::Sqlite(_) => format!("X'{digits}'"),
+            Place::Postgres(_) => format!("'\\x{digits}'"),
+        }
+    }
+
+    /// Every value of the database, each as text: what a thief of it has.
+    pub(crate) async fn stored(&self) -> Vec<String> {
+        match &self.place {
+            Place::Sqlite(path) => stored_in_file(path).await,
+            Place::Postgres(options) => stored_in_postgres(options).await,
+        }
     }
 
     /// Gives a user these scopes through a role of that user alone.
@@ -347,15 +379,45 @@ fn own_keeper(cookie_secret: &Path) -> Keeper {
     Keeper::Own { cookie_secret, proxy_token: "the proxy's token is the test's".to_owned() }
 }
 
+async fn stored_in_file(path: &Path) -> Vec<String> {
+    let pool = SqlitePool::connect_with(SqliteConnectOptions::new().filename(path).read_only(true)).await.unwrap();
+    let tables = sqlx::query("SELECT name FROM sqlite_master WHERE type = 'table'").fetch_all(&pool).await.unwrap();
+    let mut stored = Vec::new();
+    for table in tables {
+        let query = AssertSqlSafe(format!("SELECT * FROM \"{}\"", table.get::<String, _>(0)));
+        for row in sqlx::query(query).fetch_all(&pool).await.unwrap() {
+            for column in 0..row.len() {
+                let text = row.try_get_unchecked::<Option<String>, _>(column).ok().flatten();
+                let number = row.try_get_unchecked::<Option<i64>, _>(column).ok().flatten().map(|n| n.to_string());
+                stored.extend(text.into_iter().chain(number));
+            }
+        }
+    }
+    stored
+}
+
+async fn stored_in_postgres(options: &PgConnectOptions) -> Vec<String> {
+    let mut connection = options.connect().await.unwrap();
+    let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()";
+    let mut stored = Vec::new();
+    for table in sqlx::query(tables).fetch_all(&mut connection).await.unwrap() {
+        let columns = "SELECT c.value FROM \"{}\" t, jsonb_each_text(to_jsonb(t)) c WHERE c.value IS NOT NULL";
+        let query = AssertSqlSafe(columns.replace("{}", table.get(0)));
+        let rows = sqlx::query(query).fetch_all(&mut connection).await.unwrap();
+        stored.extend(rows.iter().map(|row| row.get::<String, _>(0)));
+    }
+    stored
+}
+
 /// The hub before may need a moment to end.
-async fn open(path: &Path) -> Database {
+async fn open(place: &Place) -> Database {
     for _ in 0..200 {
-        match Database::open(path).await {
+        match Database::open_place(place).await {
             Err(DatabaseError::InUse { .. }) => tokio::time::sleep(Duration::from_millis(25)).await,
             opened => return opened.unwrap(),
         }
     }
-    panic!("{} stays in use", path.display());
+    panic!("{place} stays in use");
 }
 
 fn auth(settings: &Settings, directory: &TempDir) -> AuthConfig {

@@ -39,7 +39,7 @@ pub fn build(hub: &ValidatedHub) -> Resources<Prepared> {
             .into_iter()
             .flatten()
             .collect(),
-        claims: vec![pvc::build_database_claim(hub)],
+        claims: pvc::build_database_claim(hub).into_iter().collect(),
         services: service::build_services(hub),
         ingresses: ingress::build_ingress(hub).into_iter().collect(),
         network_policies: network_policy::build_network_policies(hub),

@@ -7,7 +7,7 @@ use hub_crds::{
     ClientRules, DatabaseVolume, Hsts, HttpsType, HubSpec, ProxyHttpRoute, ProxyImplementation, ProxyIngress,
     ProxyService, SecretKeyRef, ServerLimits, SingleUser, TlsVersion,
     config::{AuthConfig, RbacConfig},
-    names::{label, label_value},
+    names::{child, label, label_value},
     report::Report,
     status::RotationStatus,
 };
@@ -129,7 +129,7 @@ pub struct ValidatedHub {
     /// Filled in by [`crate::route::keep`].
     pub route: Option<Presence>,
     pub proxy_replicas: i32,
-    pub database: DatabaseVolume,
+    pub database: DatabasePlace,
     pub secrets: SecretSources,
     pub records: Vec<Record>,
     /// `auth_state` is kept, encrypted.
@@ -226,4 +226,26 @@ pub struct Resources<State> {
     pub disruption_budgets: Vec<PodDisruptionBudget>,
     pub deployments: Vec<Deployment>,
     pub state: PhantomData<State>,
+}
+
+/// Where the hub's database is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DatabasePlace {
+    /// A claim that the operator makes.
+    Volume(DatabaseVolume),
+    /// A claim that is there, by name.
+    Claim(String),
+    /// The Secret that holds the address.
+    Postgres(SecretKeyRef),
+}
+
+impl DatabasePlace {
+    /// The claim with the file of SQLite.
+    pub fn claim(&self, hub: &str) -> Option<String> {
+        match self {
+            Self::Volume(_) => Some(child::database_claim(hub)),
+            Self::Claim(name) => Some(name.clone()),
+            Self::Postgres(_) => None,
+        }
+    }
 }

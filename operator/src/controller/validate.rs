@@ -21,7 +21,7 @@ use k8s_openapi::{
 
 use super::{
     quantity,
-    types::{Found, Images, PodSettings, SecretSources, ValidatedHub},
+    types::{DatabasePlace, Found, Images, PodSettings, SecretSources, ValidatedHub},
 };
 use crate::{
     certificate::{Standing, hosts},
@@ -150,8 +150,17 @@ fn public_url(spec: &HubSpec) -> Option<String> {
     spec.public_url.clone().or_else(|| spec.subdomain_host.as_ref().map(of_host))
 }
 
+fn database(found: &Found) -> DatabasePlace {
+    let database = &found.spec.database;
+    match (&database.url_secret_ref, &database.pvc.claim_name) {
+        (Some(secret), _) => DatabasePlace::Postgres(secret.clone()),
+        (None, Some(claim)) => DatabasePlace::Claim(claim.clone()),
+        (None, None) => DatabasePlace::Volume(database_volume(found)),
+    }
+}
+
 /// A claim can only grow: one that was taken up again may be larger than the spec says.
-fn database(found: &Found) -> DatabaseVolume {
+fn database_volume(found: &Found) -> DatabaseVolume {
     let mut volume = found.spec.database.pvc.clone();
     let requests = found.claim.as_ref().and_then(|claim| claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref());
     if let Some(has) = requests.and_then(|requests| requests.get("storage"))
@@ -219,7 +228,20 @@ fn check_references(found: &Found) -> Result<(), Error> {
         let is_there = |value: &[u8]| if value.is_empty() { Err("must not be empty") } else { Ok(()) };
         check_reference(found, "spec.auth.dummy.passwordSecretRef", reference, is_there)?;
     }
+    if let Some(reference) = &found.spec.database.url_secret_ref {
+        check_reference(found, "spec.database.urlSecretRef", reference, check_database_url)?;
+    }
     rbac::check_tokens(found)
+}
+
+/// The hub reads the rest of it; a password is not echoed here.
+fn check_database_url(value: &[u8]) -> Result<(), &'static str> {
+    let scheme = std::str::from_utf8(value).ok().and_then(|url| url.trim().split_once("://"));
+    let scheme = scheme.map(|(scheme, _)| scheme.split('+').next().unwrap_or_default());
+    match scheme {
+        Some("postgresql" | "postgres") => Ok(()),
+        _ => Err("must be the address of a PostgreSQL database: postgresql://user:password@host:5432/name"),
+    }
 }
 
 fn check_reference(

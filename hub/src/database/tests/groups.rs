@@ -69,14 +69,12 @@ async fn with_a_group_goes_all_that_came_by_it() {
     let bob = database.create_user("bob", false, now()).await.unwrap();
     let server = database.save_server(bob.id, "").await.unwrap();
     let group = database.create_groups(&["staff"], &names(&["alice"])).await.unwrap().remove(0);
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+    let statements = format!(
         "INSERT INTO roles (id, name, scopes, managed_by_auth) VALUES (9, 'reader', '[\"list:users\"]', FALSE);
          INSERT INTO group_role_map (group_id, role_id, managed_by_auth) VALUES ({}, 9, FALSE)",
         group.id
-    )))
-    .execute(&database.pool)
-    .await
-    .unwrap();
+    );
+    run(&database, &statements).await;
     let scopes = ["access:servers!server=bob/".to_owned()];
     database.grant_share(&server, ShareWith::Group(group.id), &scopes, now()).await.unwrap().unwrap();
     assert_eq!(database.roles_of_group(group.id).await.unwrap(), ["reader"]);
@@ -87,8 +85,8 @@ async fn with_a_group_goes_all_that_came_by_it() {
     let held = database.user_scopes(&alice).await.unwrap();
     assert!(!held.holds("list:users") && !held.list().contains(&scopes[0]));
     for table in ["shares", "user_group_map", "group_role_map"] {
-        let query = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
-        let left: i64 = sqlx::query_scalar(query).fetch_one(&database.pool).await.unwrap();
+        let mut query = QueryBuilder::new(format!("SELECT count(*) FROM {table}"));
+        let left: i64 = query.build().fetch_one(&database.pool).await.unwrap().try_get(0).unwrap();
         assert_eq!(left, 0, "{table}");
     }
 }

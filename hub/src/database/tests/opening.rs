@@ -4,7 +4,7 @@ use super::*;
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use std::path::Path;
 
-async fn run(path: &Path, statements: &'static str) {
+async fn run_on_file(path: &Path, statements: &'static str) {
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
     let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
     sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
@@ -43,7 +43,7 @@ async fn other_programs_may_use_the_file_at_the_same_time() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("hub.sqlite");
     let database = Database::open(&path).await.unwrap();
-    run(&path, "INSERT INTO users (name, admin, cookie_id) VALUES ('bob', TRUE, 'c')").await;
+    run_on_file(&path, "INSERT INTO users (name, admin, cookie_id) VALUES ('bob', TRUE, 'c')").await;
     let bob = database.user_by_login("c", "").await.unwrap().unwrap();
     assert_eq!((bob.name.as_str(), bob.admin, bob.created), ("bob", true, None));
 }
@@ -61,7 +61,7 @@ async fn another_revision_is_refused_and_left_alone() {
         ("empty mark", "CREATE TABLE alembic_version (version_num)", "none"),
     ] {
         let path = directory.path().join(name);
-        run(&path, statements).await;
+        run_on_file(&path, statements).await;
         let before = std::fs::metadata(&path).unwrap().len();
         match Database::open(&path).await {
             Err(DatabaseError::Revision { found: revision, .. }) => assert_eq!(revision, found),

@@ -51,7 +51,7 @@ impl Fixture {
     }
 
     async fn sql(&self, statement: &str) {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&self.database.pool).await.unwrap();
+        run(&self.database, statement).await;
     }
 }
 

@@ -26,15 +26,13 @@ async fn a_token_is_found_by_its_text_and_nothing_near_it() {
 #[tokio::test]
 async fn a_token_that_jupyterhub_stored_is_found() {
     let (database, alice) = with_alice().await;
-    sqlx::query(
-        "INSERT INTO api_tokens VALUES ($1, NULL, 1,
+    let row = format!(
+        "INSERT INTO api_tokens VALUES ({}, NULL, 1,
             'sha512:1:1d667cb80c70b4e3:eb41f3e3f24fe80ec3dba31a2e0e49cf5991d06e5f61e525d560c575cf438c20e9c2e3c0e0a6e97524e9eb36aba9f3a8ffb3680d41e56d0fa5b2c920874bdb14',
             '5929', 'jupyterhub', NULL, '2026-11-23 23:20:34.954945', '2026-11-24 00:20:34.953603', NULL, 'hello', '[\"self\"]')",
-    )
-    .bind(alice.id)
-    .execute(&database.pool)
-    .await
-    .unwrap();
+        alice.id
+    );
+    run(&database, &row).await;
     let token = database.find_token(TOKEN, now()).await.unwrap().unwrap();
     assert_eq!(token.scopes, ["self"]);
     assert_eq!(token.expires_at, Some("2026-11-24T00:20:34.953603Z".parse().unwrap()));
@@ -209,7 +207,7 @@ async fn a_code_with_an_unknown_challenge_is_an_error() {
     let client_id = super::servers::start(&database, &alice, "").await.oauth_client_id.unwrap();
     let code = secret("some code");
     database.create_code(&new_code(&code, &client_id, &alice)).await.unwrap();
-    sqlx::query("UPDATE oauth_codes SET code_challenge_method = 'S512'").execute(&database.pool).await.unwrap();
+    run(&database, "UPDATE oauth_codes SET code_challenge_method = 'S512'").await;
     let token = token::new_oauth_token(rand::random());
     assert!(database.redeem_code("some code", now(), &token, |_| Ok::<_, ()>(later(9))).await.is_err());
 }

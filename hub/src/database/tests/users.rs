@@ -80,7 +80,7 @@ async fn groups_and_shares_add_to_what_a_user_may() {
         bob = bob.id,
         server = server.id,
     );
-    sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&database.pool).await.unwrap();
+    run(&database, &statements).await;
 
     assert_eq!(groups(&database, alice.id).await, ["class", "staff"]);
     let scopes = database.user_scopes(&alice).await.unwrap();

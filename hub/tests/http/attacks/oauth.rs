@@ -70,7 +70,7 @@ async fn a_code_that_expired_or_was_tried_wrongly_is_of_no_use_attack_row_27() {
     let server = hub.start_server("alice", ALICE_TOKEN).await;
     let mut browser = hub.logged_in(ALICE_TOKEN).await;
     let expired = code(&mut browser, &server).await;
-    hub.sql("UPDATE oauth_codes SET expires_at = unixepoch() - 1").await;
+    hub.sql("UPDATE oauth_codes SET expires_at = expires_at - 3600").await;
     let answer = exchange(&hub, &server, &expired, &[]).await;
     assert_eq!((answer.status, answer.json()["error"].as_str()), (StatusCode::BAD_REQUEST, Some("invalid_grant")));
 

@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use sha2::{Digest, Sha256};
 
 use super::{ValidatedHub, hub_url, owned_meta, proxy_api_url};
+use crate::controller::types::DatabasePlace;
 
 pub(super) fn build_config_map(hub: &ValidatedHub) -> ConfigMap {
     let text = serde_yaml::to_string(&hub_config(hub)).expect("the settings are maps with text keys");
@@ -56,7 +57,9 @@ fn hub_config(hub: &ValidatedHub) -> HubConfig {
         bind: format!("0.0.0.0:{}", port::HUB),
         connect_url: hub_url(hub),
         https: hub.https,
-        database_file: PathBuf::from(path::DATABASE_FILE),
+        database_file: hub.database.claim(&hub.name).map(|_| PathBuf::from(path::DATABASE_FILE)),
+        database_url_file: matches!(hub.database, DatabasePlace::Postgres(_))
+            .then(|| PathBuf::from(path::DATABASE_DIR).join(secret_key::DATABASE_URL)),
         cookie_secret_file: PathBuf::from(path::COOKIE_DIR).join(secret_key::COOKIE_SECRET),
         crypt_keys_file: hub.crypt_keys.then(|| PathBuf::from(path::CRYPT_DIR).join(secret_key::CRYPT_KEYS)),
         cookie_host_prefix: hub.cookie_host_prefix,

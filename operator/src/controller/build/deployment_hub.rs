@@ -8,16 +8,17 @@ use hub_crds::{
 };
 use k8s_openapi::{
     api::{
-        apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy},
+        apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
             ConfigMap, ConfigMapVolumeSource, Container, KeyToPath, PersistentVolumeClaimVolumeSource, PodSpec,
             PodTemplateSpec, ProjectedVolumeSource, SecretProjection, Volume, VolumeMount, VolumeProjection,
         },
     },
-    apimachinery::pkg::apis::meta::v1::LabelSelector,
+    apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
 
 use super::{ValidatedHub, config_map, owned_meta, pod, selector};
+use crate::controller::types::DatabasePlace;
 
 /// Volume of the certificates by which pods know each other.
 const INTERNAL_TLS: &str = "internal-tls";
@@ -33,14 +34,29 @@ pub(super) fn build_hub_deployment(hub: &ValidatedHub, config_map: &ConfigMap) -
         metadata: owned_meta(hub, child::hub(&hub.name), label_value::HUB),
         spec: Some(DeploymentSpec {
             replicas: Some(1),
-            // One SQLite file, one hub.
-            strategy: Some(DeploymentStrategy { type_: Some("Recreate".to_owned()), rolling_update: None }),
+            strategy: Some(build_strategy(&hub.database)),
             selector: LabelSelector { match_labels: Some(selector(hub, label_value::HUB)), ..LabelSelector::default() },
             revision_history_limit: Some(3),
             template,
             ..DeploymentSpec::default()
         }),
         ..Deployment::default()
+    }
+}
+
+/// One SQLite file, one hub. With PostgreSQL the next one stands ready, and waits for the lead, before the old one ends.
+fn build_strategy(database: &DatabasePlace) -> DeploymentStrategy {
+    match database {
+        DatabasePlace::Volume(_) | DatabasePlace::Claim(_) => {
+            DeploymentStrategy { type_: Some("Recreate".to_owned()), rolling_update: None }
+        }
+        DatabasePlace::Postgres(_) => DeploymentStrategy {
+            type_: Some("RollingUpdate".to_owned()),
+            rolling_update: Some(RollingUpdateDeployment {
+                max_surge: Some(IntOrString::Int(1)),
+                max_unavailable: Some(IntOrString::Int(0)),
+            }),
+        },
     }
 }
 
@@ -85,7 +101,10 @@ fn build_mounts(hub: &ValidatedHub) -> Vec<VolumeMount> {
         pod::read_only_mount("config", path::CONFIG_DIR),
         pod::read_only_mount("cookie-secret", path::COOKIE_DIR),
         pod::read_only_mount("proxy-token", path::PROXY_DIR),
-        pod::mount("data", path::DATA_DIR),
+        match &hub.database {
+            DatabasePlace::Volume(_) | DatabasePlace::Claim(_) => pod::mount("data", path::DATA_DIR),
+            DatabasePlace::Postgres(_) => pod::read_only_mount("database", path::DATABASE_DIR),
+        },
         pod::mount("tmp", "/tmp"),
     ];
     if hub.crypt_keys {
@@ -115,14 +134,7 @@ fn build_volumes(hub: &ValidatedHub) -> Vec<Volume> {
         },
         pod::whole_secret_volume("cookie-secret", child::cookie_secret(&hub.name)),
         pod::whole_secret_volume("proxy-token", child::proxy_token(&hub.name)),
-        Volume {
-            name: "data".to_owned(),
-            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
-                claim_name: child::database_claim(&hub.name),
-                read_only: None,
-            }),
-            ..Volume::default()
-        },
+        build_database_volume(hub),
         pod::scratch_volume("tmp"),
     ];
     if hub.crypt_keys {
@@ -141,6 +153,19 @@ fn build_volumes(hub: &ValidatedHub) -> Vec<Volume> {
         volumes.push(internal_tls_volume(hub));
     }
     volumes
+}
+
+fn build_database_volume(hub: &ValidatedHub) -> Volume {
+    let claim = |claim_name| Volume {
+        name: "data".to_owned(),
+        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource { claim_name, read_only: None }),
+        ..Volume::default()
+    };
+    match &hub.database {
+        DatabasePlace::Volume(_) => claim(child::database_claim(&hub.name)),
+        DatabasePlace::Claim(name) => claim(name.clone()),
+        DatabasePlace::Postgres(secret) => pod::secret_volume("database", secret, secret_key::DATABASE_URL),
+    }
 }
 
 /// One directory with a file for each user or service, from the Secrets that hold their tokens.

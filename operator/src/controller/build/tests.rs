@@ -443,6 +443,37 @@ fn the_database_claim_outlives_its_hub() {
     );
 }
 
+/// What a hub is told of its database, and how the next one takes its place.
+#[test]
+fn a_database_is_a_file_on_a_claim_or_a_server_elsewhere() {
+    let claim = |name: &str| json!({"name": "data", "persistentVolumeClaim": {"claimName": name}});
+    let secret = json!({"name": "database", "secret": {
+        "secretName": "db", "defaultMode": 0o440, "items": [{"key": "address", "path": "url"}],
+    }});
+    let postgres = json!({"type": "postgres", "urlSecretRef": {"name": "db", "key": "address"}});
+    let rolling = json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}});
+    let (file, url) =
+        ("databaseFile: /srv/jupyterhub/jupyterhub.sqlite", "databaseUrlFile: /etc/jupyterhub/secrets/database/url");
+    for (database, claims, volume, strategy, told, not_told) in [
+        (json!({}), 1, claim("physics-hub-db"), json!({"type": "Recreate"}), file, url),
+        (json!({"pvc": {"claimName": "hub-db-dir"}}), 0, claim("hub-db-dir"), json!({"type": "Recreate"}), file, url),
+        (postgres, 0, secret, rolling, url, file),
+    ] {
+        let mut found = fixtures::found(&json!({"database": database}));
+        let values = json!({"address": "postgresql://hub:hunter2@db/hub"});
+        let (_, referenced) = fixtures::secret("db", &values);
+        found.referenced.insert("db".to_owned(), referenced);
+        let built = build(&validate(&found, &fixtures::images()).unwrap());
+        assert_eq!(built.claims.len(), claims);
+        let spec = &whole(&built.deployments[0])["spec"];
+        let volumes = spec["template"]["spec"]["volumes"].as_array().unwrap();
+        assert!(volumes.contains(&volume), "{volumes:?}");
+        assert_eq!(spec["strategy"], strategy);
+        let settings = &built.config_maps[0].data.as_ref().unwrap()["hub.yaml"];
+        assert!(settings.contains(told) && !settings.contains(not_told) && !settings.contains("hunter2"), "{settings}");
+    }
+}
+
 #[test]
 fn a_disruption_budget_is_made_for_more_than_one_replica_only() {
     assert!(built(&json!({})).disruption_budgets.is_empty());

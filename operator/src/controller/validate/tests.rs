@@ -209,7 +209,10 @@ fn secrets_that_are_missing_or_wrong_are_named_with_field_key_and_remedy() {
         {"name": "eve", "tokenSecretRef": {"name": "mine", "key": "l"}},
     ]}}});
     let dummy = json!({"auth": {"token": null, "dummy": {"passwordSecretRef": {"name": "mine", "key": "k"}}, "allowAll": true}});
+    let postgres = json!({"database": {"type": "postgres", "urlSecretRef": {"name": "mine", "key": "k"}}});
     for (changes, values, reason, words) in [
+        (&postgres, None, reason::SECRET_MISSING, "spec.database.urlSecretRef"),
+        (&postgres, Some(json!({"k": "mysql://hub:hunter2@db/hub"})), reason::SECRET_INVALID, "postgresql://user:password@host"),
         (&cookie, None, reason::SECRET_MISSING, "spec.security.cookieSecret.secretRef"),
         (&cookie, Some(json!({"other": "x"})), reason::SECRET_INVALID, "the key k"),
         (&cookie, Some(json!({"k": "short"})), reason::SECRET_INVALID, "64 hexadecimal"),
@@ -280,7 +283,10 @@ fn a_larger_claim_is_kept() {
         let claim = json!({"spec": {"resources": {"requests": {"storage": size}}}});
         let mut found = fixtures::found(&json!({}));
         found.claim = Some(std::sync::Arc::new(serde_json::from_value(claim).unwrap()));
-        validate(&found, &fixtures::images()).unwrap().database.storage.to_string()
+        match validate(&found, &fixtures::images()).unwrap().database {
+            DatabasePlace::Volume(volume) => volume.storage.to_string(),
+            other => panic!("{other:?}"),
+        }
     };
     assert_eq!(claim("5Gi"), "5Gi");
     assert_eq!(claim("500Mi"), "1Gi");

@@ -1,0 +1,100 @@
+//! The door of a hub that has not opened yet: it listens from the start, and lets requests wait until the hub is there.
+//!
+//! A hub on PostgreSQL starts beside the one that it will replace. It counts as ready once it waits for nothing but that
+//! one's end; so requests that come meanwhile, of which there are some until every node has heard of the change, are answered
+//! by the hub that takes over instead of being refused.
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+/// How far the hub behind the door is.
+#[derive(Clone)]
+enum Stage {
+    /// It isn't ready.
+    Starting,
+    /// Nothing is missing but the end of another hub.
+    Waiting,
+    Open(Router),
+}
+
+/// Lets requests in once the hub is there.
+pub struct Door {
+    health: String,
+    stage: watch::Sender<Stage>,
+}
+
+#[derive(Clone)]
+struct Visitors {
+    health: String,
+    stage: watch::Receiver<Stage>,
+}
+
+impl Door {
+    /// `health` is the path at which the hub is asked whether it is ready.
+    pub fn new(health: String) -> Self {
+        Self { health, stage: watch::Sender::new(Stage::Starting) }
+    }
+
+    /// What is served at the door.
+    pub fn router(&self) -> Router {
+        let visitors = Visitors { health: self.health.clone(), stage: self.stage.subscribe() };
+        Router::new().fallback(visit).with_state(visitors)
+    }
+
+    /// The hub only waits for another one's end.
+    pub fn wait(&self) {
+        self.stage.send_replace(Stage::Waiting);
+    }
+
+    /// From now on the hub answers.
+    pub fn open(&self, hub: Router) {
+        self.stage.send_replace(Stage::Open(hub));
+    }
+}
+
+async fn visit(State(mut visitors): State<Visitors>, request: Request) -> Response {
+    let is_health = request.uri().path() == visitors.health;
+    let wanted = |stage: &Stage| is_health || matches!(stage, Stage::Open(_));
+    let stage = match visitors.stage.wait_for(wanted).await {
+        Ok(stage) => stage.clone(),
+        Err(_) => Stage::Starting,
+    };
+    match stage {
+        Stage::Open(hub) => hub.oneshot(request).await.unwrap_or_else(|never| match never {}),
+        Stage::Waiting => StatusCode::OK.into_response(),
+        Stage::Starting => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{body::Body, routing::get};
+    use std::time::Duration;
+
+    async fn ask(door: &Door, path: &str) -> StatusCode {
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        door.router().oneshot(request).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn requests_wait_until_the_hub_is_there_and_its_readiness_is_told() {
+        let door = Door::new("/hub/health".to_owned());
+        assert_eq!(ask(&door, "/hub/health").await, StatusCode::SERVICE_UNAVAILABLE);
+        door.wait();
+        assert_eq!(ask(&door, "/hub/health").await, StatusCode::OK);
+        let waiting = door.router();
+        let request = Request::builder().uri("/hub/home").body(Body::empty()).unwrap();
+        let mut answer = tokio::spawn(waiting.oneshot(request));
+        assert!(tokio::time::timeout(Duration::from_millis(50), &mut answer).await.is_err(), "it waits");
+        door.open(Router::new().route("/hub/home", get(|| async { StatusCode::IM_A_TEAPOT })));
+        assert_eq!(answer.await.unwrap().unwrap().status(), StatusCode::IM_A_TEAPOT);
+        assert_eq!(ask(&door, "/hub/health").await, StatusCode::NOT_FOUND);
+    }
+}
