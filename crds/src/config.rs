@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::LocalObjectReference;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-use crate::{ClientRules, HttpsType, ServerLimits, SingleUser};
+use crate::{ActivityTimes, ApiPages, ClientRules, HttpsType, Landing, ServerLimits, Sessions, SingleUser};
 
 mod rbac;
 
@@ -47,6 +47,14 @@ pub struct HubConfig {
     pub servers: ServerLimits,
     #[serde(default)]
     pub clients: ClientRules,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sessions: Sessions,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub landing: Landing,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub api_pages: ApiPages,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub activity: ActivityTimes,
     /// Where commands such as `hub token` reach this hub: its directory is made for its owner only.
     pub control_socket: PathBuf,
     /// Services, roles, groups and custom scopes.

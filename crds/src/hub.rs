@@ -54,6 +54,7 @@ use crate::status::HubStatus;
     ("!self.security.cookieHostPrefix || (has(self.https) && self.https.type != 'none')", "spec.security.cookieHostPrefix needs TLS, since browsers drop such cookies without: set another spec.https.type or remove it"),
     ("!self.security.internalTLS || self.proxy.implementation == 'hub-proxy'", "spec.security.internalTLS needs a proxy that holds servers to their names: set spec.proxy.implementation to 'hub-proxy' or remove it"),
     ("!self.security.internalTLS || !has(self.singleuser.front)", "spec.security.internalTLS cannot be used with spec.singleuser.front, whose servers speak no TLS: remove one of them"),
+    ("!has(self.hub.defaultUrl) || !(self.hub.defaultUrl in [self.baseUrl, self.baseUrl + 'hub', self.baseUrl + 'hub/', self.baseUrl + 'hub/login'])", "spec.hub.defaultUrl must not be a page that leads to spec.hub.defaultUrl itself: write another one, such as '/hub/home' below spec.baseUrl, or remove it"),
     ("(!has(self.proxy.ingress) && !has(self.proxy.httpRoute)) || (has(self.https) && self.https.type == 'external')", "spec.proxy.ingress and spec.proxy.httpRoute need TLS that ends in front of the proxy: set spec.https.type to 'external' or remove them"),
     ("!has(oldSelf.database) || self.database.type == oldSelf.database.type", "spec.database.type cannot be changed: make a new Hub and move the data"),
 ]))]

@@ -2,7 +2,7 @@
 //! and not a thousand. What is shown is always the newest; a hub that is killed loses what came after the last
 //! [`INTERVAL`].
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -16,9 +16,22 @@ pub const INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is not written yet.
 #[derive(Debug, Default)]
-pub struct Activity(Mutex<HashMap<Subject, Timestamp>>);
+pub struct Activity {
+    seen: Mutex<HashMap<Subject, Timestamp>>,
+    /// Within that time after someone was seen, another request of theirs is nothing new.
+    resolution: SignedDuration,
+}
 
 impl Activity {
+    pub fn new(resolution: SignedDuration) -> Self {
+        Self { seen: Mutex::default(), resolution }
+    }
+
+    /// Whether someone who was last seen then is to be noted again.
+    pub fn is_due(&self, last: Option<Timestamp>, now: Timestamp) -> bool {
+        last.is_none_or(|last| now.duration_since(last) >= self.resolution)
+    }
+
     /// Notes that someone was active. It never moves backwards.
     pub fn note(&self, subject: Subject, at: Timestamp) {
         let mut seen = self.lock();
@@ -51,7 +64,7 @@ impl Activity {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Subject, Timestamp>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,7 +5,7 @@ use hub_auth::{
     cookie::{HOST_PREFIX, Keys},
     failure_limit::FailureLimit,
 };
-use hub_crds::ClientRules;
+use hub_crds::{ApiPages, ClientRules, Landing, Sessions};
 use jiff::Timestamp;
 use std::{ops::Deref, path::PathBuf, sync::Arc};
 use tokio_util::sync::CancellationToken;
@@ -47,6 +47,9 @@ pub struct Parts {
     /// People use a connection that TLS protects, or the settings say that they know it doesn't.
     pub secure: bool,
     pub clients: ClientRules,
+    pub sessions: Sessions,
+    pub landing: Landing,
+    pub api_pages: ApiPages,
     /// What is not written yet of who was active.
     pub activity: Activity,
     /// How long answers took.

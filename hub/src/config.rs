@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use hub_crds::{
-    HttpsType,
+    HttpsType, Sessions,
     config::{HubConfig, Problem},
 };
 use std::{
@@ -12,7 +12,7 @@ use std::{
 };
 use url::Url;
 
-use crate::database::Place;
+use crate::{database::Place, urls::landing_address};
 
 /// Why the settings can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -46,10 +46,25 @@ fn parse(text: &str) -> Result<HubConfig, (String, String)> {
 
 /// What the types can't say. Pure.
 fn check(config: &HubConfig) -> Result<(), (String, String)> {
-    check_addresses(config).map_err(|(field, message)| (field.to_owned(), message))?;
+    check_addresses(config)
+        .and_then(|()| check_sessions(&config.sessions))
+        .map_err(|(field, message)| (field.to_owned(), message))?;
     match config.rbac.problems().into_iter().next() {
         Some(Problem { field, message }) => Err((format!("rbac.{field}"), message)),
         None => Ok(()),
+    }
+}
+
+fn check_sessions(sessions: &Sessions) -> Result<(), (&'static str, String)> {
+    match sessions.cookie_max_age_days {
+        1..=Sessions::MOST_DAYS => Ok(()),
+        days => Err((
+            "sessions.cookieMaxAgeDays",
+            format!(
+                "{days} days are not possible; write 1 to {}, which is as long as browsers keep one",
+                Sessions::MOST_DAYS
+            ),
+        )),
     }
 }
 
@@ -60,6 +75,9 @@ fn check_addresses(config: &HubConfig) -> Result<(), (&'static str, String)> {
     }
     if let Some(host) = &config.subdomain_host {
         check_subdomain_host(host, config).map_err(|message| ("subdomainHost", message))?;
+    }
+    if let Some(address) = &config.landing.default_url {
+        check_default_url(address, &config.base_url).map_err(|message| ("landing.defaultUrl", message))?;
     }
     if config.cookie_host_prefix && config.https == HttpsType::None {
         let message = "browsers drop such cookies without TLS; remove it, or use https";
@@ -134,6 +152,17 @@ pub fn database_place(config: &HubConfig) -> anyhow::Result<Place> {
         .with_context(|| format!("failed to read {}, which databaseUrlFile names", file.display()))?;
     Place::parse(url.trim(), Path::new("/"))
         .map_err(|remedy| anyhow::anyhow!("failed to use the address in {}, which databaseUrlFile names: {remedy}", file.display()))
+}
+
+fn check_default_url(address: &str, base: &str) -> Result<(), String> {
+    if landing_address(address).is_none() {
+        return Err(format!("`{address}` is neither a path nor a web address; write {base}hub/home for example"));
+    }
+    // These lead to the default URL themselves.
+    if ["", "hub", "hub/", "hub/login"].iter().any(|rest| address.strip_prefix(base) == Some(rest)) {
+        return Err(format!("`{address}` would lead people in a circle; write {base}hub/home for example"));
+    }
+    Ok(())
 }
 
 fn check_http(address: &str) -> Result<(), String> {
@@ -221,6 +250,21 @@ controlSocket: /tmp/hub/control.sock
                 "https: external",
                 "https: none\ncookieHostPrefix: true",
                 "cookieHostPrefix: browsers drop such cookies without TLS; remove it, or use https",
+            ),
+            (
+                "baseUrl: /",
+                "landing: {defaultUrl: hub/home}\nbaseUrl: /",
+                "landing.defaultUrl: `hub/home` is neither a path nor a web address; write /hub/home for example",
+            ),
+            (
+                "baseUrl: /",
+                "landing: {defaultUrl: /hub/}\nbaseUrl: /",
+                "landing.defaultUrl: `/hub/` would lead people in a circle; write /hub/home for example",
+            ),
+            (
+                "baseUrl: /",
+                "sessions: {cookieMaxAgeDays: 0}\nbaseUrl: /",
+                "sessions.cookieMaxAgeDays: 0 days are not possible; write 1 to 400, which is as long as browsers keep one",
             ),
             ("0.0.0.0:8081", "8081", "bind: `8081` is not an address and port; write 0.0.0.0:8081 for example"),
         ];

@@ -14,8 +14,6 @@ use crate::form::Fields;
 
 /// Seconds in which a code must be turned into a token.
 pub const CODE_LIFETIME: i64 = 300;
-/// Seconds that a token lives: as long as a login.
-pub const TOKEN_LIFETIME: i64 = 14 * 86_400;
 /// The old name of a request for nothing but the user's name.
 const IDENTIFY: &str = "identify";
 

@@ -9,7 +9,6 @@
 //! it finds the rest done or does it at the next start.
 
 use anyhow::Context;
-use hub_auth::cookie::DAY;
 use hub_crds::versions::{Resets, Versions};
 use jiff::{SignedDuration, Timestamp};
 use std::{
@@ -21,9 +20,6 @@ use std::{
 };
 
 use crate::versioned::{read_versions, version_file, versions_file};
-
-/// How long the old value is accepted.
-const GRACE: SignedDuration = SignedDuration::from_secs(14 * DAY);
 
 /// A file with a secret of 64 hexadecimal digits, and its versions beside it.
 #[derive(Clone, Debug)]
@@ -65,17 +61,18 @@ impl OwnSecret {
         self.remove_all_but(&versions.accepted)
     }
 
-    /// A new value is in use at once; the one before is accepted for two weeks more, so that nobody is logged out.
+    /// A new value is in use at once; the one before is accepted for as long as logins last, `grace`, so that nobody is
+    /// logged out.
     ///
     /// # Errors
     /// The files can't be read or written.
-    pub fn rotate(&self, now: Timestamp) -> anyhow::Result<()> {
+    pub fn rotate(&self, now: Timestamp, grace: SignedDuration) -> anyhow::Result<()> {
         let (mut versions, mut retirements) = self.read()?;
         self.number_first(&versions)?;
         let before = versions.current;
         versions.current = self.write_next(&versions)?;
         versions.accepted.insert(versions.current);
-        retirements.insert(before, now + GRACE);
+        retirements.insert(before, now + grace);
         self.publish(versions, &retirements)
     }
 
@@ -198,6 +195,7 @@ mod tests {
     use std::{os::unix::fs::PermissionsExt, sync::Arc};
 
     const NOW: Timestamp = Timestamp::constant(1_795_440_749, 0);
+    const GRACE: SignedDuration = SignedDuration::from_hours(14 * 24);
 
     fn secret() -> (tempfile::TempDir, PathBuf, OwnSecret) {
         let place = tempfile::tempdir().unwrap();
@@ -215,8 +213,8 @@ mod tests {
     fn a_rotation_accepts_the_old_secret_until_its_time_is_over() {
         let (place, file, secret) = secret();
         let (first, _) = keys(&file);
-        secret.rotate(NOW).unwrap();
-        secret.rotate(NOW + SignedDuration::from_hours(1)).unwrap();
+        secret.rotate(NOW, GRACE).unwrap();
+        secret.rotate(NOW + SignedDuration::from_hours(1), GRACE).unwrap();
         let (now, versions) = keys(&file);
         assert_eq!((versions.current, versions.accepted.len()), (2, 3));
         assert!(now.has_fingerprint(&first.fingerprint()) && now.fingerprint() != first.fingerprint());
@@ -237,12 +235,12 @@ mod tests {
     #[test]
     fn a_reset_leaves_one_secret_and_counts() {
         let (_place, file, secret) = secret();
-        secret.rotate(NOW).unwrap();
+        secret.rotate(NOW, GRACE).unwrap();
         secret.reset(false).unwrap();
         secret.reset(true).unwrap();
         let (_, versions) = keys(&file);
         assert_eq!((versions.accepted.len(), versions.resets), (1, Resets { sessions: 2, tokens: 1 }));
-        secret.rotate(NOW).unwrap();
+        secret.rotate(NOW, GRACE).unwrap();
         secret.reset_sessions().unwrap();
         let (_, versions) = keys(&file);
         assert_eq!((versions.accepted.len(), versions.resets), (2, Resets { sessions: 3, tokens: 1 }));
@@ -252,7 +250,7 @@ mod tests {
     #[test]
     fn a_secret_that_was_replaced_by_hand_is_the_only_one_s60() {
         let (_place, file, secret) = secret();
-        secret.rotate(NOW).unwrap();
+        secret.rotate(NOW, GRACE).unwrap();
         secret.settle().unwrap();
         assert_eq!(keys(&file).1.accepted.len(), 2, "nothing was done by hand");
         fs::write(&file, "6d".repeat(32)).unwrap();
@@ -260,7 +258,7 @@ mod tests {
         let (replaced, versions) = keys(&file);
         assert_eq!(versions, Versions::first());
         assert_eq!(replaced.fingerprint(), Keys::new(0, &[0x6d; 32]).fingerprint());
-        secret.rotate(NOW).unwrap();
+        secret.rotate(NOW, GRACE).unwrap();
         fs::remove_file(&file).unwrap();
         secret.settle().unwrap();
         assert!(!versions_file(&file).exists() && !version_file(&file, 1).exists());
@@ -270,7 +268,7 @@ mod tests {
     #[test]
     fn a_hub_that_is_killed_in_a_rotation_leaves_one_of_the_two_states() {
         let (_place, file, secret) = secret();
-        secret.rotate(NOW).unwrap();
+        secret.rotate(NOW, GRACE).unwrap();
         let before = keys(&file).0.fingerprint();
         let (versions, _) = secret.read().unwrap();
         // Before versions.json: the new value counts for nothing.
@@ -280,7 +278,7 @@ mod tests {
         assert!(!version_file(&file, 2).exists());
         // After it: the plain file is the old one still.
         let plain = fs::read(&file).unwrap();
-        secret.rotate(NOW).unwrap();
+        secret.rotate(NOW, GRACE).unwrap();
         fs::write(&file, plain).unwrap();
         let after = keys(&file).0.fingerprint();
         secret.settle().unwrap();

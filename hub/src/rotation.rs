@@ -7,6 +7,7 @@ use hub_crds::{
     report::{ALL, Request, SESSIONS, Wish},
     versions::Versions,
 };
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tokio::sync::Mutex;
@@ -145,7 +146,7 @@ async fn carry_out(
     }
     let file = cookie_secret.as_ref().map_err(RotationError::refused)?.lock().await;
     match wish {
-        Wish::Rotate(_) => file.rotate(app.now())?,
+        Wish::Rotate(_) => file.rotate(app.now(), SignedDuration::from_secs(app.sessions.login_seconds()))?,
         Wish::Reset(what) if what == SESSIONS => file.reset_sessions()?,
         Wish::Reset(what) => file.reset(what == ALL)?,
     }

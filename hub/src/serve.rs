@@ -2,7 +2,7 @@
 
 use axum::Router;
 use hub_auth::failure_limit::FailureLimit;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -32,7 +32,7 @@ use crate::{
     urls::Urls,
 };
 use hub_crds::{
-    ClientRules,
+    ActivityTimes, ApiPages, ClientRules, Landing, Sessions,
     config::{AuthConfig, RbacConfig},
 };
 
@@ -63,6 +63,10 @@ pub struct Hub {
     /// People use a connection that TLS protects, or the settings say that they know it doesn't.
     pub secure: bool,
     pub clients: ClientRules,
+    pub sessions: Sessions,
+    pub landing: Landing,
+    pub api_pages: ApiPages,
+    pub activity: ActivityTimes,
     pub clock: fn() -> Timestamp,
 }
 
@@ -90,7 +94,10 @@ pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App>
         service_tokens,
         secure: hub.secure,
         clients: hub.clients,
-        activity: Activity::default(),
+        sessions: hub.sessions,
+        landing: hub.landing,
+        api_pages: hub.api_pages,
+        activity: Activity::new(SignedDuration::from_secs(hub.activity.resolution.into())),
         request_durations: Durations::of_requests(),
         login_times: LoginTimes::default(),
         share_code_failures: FailureLimit::new(SHARE_CODE_FAILURES, Duration::from_mins(1)),

@@ -10,7 +10,7 @@
 //! hub is in the database and at the spawner; after a restart [`Servers::restore`] finds it again.
 
 use futures::{Stream, StreamExt, stream::BoxStream};
-use hub_crds::ServerLimits;
+use hub_crds::{ActivityTimes, ServerLimits};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::{
@@ -63,6 +63,8 @@ pub struct ServerSettings {
     /// People log in with tokens, which may come in addresses of servers.
     pub token_login: bool,
     pub limits: ServerLimits,
+    /// How often it is looked up when the proxy last saw requests for each server, if it is.
+    pub activity_interval: Option<Duration>,
     /// How long [`Servers::start`] waits for a server to be ready before it answers that it is pending.
     pub slow_spawn_timeout: Duration,
     /// The same for [`Servers::stop`].
@@ -78,6 +80,7 @@ impl ServerSettings {
             cookie_host_prefix: false,
             token_login: false,
             limits: ServerLimits::default(),
+            activity_interval: ActivityTimes::default().every(),
             slow_spawn_timeout: Duration::ZERO,
             slow_stop_timeout: Duration::ZERO,
         }
@@ -207,6 +210,15 @@ impl Servers {
             true => StopOutcome::Stopped,
             false => StopOutcome::Stopping,
         }
+    }
+
+    /// Stops all servers of a user, one that starts among them.
+    pub async fn stop_of(&self, user: &str) {
+        let stops =
+            self.inner.active().into_iter().filter(|(name, ..)| name.user == user).map(|(name, ..)| async move {
+                self.stop(&name.user, &name.server).await;
+            });
+        futures::future::join_all(stops).await;
     }
 
     /// Stops all servers, and waits until they are gone: for a hub whose servers cannot outlive it.

@@ -101,8 +101,7 @@ pub struct Visitor {
     now: Timestamp,
 }
 
-/// A page's visitor who must be logged in; anyone else is sent to the login page. A token of the API is no login: it may
-/// do less than its owner, whom pages are for.
+/// A page's visitor who must be logged in; anyone else is sent to the login page.
 pub struct LoggedIn {
     pub visitor: Visitor,
     pub user: User,
@@ -153,6 +152,12 @@ impl Visitor {
     /// The user who visits, if it is known.
     pub fn user(&self) -> Option<&User> {
         self.identity.as_ref().and_then(Identity::user)
+    }
+
+    /// The user who visits by a login. A token of the API is none: it may do less than its owner, whom pages are for.
+    pub fn login(&self) -> Option<(&Identity, &User)> {
+        let identity = self.identity.as_ref().filter(|identity| !matches!(identity.via, Via::Token(_)))?;
+        Some((identity, identity.user()?))
     }
 
     /// The host that people use: the public one if it is known, else what the browser asked for.
@@ -289,9 +294,7 @@ impl FromRequestParts<App> for LoggedIn {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         let visitor = Visitor::from_request_parts(parts, app).await?;
-        let login = visitor.identity.clone().filter(|identity| !matches!(identity.via, Via::Token(_)));
-        let user = login.as_ref().and_then(Identity::user).cloned();
-        match login.zip(user) {
+        match visitor.login().map(|(identity, user)| (identity.clone(), user.clone())) {
             Some((identity, user)) => Ok(Self { visitor, user, identity }),
             None if parts.method == Method::GET => Err(Failure::Redirect(app.urls.login(&path_and_query(&parts.uri)))),
             None => Err(Failure::bare(StatusCode::FORBIDDEN)),

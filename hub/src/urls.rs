@@ -5,7 +5,7 @@
 
 use hub_auth::{
     names::{escape, server_path, service_path, unescape},
-    next_url::{OwnHost, with_query},
+    next_url::{OwnHost, safe_next, with_query},
     subdomain,
 };
 use url::Url;
@@ -169,6 +169,15 @@ impl Urls {
     }
 }
 
+/// What an administrator wrote as the page that people land on, ready for a `Location` header: a path, or a whole
+/// address of the web. `None` if it is neither.
+pub fn landing_address(text: &str) -> Option<String> {
+    match Url::parse(text) {
+        Ok(url) => (matches!(url.scheme(), "http" | "https") && url.has_host()).then(|| url.into()),
+        Err(_) => safe_next(text, None),
+    }
+}
+
 fn tail(user: &str, server: &str) -> String {
     match server {
         "" => escape(user),
@@ -182,6 +191,24 @@ mod tests {
 
     fn subdomains(base: &str, host: &str) -> Urls {
         Urls::with_subdomains(base, Url::parse(host).unwrap())
+    }
+
+    #[test]
+    fn people_land_on_paths_and_on_addresses_of_the_web() {
+        for (text, address) in [
+            ("/hub/home?a=1", Some("/hub/home?a=1")),
+            ("/services/é", Some("/services/%C3%A9")),
+            ("/\\evil.example", Some("/%5Cevil.example")),
+            ("https://Example.org", Some("https://example.org/")),
+            ("hub/home", None),
+            ("//example.org", None),
+            ("https://", None),
+            ("javascript:alert(1)", None),
+            ("/hub\r\nx: y", None),
+            ("", None),
+        ] {
+            assert_eq!(landing_address(text).as_deref(), address, "{text}");
+        }
     }
 
     #[test]

@@ -55,8 +55,9 @@ pub struct Rotation {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub schedule: Option<String>,
-    /// How long the old value is accepted after the new one is in use, such as `336h`. By default two weeks for the cookie
-    /// secret and the crypt keys (longer if anything is still encrypted with the old one), five minutes for the proxy token.
+    /// How long the old value is accepted after the new one is in use, such as `336h`. By default as long as a
+    /// login (two weeks) for the cookie secret, two weeks for the crypt keys (longer if anything is still encrypted with the
+    /// old one), five minutes for the proxy token.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32), regex(pattern = r"^([0-9]+(\.[0-9]+)?(h|m|s))+$"))]
     pub grace_period: Option<String>,

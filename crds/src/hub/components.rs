@@ -1,9 +1,10 @@
 //! The two programs that the operator runs, their database, and the policies around them.
 
+use hub_auth::cookie::DAY;
 use k8s_openapi::api::core::v1::{EnvVar, LocalObjectReference, Toleration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::schema::{Amount, Amounts, Open, SecretKeyRef, environment, open_object, open_objects, rules, string_map};
 
@@ -91,6 +92,14 @@ pub struct HubComponent {
     #[serde(flatten)]
     pub clients: ClientRules,
     #[serde(flatten)]
+    pub sessions: Sessions,
+    #[serde(flatten)]
+    pub landing: Landing,
+    #[serde(flatten)]
+    pub api_pages: ApiPages,
+    #[serde(flatten)]
+    pub activity: ActivityTimes,
+    #[serde(flatten)]
     pub pod: PodPlacement,
 }
 
@@ -136,6 +145,115 @@ impl Default for ServerLimits {
             concurrent_spawn_limit: 64,
             active_server_limit: 0,
         }
+    }
+}
+
+/// How long people are logged in, and what ends with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Sessions {
+    /// Days after which people must log in anew.
+    #[schemars(range(min = 1, max = Self::MOST_DAYS))]
+    pub cookie_max_age_days: u32,
+    /// Seconds after which a server or service asks the hub again who a person is. Whoever is logged in there notices
+    /// nothing of it. 0 is as long as a login.
+    #[schemars(range(max = 34_560_000))]
+    pub oauth_token_expires_in: u32,
+    /// A logout stops the person's servers.
+    pub shutdown_on_logout: bool,
+}
+
+impl Sessions {
+    /// No browser keeps a cookie longer.
+    pub const MOST_DAYS: u32 = 400;
+
+    /// Seconds that a login is believed.
+    pub fn login_seconds(&self) -> i64 {
+        i64::from(self.cookie_max_age_days) * DAY
+    }
+
+    /// Seconds that a token lives which a server or service gets for a person.
+    pub fn oauth_token_seconds(&self) -> i64 {
+        match self.oauth_token_expires_in {
+            0 => self.login_seconds(),
+            seconds => seconds.into(),
+        }
+    }
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { cookie_max_age_days: 14, oauth_token_expires_in: 0, shutdown_on_logout: false }
+    }
+}
+
+/// Where people are led who asked for no page in particular.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Landing {
+    /// Whoever logs in or opens the hub, and asks for no page of it, is led to their own server, which starts if it does
+    /// not run. Without it they are led to `/hub/home`, where their servers are listed.
+    pub redirect_to_server: bool,
+    /// Where they are led instead of that: a path, from the base URL on, such as `/hub/home`, or a whole address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(max = 512),
+        regex(pattern = r"^(/([^/\s]\S*)?|https?://[A-Za-z0-9][-.A-Za-z0-9]*(:[0-9]{1,5})?(/\S*)?)$")
+    )]
+    pub default_url: Option<String>,
+}
+
+impl Default for Landing {
+    fn default() -> Self {
+        Self { redirect_to_server: true, default_url: None }
+    }
+}
+
+/// How many entries of a list the REST API gives at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ApiPages {
+    /// Entries for a client that asks for a page and not for a number of entries; at most `apiPageMaxLimit`.
+    #[serde(rename = "apiPageDefaultLimit")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub default_limit: u32,
+    /// Entries that a client gets at most, and one that knows nothing of pages always.
+    #[serde(rename = "apiPageMaxLimit")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub max_limit: u32,
+}
+
+impl Default for ApiPages {
+    fn default() -> Self {
+        Self { default_limit: 50, max_limit: 200 }
+    }
+}
+
+/// How exactly the hub knows when people and their servers were last active.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ActivityTimes {
+    /// Seconds within which a person's or a token's further requests are not noted.
+    #[serde(rename = "activityResolution")]
+    #[schemars(range(max = 86_400))]
+    pub resolution: u32,
+    /// Seconds after which the hub notes anew when the proxy last saw requests for each server. 0 is never: then only
+    /// servers that report it themselves are known to be active.
+    #[serde(rename = "lastActivityInterval")]
+    #[schemars(range(max = 86_400))]
+    pub interval: u32,
+}
+
+impl ActivityTimes {
+    /// How often the proxy's table is read for activity, if it is.
+    pub fn every(&self) -> Option<Duration> {
+        (self.interval > 0).then(|| Duration::from_secs(self.interval.into()))
+    }
+}
+
+impl Default for ActivityTimes {
+    fn default() -> Self {
+        Self { resolution: 30, interval: 60 }
     }
 }
 

@@ -32,6 +32,10 @@ pub struct SingleUser {
     /// Command that starts the server.
     #[schemars(schema_with = "arguments", extend("minItems" = 1))]
     pub cmd: Vec<String>,
+    /// More arguments of the command, for those who leave `cmd` as it is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "arguments")]
+    pub args: Vec<String>,
     /// What guards a program that cannot do it itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub front: Option<Front>,
@@ -39,6 +43,12 @@ pub struct SingleUser {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512), regex(pattern = r"^/\S*$"))]
     pub default_url: Option<String>,
+    /// Directory that a user sees, such as `~/work`; by default where the image starts. `~` is the home directory, and
+    /// `{username}` is replaced. It keeps nobody from other files. For `jupyterhub-singleuser`, which knows it by
+    /// `JUPYTERHUB_ROOT_DIR`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub notebook_dir: Option<String>,
     /// CPU cores of a server.
     pub cpu: Bounds,
     /// Memory of a server.
@@ -115,6 +125,13 @@ pub struct SingleUser {
     pub pod_template: Option<Open>,
 }
 
+impl SingleUser {
+    /// The program and all of its arguments.
+    pub fn command(&self) -> Vec<String> {
+        [self.cmd.as_slice(), &self.args].concat()
+    }
+}
+
 impl Default for SingleUser {
     fn default() -> Self {
         Self {
@@ -122,8 +139,10 @@ impl Default for SingleUser {
             image_pull_policy: None,
             image_pull_secrets: Vec::new(),
             cmd: vec!["jupyterhub-singleuser".to_owned()],
+            args: Vec::new(),
             front: None,
             default_url: None,
+            notebook_dir: None,
             cpu: Bounds::default(),
             memory: Bounds { guarantee: Some(Amount::new("1G")), limit: None },
             extra_resources: ExtraResources::default(),

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use hub_auth::names;
 use hub_crds::{
-    ClientRules,
+    ActivityTimes, ApiPages, ClientRules, Landing, Sessions,
     config::{AuthConfig, AuthenticatorConfig, RbacConfig, TokenLogin},
 };
 use hub_proxy::{Bind, BindError, ErrorPages, Proxy, ProxyConfig, Token};
@@ -152,6 +152,10 @@ impl Local {
             keeper: keeper(&told, &files),
             secure: is_secure,
             clients: ClientRules::default(),
+            sessions: Sessions::default(),
+            landing: Landing::default(),
+            api_pages: ApiPages::default(),
+            activity: ActivityTimes::default(),
             clock: Timestamp::now,
         };
         let app = build(hub, stopping.clone()).await?;

@@ -33,7 +33,7 @@ Examples:
   kubectl exec deploy/jhub-hub -- hub rotate proxy-token --no-wait
   hub rotate cookie-secret --socket ~/.local/share/jupyter-hub/control/hub.sock    for `hub local`
 
-The new value is published first, then used, and the old one is accepted until its time is over: two weeks by default,
+The new value is published first, then used, and the old one is accepted until its time is over: as long as a login,
 five minutes for the proxy's token. No pod restarts. To make the old value void at once, use `hub reset`.
 Exit codes: 0 in use (with --no-wait: asked for), 1 refused, or not in use after a quarter of an hour, 2 wrong usage.")]
 pub struct Rotate {

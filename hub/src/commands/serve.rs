@@ -101,6 +101,7 @@ async fn hub(config: HubConfig, urls: Urls, database: Database) -> anyhow::Resul
     let proxy = ProxyClient::new(&config.proxy.api_url, ProxyToken::file(&config.proxy.token_file));
     let settings = ServerSettings {
         limits: config.servers,
+        activity_interval: config.activity.every(),
         cookie_host_prefix: config.cookie_host_prefix,
         token_login: matches!(config.auth.authenticator, AuthenticatorConfig::Token { .. }),
         ..ServerSettings::new(urls.clone(), &config.connect_url)
@@ -131,6 +132,10 @@ async fn hub(config: HubConfig, urls: Urls, database: Database) -> anyhow::Resul
         keeper,
         secure: config.https != HttpsType::None,
         clients: config.clients,
+        sessions: config.sessions,
+        landing: config.landing,
+        api_pages: config.api_pages,
+        activity: config.activity,
         clock: Timestamp::now,
     })
 }

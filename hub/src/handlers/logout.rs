@@ -1,4 +1,5 @@
-//! `/hub/logout`: ends the login and every token that servers and services got in this session (S71).
+//! `/hub/logout`: ends the login and every token that servers and services got in this session (S71), and the person's
+//! servers if the settings say so.
 
 use axum::{extract::State, http::StatusCode, response::Response};
 
@@ -10,23 +11,27 @@ use crate::{
 };
 
 pub async fn get(State(app): State<App>, visitor: Visitor) -> Result<Response> {
-    if visitor.user().is_some() && !visitor.is_deliberate() {
+    let user = visitor.login().map(|(_, user)| user);
+    if user.is_some() && !visitor.is_deliberate() {
         let page = AskPage {
             frame: visitor.frame(&app),
             question: "Log out?",
-            consequence: "Your servers run on.",
+            consequence: if app.sessions.shutdown_on_logout { "Your servers stop." } else { "Your servers run on." },
             confirm: "Log out",
             confirm_url: app.urls.at("logout"),
         };
         return Ok(html(StatusCode::OK, &page));
     }
     let mut response = found(&app.urls.at("login"));
-    if let Some(user) = visitor.user() {
+    if let Some(user) = user {
         for session_id in visitor.session_ids() {
             app.database.delete_session_tokens(user.id, &session_id).await?;
         }
         end_logins(&app, &visitor).await?;
         tracing::info!(user.name = user.name, "logged out");
+        if app.sessions.shutdown_on_logout {
+            app.servers.stop_of(&user.name).await;
+        }
     }
     end_login(&app, &visitor, &mut response);
     Ok(response)

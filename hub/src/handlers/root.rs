@@ -14,6 +14,7 @@ use crate::{
     form::Fields,
     servers::ServerStatus,
     session::{LoggedIn, Visitor, path_and_query},
+    urls::landing_address,
 };
 
 /// `/hub` -> `/hub/`.
@@ -21,11 +22,13 @@ pub async fn slash(State(app): State<App>) -> Response {
     redirect(StatusCode::MOVED_PERMANENTLY, app.urls.hub())
 }
 
-/// `/hub/`: to where a login leads, or to the login.
+/// `/hub/`: to where a login leads, or to the login. The settings may have another start page, which asks for a login
+/// itself if it needs one.
 pub async fn get(State(app): State<App>, visitor: Visitor) -> Response {
-    match visitor.user() {
-        Some(user) => found(&after_login(&app, &visitor, user)),
-        None => found(&app.urls.login(&path_and_query(&visitor.uri))),
+    match (visitor.user(), default_url(&app)) {
+        (Some(user), _) => found(&after_login(&app, &visitor, user)),
+        (None, Some(address)) => found(&address),
+        (None, None) => found(&app.urls.login(&path_and_query(&visitor.uri))),
     }
 }
 
@@ -52,13 +55,19 @@ pub async fn user_redirect(State(app): State<App>, person: LoggedIn, uri: Uri) -
     found(&with_query(&app.urls.spawn(&person.user.name, ""), "next", &next))
 }
 
-/// Where to go after a login: what was asked for before it, if it is ours, else one's own server.
+/// Where to go after a login: what was asked for before it, if it is ours, else what the settings say.
 pub fn after_login(app: &App, visitor: &Visitor, user: &User) -> String {
     let query = Fields::of_query(&visitor.uri);
-    wanted(app, visitor, &query, &user.name).unwrap_or_else(|| match app.servers.status(&user.name, "") {
+    let wanted = wanted(app, visitor, &query, &user.name).or_else(|| default_url(app));
+    wanted.unwrap_or_else(|| match app.servers.status(&user.name, "") {
+        _ if !app.landing.redirect_to_server => app.urls.at("home"),
         ServerStatus::Stopped { .. } => app.urls.at("spawn"),
         _ => app.urls.server(&user.name, ""),
     })
+}
+
+fn default_url(app: &App) -> Option<String> {
+    landing_address(app.landing.default_url.as_deref()?)
 }
 
 /// The `next=` of a request, if it stays on this hub. What belongs to a server of `owner`, whom the request is about, is

@@ -23,7 +23,6 @@ use crate::{
 /// A table that someone tampered with, or that a restarted proxy lost, is right again within 5 s: this and the time of
 /// the requests.
 const CHECK_INTERVAL: Duration = Duration::from_secs(3);
-const ACTIVITY_INTERVAL: Duration = Duration::from_secs(60);
 /// Changes of the table at a time.
 const CONCURRENCY: usize = 10;
 
@@ -50,7 +49,7 @@ async fn keep_routes(inner: &Inner) {
                 if std::mem::take(&mut failing) {
                     info!("the proxy is back");
                 }
-                if last_activity.elapsed() >= ACTIVITY_INTERVAL {
+                if inner.settings.activity_interval.is_some_and(|interval| last_activity.elapsed() >= interval) {
                     last_activity = Instant::now();
                     save_activity(inner, &routes).await;
                 }

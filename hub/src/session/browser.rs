@@ -5,6 +5,7 @@ use hub_auth::{
     cookie::{self, SetCookie},
     xsrf,
 };
+use hub_crds::Sessions;
 use jiff::SignedDuration;
 use std::{
     collections::HashMap,
@@ -14,10 +15,8 @@ use std::{
 use super::{Visitor, add_cookie, cookie_header};
 use crate::{app::App, database::User, error::Result};
 
-/// How long a login is believed, by the time in its signature.
-const LOGIN_DAYS: i64 = 14;
-/// How long a browser keeps it.
-const BROWSER_DAYS: i64 = 30;
+/// How long a browser keeps a login at least. Whether it is still believed is seen by the time in its signature.
+const BROWSER_TIME: i64 = 30 * cookie::DAY;
 /// A cookie of hubs before version 2, cleared like theirs.
 const LEGACY_SERVICES: &str = "jupyterhub-services";
 
@@ -50,7 +49,8 @@ pub async fn start_login(app: &App, visitor: &Visitor, user: &User, response: &m
     let (name, secure) = (app.cookie_name(cookie::LOGIN), visitor.is_secure(app));
     let time = app.login_times.next(user.id, now);
     let signed = cookie::sign(&*app.cookie_keys()?, &name, user.cookie_id.as_bytes(), time);
-    let login = SetCookie::new(name, signed, app.urls.hub()).expires(now + BROWSER_DAYS * cookie::DAY);
+    let login =
+        SetCookie::new(name, signed, app.urls.hub()).expires(now + app.sessions.login_seconds().max(BROWSER_TIME));
     add_cookie(response, &login.http_only().secure(secure));
     if app.urls.domain().is_some() {
         // Of the time before the subdomains: it would come before the one for all hosts.
@@ -67,15 +67,15 @@ pub fn session_cookie(app: &App, id: &str, secure: bool) -> SetCookie {
 
 /// The `users.cookie_id` in a login cookie that this hub signed and that is not too old.
 pub(super) fn verify_login(app: &App, signed: &str) -> Result<Option<String>> {
-    let max_age = LOGIN_DAYS * cookie::DAY;
     let name = app.cookie_name(cookie::LOGIN);
-    let id = cookie::verify(&*app.cookie_keys()?, &name, signed, max_age, app.now().as_second());
+    let id = cookie::verify(&*app.cookie_keys()?, &name, signed, app.sessions.login_seconds(), app.now().as_second());
     Ok(id.and_then(|id| String::from_utf8(id).ok()))
 }
 
-/// Makes the login cookies that the browser sent void, so that a copy of one is of no use either (attack row 37).
+/// Makes the login cookies that the browser sent void, so that a copy of one is of no use either (attack row 37), however
+/// long the settings let logins last later on.
 pub async fn end_logins(app: &App, visitor: &Visitor) -> Result<()> {
-    let expires_at = visitor.now() + SignedDuration::from_hours(24 * (LOGIN_DAYS + 1));
+    let expires_at = visitor.now() + SignedDuration::from_hours(24 * i64::from(Sessions::MOST_DAYS + 1));
     for signed in cookie::values(&cookie_header(&visitor.headers), &app.cookie_name(cookie::LOGIN)) {
         if verify_login(app, &signed)?.is_some() {
             app.database.end_login(&cookie::digest(&signed), expires_at).await?;

@@ -12,10 +12,10 @@ use crate::{
 
 thread_local! {
     /// How far the hub's clock is off, in seconds: each test and its hub have a thread of their own.
-    static OFF: Cell<i64> = const { Cell::new(0) };
+    pub(crate) static OFF: Cell<i64> = const { Cell::new(0) };
 }
 
-fn clock() -> Timestamp {
+pub(crate) fn clock() -> Timestamp {
     Timestamp::now() + SignedDuration::from_secs(OFF.get())
 }
 
@@ -23,8 +23,8 @@ async fn hub() -> TestHub {
     TestHub::with(Settings { clock, ..Settings::default() }).await
 }
 
-const HOUR: i64 = 3600;
-const DAY: i64 = 24 * HOUR;
+pub(crate) const HOUR: i64 = 3600;
+pub(crate) const DAY: i64 = 24 * HOUR;
 
 /// Fault row 39. An hour is less than what a login or a token lives, a day too; a code lives for minutes.
 #[tokio::test]

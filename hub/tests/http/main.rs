@@ -18,6 +18,7 @@ mod revocation;
 mod rotation;
 mod server_list;
 mod services;
+mod settings;
 mod shares;
 mod stolen_database;
 mod subdomains;

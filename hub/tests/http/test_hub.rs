@@ -22,7 +22,7 @@ use hub::{
     urls::Urls,
 };
 use hub_crds::{
-    ClientRules, ServerLimits,
+    ActivityTimes, ApiPages, ClientRules, Landing, ServerLimits, Sessions,
     config::{AuthConfig, AuthenticatorConfig, RbacConfig, TokenLogin},
 };
 use jiff::Timestamp;
@@ -101,6 +101,10 @@ pub(crate) struct Settings {
     pub(crate) secure: bool,
     pub(crate) limits: ServerLimits,
     pub(crate) clients: ClientRules,
+    pub(crate) sessions: Sessions,
+    pub(crate) landing: Landing,
+    pub(crate) api_pages: ApiPages,
+    pub(crate) activity: ActivityTimes,
     pub(crate) clock: fn() -> Timestamp,
     /// What users' servers run, in Python.
     pub(crate) server: &'static str,
@@ -123,6 +127,10 @@ impl Default for Settings {
             secure: true,
             limits: ServerLimits::default(),
             clients: ClientRules::default(),
+            sessions: Sessions::default(),
+            landing: Landing::default(),
+            api_pages: ApiPages::default(),
+            activity: ActivityTimes::default(),
             clock: Timestamp::now,
             server: SERVER,
             front: false,
@@ -195,6 +203,7 @@ impl TestHub {
         let connect_url = format!("http://{}", listener.local_addr().unwrap());
         let server_settings = ServerSettings {
             limits: settings.limits.clone(),
+            activity_interval: settings.activity.every(),
             cookie_host_prefix: settings.cookie_host_prefix,
             token_login: settings.dummy_password.is_none(),
             ..ServerSettings::new(urls.clone(), &connect_url)
@@ -213,6 +222,10 @@ impl TestHub {
             keeper: own_keeper(&at("cookie-secret")),
             secure: settings.secure,
             clients: settings.clients,
+            sessions: settings.sessions,
+            landing: settings.landing,
+            api_pages: settings.api_pages,
+            activity: settings.activity,
             clock: settings.clock,
         };
         let app = build(hub, stopping.clone()).await.unwrap();
@@ -240,6 +253,10 @@ impl TestHub {
             keeper: own_keeper(&self.path("cookie-secret")),
             secure: settings.secure,
             clients: settings.clients,
+            sessions: settings.sessions,
+            landing: settings.landing,
+            api_pages: settings.api_pages,
+            activity: settings.activity,
             clock: settings.clock,
         };
         self.app = build(hub, self.stopping.clone()).await.unwrap();

@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, marker::PhantomData, sync::Arc, time::Duration};
 
 use hub_crds::{
-    ClientRules, DatabaseVolume, Hsts, HttpsType, HubSpec, ProxyHttpRoute, ProxyImplementation, ProxyIngress,
-    ProxyService, SecretKeyRef, ServerLimits, SingleUser, TlsVersion,
+    ActivityTimes, ApiPages, ClientRules, DatabaseVolume, Hsts, HttpsType, HubSpec, Landing, ProxyHttpRoute,
+    ProxyImplementation, ProxyIngress, ProxyService, SecretKeyRef, ServerLimits, Sessions, SingleUser, TlsVersion,
     config::{AuthConfig, RbacConfig},
     names::{child, label, label_value},
     report::Report,
@@ -141,6 +141,10 @@ pub struct ValidatedHub {
     pub server_limits: ServerLimits,
     pub rbac: RbacConfig,
     pub client_rules: ClientRules,
+    pub sessions: Sessions,
+    pub landing: Landing,
+    pub api_pages: ApiPages,
+    pub activity: ActivityTimes,
     pub singleuser: SingleUser,
     pub user_namespace: String,
     pub network_policy: bool,

@@ -166,7 +166,7 @@ impl Turn<'_> {
         let (Some(kept), Some(source)) = (&self.kept, self.secret.source(&found.spec)) else { return };
         let look = Look {
             now: found.now,
-            grace: self.secret.grace(source).unwrap_or(PATIENCE),
+            grace: self.secret.grace(source, &found.spec.hub.sessions).unwrap_or(PATIENCE),
             confirmed: self.secret.confirmed(&found.report),
             reported: self.secret.reported(&found.report),
             in_use: in_use(self.secret, kept, &found.report),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use hub_crds::{HubSpec, SecretSource, names::secret_key, report::Report};
+use hub_crds::{HubSpec, SecretSource, Sessions, names::secret_key, report::Report};
 use jiff::SignedDuration;
 
 use crate::secrets::{Content, Record};
@@ -62,15 +62,16 @@ impl Rotating {
         }
     }
 
-    /// The grace period that its settings ask for.
+    /// The grace period that its settings ask for. That of the cookie secret is by default as long as a login.
     ///
     /// # Errors
     /// They cannot be read; says so.
-    pub fn grace(self, source: &SecretSource) -> Result<SignedDuration, String> {
-        match &source.rotation.grace_period {
-            Some(text) => text.parse::<SignedDuration>().map_err(|error| error.to_string()),
-            None if self == Self::ProxyToken => Ok(SignedDuration::from_mins(5)),
-            None => Ok(SignedDuration::from_hours(14 * 24)),
+    pub fn grace(self, source: &SecretSource, sessions: &Sessions) -> Result<SignedDuration, String> {
+        match (&source.rotation.grace_period, self) {
+            (Some(text), _) => text.parse::<SignedDuration>().map_err(|error| error.to_string()),
+            (None, Self::ProxyToken) => Ok(SignedDuration::from_mins(5)),
+            (None, Self::CookieSecret) => Ok(SignedDuration::from_secs(sessions.login_seconds())),
+            (None, Self::CryptKeys) => Ok(SignedDuration::from_hours(14 * 24)),
         }
     }
 
@@ -102,5 +103,22 @@ impl Rotating {
         } else {
             format!("the hub (pod {pod})")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_cookie_secret_is_accepted_for_as_long_as_a_login_lasts() {
+        let sessions = Sessions { cookie_max_age_days: 30, ..Sessions::default() };
+        let given = |period: Option<&str>| {
+            let mut source = SecretSource::default();
+            source.rotation.grace_period = period.map(str::to_owned);
+            Rotating::ALL.map(|secret| secret.grace(&source, &sessions).unwrap().as_hours())
+        };
+        assert_eq!(given(None), [30 * 24, 0, 14 * 24]);
+        assert_eq!(given(Some("2h")), [2, 2, 2]);
     }
 }

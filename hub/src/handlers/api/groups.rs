@@ -31,7 +31,7 @@ const FIELDS: [(&str, &[&str]); 3] = [
 
 pub async fn list(State(app): State<App>, caller: Caller, Query(query): Query) -> Result<Json<Value>> {
     let identity = caller.holds("list:groups")?;
-    let pagination = Pagination::read(&caller.visitor, &query)?;
+    let pagination = Pagination::read(&app, &caller.visitor, &query)?;
     let visible = visible(identity)?;
     let page = app.database.list_groups(visible.as_deref(), pagination.window).await?;
     let models = models(&app, identity, &page.items).await?;

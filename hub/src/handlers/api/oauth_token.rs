@@ -17,7 +17,6 @@ use crate::{
     error::Result,
     form::{Fields, Form},
     loggable::loggable,
-    oauth::TOKEN_LIFETIME,
 };
 
 /// Why there is no token: the error code, and words where the client knows some.
@@ -59,10 +58,11 @@ async fn exchange(app: &App, fields: &Fields) -> Result<std::result::Result<Valu
         return Ok(Err(Refusal { status: StatusCode::UNAUTHORIZED, error: "invalid_client", description: None }));
     };
     let token = new_oauth_token(rand::random());
-    let expires_at = app.now() + SignedDuration::from_secs(TOKEN_LIFETIME);
+    let lifetime = app.sessions.oauth_token_seconds();
+    let expires_at = app.now() + SignedDuration::from_secs(lifetime);
     let check = |code: &OAuthCode| check(code, &client, fields).map(|()| expires_at);
     let error = match app.database.redeem_code(code, app.now(), &token, check).await? {
-        Redeemed::Granted(code) => return Ok(Ok(granted(&token, &code))),
+        Redeemed::Granted(code) => return Ok(Ok(granted(&token, lifetime, &code))),
         Redeemed::Refused(refusal) => refusal,
         Redeemed::Replayed => {
             tracing::warn!(
@@ -108,10 +108,11 @@ fn check(code: &OAuthCode, client: &OAuthClient, fields: &Fields) -> std::result
     }
 }
 
-fn granted(token: &SecretString, code: &OAuthCode) -> Value {
+/// `lifetime` is in seconds.
+fn granted(token: &SecretString, lifetime: i64, code: &OAuthCode) -> Value {
     json!({
         "access_token": token.expose_secret(),
-        "expires_in": TOKEN_LIFETIME,
+        "expires_in": lifetime,
         "token_type": "Bearer",
         "scope": code.scopes.join(" "),
     })

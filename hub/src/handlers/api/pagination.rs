@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderMap, header};
 use hub_auth::next_url::with_query;
+use hub_crds::ApiPages;
 use serde_json::{Value, json};
 
 use crate::{
@@ -14,8 +15,6 @@ use crate::{
 
 /// A client that accepts this understands an answer that says which part of a list it is.
 const MEDIA_TYPE: &str = "application/jupyterhub-pagination+json";
-const DEFAULT_LIMIT: u32 = 50;
-const MAX_LIMIT: u32 = 200;
 
 /// The part of a list that a request wants.
 #[derive(Clone, Copy, Debug)]
@@ -26,11 +25,12 @@ pub struct Pagination {
 }
 
 impl Pagination {
-    /// Reads `offset` and `limit`. Signs are ignored, and a limit is brought to at least 1 and at most 200.
-    pub fn read(visitor: &Visitor, query: &Fields) -> Result<Self> {
+    /// Reads `offset` and `limit`. Signs are ignored, and a limit is brought to at least 1 and at most what the settings
+    /// allow, which is also what a client gets that knows of no pages.
+    pub fn read(app: &App, visitor: &Visitor, query: &Fields) -> Result<Self> {
         let accepted = accepts(&visitor.headers);
-        let default_limit = if accepted { DEFAULT_LIMIT } else { MAX_LIMIT };
-        let limit = number(query, "limit", default_limit)?.clamp(1, MAX_LIMIT);
+        let ApiPages { default_limit, max_limit } = app.api_pages;
+        let limit = number(query, "limit", if accepted { default_limit } else { max_limit })?.min(max_limit).max(1);
         Ok(Self { window: Window { offset: number(query, "offset", 0)?, limit }, accepted })
     }
 

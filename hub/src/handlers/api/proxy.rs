@@ -18,7 +18,7 @@ use crate::{
 
 pub async fn get(State(app): State<App>, caller: Caller, Query(query): Query) -> Result<Json<Value>> {
     caller.require(&["proxy"], None)?;
-    let pagination = Pagination::read(&caller.visitor, &query)?;
+    let pagination = Pagination::read(&app, &caller.visitor, &query)?;
     let routes: BTreeMap<_, _> = app
         .servers
         .routes()

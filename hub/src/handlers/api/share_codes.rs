@@ -42,7 +42,7 @@ pub async fn list(
     Query(query): Query,
 ) -> Result<Json<Value>> {
     let by = readable_of_user(&app, &caller, &owner).await?;
-    let pagination = Pagination::read(&caller.visitor, &query)?;
+    let pagination = Pagination::read(&app, &caller.visitor, &query)?;
     page(&app, &caller, pagination, by).await
 }
 
@@ -54,7 +54,7 @@ pub async fn get(
     Query(query): Query,
 ) -> Result<Json<Value>> {
     let by = readable_of_server(&app, &caller, path).await?;
-    let pagination = Pagination::read(&caller.visitor, &query)?;
+    let pagination = Pagination::read(&app, &caller.visitor, &query)?;
     page(&app, &caller, pagination, by).await
 }
 

@@ -32,7 +32,7 @@ pub async fn list_with_user(
     caller.require(&["read:users:shares"], Some(Resource::user(&name)))?;
     let not_found = || Failure::new(StatusCode::NOT_FOUND, format!("No such user: {name}"));
     let user = app.database.user_by_name(&name).await?.ok_or_else(not_found)?;
-    let pagination = Pagination::read(&caller.visitor, &query)?;
+    let pagination = Pagination::read(&app, &caller.visitor, &query)?;
     page(&app, &caller, pagination, ShareWith::User(user.id)).await
 }
 
@@ -44,7 +44,7 @@ pub async fn list_with_group(
 ) -> Result<Json<Value>> {
     caller.require(&["read:groups:shares"], Some(Resource::group(&name)))?;
     let group = groups::find(&app, &name).await?;
-    let pagination = Pagination::read(&caller.visitor, &query)?;
+    let pagination = Pagination::read(&app, &caller.visitor, &query)?;
     page(&app, &caller, pagination, ShareWith::Group(group.id)).await
 }
 

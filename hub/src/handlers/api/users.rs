@@ -31,7 +31,7 @@ const READ_USER: [&str; 6] =
 
 pub async fn list(State(app): State<App>, caller: Caller, Query(query): Query) -> Result<Json<Value>> {
     let identity = caller.holds("list:users")?;
-    let pagination = Pagination::read(&caller.visitor, &query)?;
+    let pagination = Pagination::read(&app, &caller.visitor, &query)?;
     let (wanted, ready_only) = read_query(&query, identity, pagination.window)?;
     let mut page = app.database.list_users(&wanted).await?;
     if ready_only {

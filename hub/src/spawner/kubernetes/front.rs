@@ -36,15 +36,15 @@ pub(super) fn put_in(config: &KubernetesConfig, pod: &mut Pod) -> Result<(), Str
     let Some(container) = spec.containers.iter_mut().find(|container| container.name == CONTAINER) else {
         return Err(format!("spec.singleuser.podTemplate of the Hub takes the container {CONTAINER} away; leave it"));
     };
-    guard(container, &config.singleuser.cmd);
+    guard(container, config.singleuser.command());
     bring(spec, front);
     Ok(())
 }
 
 /// The program starts behind the front.
-fn guard(container: &mut Container, cmd: &[String]) {
+fn guard(container: &mut Container, command: Vec<String>) {
     let front = [format!("{FRONT_DIR}/{PROGRAM}"), "server".to_owned(), "--".to_owned()];
-    container.command = Some(front.into_iter().chain(cmd.iter().cloned()).collect());
+    container.command = Some(front.into_iter().chain(command).collect());
     container.args = None;
     let mounts = container.volume_mounts.get_or_insert_default();
     mounts.retain(|mount| mount.name != NAME && mount.mount_path != FRONT_DIR);

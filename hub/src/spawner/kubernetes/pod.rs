@@ -216,7 +216,7 @@ fn container(singleuser: &SingleUser, has_home: bool) -> Result<Container, Strin
         image: Some(singleuser.image.clone()),
         image_pull_policy: policy(singleuser)?,
         // As arguments: what the image's entrypoint sets up comes first.
-        args: Some(singleuser.cmd.clone()),
+        args: Some(singleuser.command()),
         env: some_list(singleuser.extra_env.clone()),
         ports: Some(vec![ContainerPort {
             name: Some(port::NOTEBOOK_NAME.to_owned()),
@@ -315,11 +315,12 @@ fn environment(config: &KubernetesConfig, request: &StartRequest, has_tls: bool,
     let amount = |amount: &Option<Amount>, as_text: fn(&str) -> Option<String>| {
         amount.as_ref().and_then(|amount| as_text(&amount.to_string()))
     };
-    let default_url = singleuser.default_url.as_ref().map(|url| url.replace("{username}", &request.name.user));
+    let for_user = |text: &Option<String>| text.as_ref().map(|text| text.replace("{username}", &request.name.user));
     let scheme = if has_tls { "https" } else { "http" };
     let of_place = [
         ("JUPYTERHUB_SERVICE_URL", Some(format!("{scheme}://0.0.0.0:{}{}", port::NOTEBOOK, request.prefix))),
-        ("JUPYTERHUB_DEFAULT_URL", default_url),
+        ("JUPYTERHUB_DEFAULT_URL", for_user(&singleuser.default_url)),
+        ("JUPYTERHUB_ROOT_DIR", for_user(&singleuser.notebook_dir)),
         ("JUPYTER_IMAGE", Some(image.to_owned())),
         ("JUPYTER_IMAGE_SPEC", Some(image.to_owned())),
         ("MEM_GUARANTEE", amount(&singleuser.memory.guarantee, quantity::bytes)),

@@ -71,6 +71,10 @@ fn hub_config(hub: &ValidatedHub) -> HubConfig {
         auth: hub.auth.clone(),
         servers: hub.server_limits.clone(),
         clients: hub.client_rules.clone(),
+        sessions: hub.sessions.clone(),
+        landing: hub.landing.clone(),
+        api_pages: hub.api_pages.clone(),
+        activity: hub.activity.clone(),
         control_socket: PathBuf::from(path::CONTROL_SOCKET),
         rbac: hub.rbac.clone(),
         kubernetes: Some(KubernetesConfig {

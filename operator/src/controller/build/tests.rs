@@ -1,5 +1,6 @@
 //! Whole objects, built from the Hub of the fixtures through the real `validate`.
 
+use hub_crds::{ActivityTimes, ApiPages, Landing, Sessions};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
@@ -318,6 +319,43 @@ fn the_settings_file_is_what_the_hub_reads() {
     let kubernetes = config.kubernetes.unwrap();
     assert_eq!((kubernetes.namespace.as_str(), kubernetes.hub.uid.as_str()), ("lab", "u-1"));
     assert_eq!(kubernetes.singleuser.image, "example.org/lab:1");
+}
+
+/// Hubs of before those fields, whose pods must not roll for them.
+#[test]
+fn what_is_as_it_always_was_is_not_in_the_settings_file() {
+    let file = |changes: Value| {
+        let mut settings = built(&changes).config_maps.remove(0);
+        settings.data.as_mut().unwrap().remove("hub.yaml").unwrap()
+    };
+    let plain = file(json!({}));
+    for field in ["sessions", "landing", "apiPages", "activity"] {
+        assert!(!plain.contains(field), "{plain}");
+    }
+    let defaults = json!({"hub": {
+        "cookieMaxAgeDays": 14, "oauthTokenExpiresIn": 0, "shutdownOnLogout": false, "redirectToServer": true,
+        "apiPageDefaultLimit": 50, "apiPageMaxLimit": 200, "activityResolution": 30, "lastActivityInterval": 60,
+    }});
+    assert_eq!(file(defaults), plain);
+}
+
+#[test]
+fn the_hub_is_told_how_long_logins_last_and_where_they_lead() {
+    let changes = json!({"hub": {
+        "cookieMaxAgeDays": 7, "oauthTokenExpiresIn": 3600, "shutdownOnLogout": true, "redirectToServer": false,
+        "defaultUrl": "/jupyter/hub/token", "apiPageDefaultLimit": 20, "apiPageMaxLimit": 500,
+        "activityResolution": 60, "lastActivityInterval": 300,
+    }});
+    let settings = built(&changes).config_maps.remove(0);
+    let config: hub_crds::config::HubConfig = serde_yaml::from_str(&settings.data.unwrap()["hub.yaml"]).unwrap();
+    assert_eq!(
+        config.sessions,
+        Sessions { cookie_max_age_days: 7, oauth_token_expires_in: 3600, shutdown_on_logout: true }
+    );
+    let default_url = Some("/jupyter/hub/token".to_owned());
+    assert_eq!(config.landing, Landing { redirect_to_server: false, default_url });
+    assert_eq!(config.api_pages, ApiPages { default_limit: 20, max_limit: 500 });
+    assert_eq!(config.activity, ActivityTimes { resolution: 60, interval: 300 });
 }
 
 /// The tokens are files from their Secrets; neither the settings nor the pod template has one.

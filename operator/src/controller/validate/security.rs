@@ -57,7 +57,7 @@ fn check_source(found: &Found, secret: Rotating, source: &SecretSource, problems
             problems.push(format!("{field}.rotation.schedule: {message}"));
         }
     }
-    if let Err(message) = secret.grace(source) {
+    if let Err(message) = secret.grace(source, &found.spec.hub.sessions) {
         problems.push(format!("{field}.rotation.gracePeriod: {message}; write 336h or 90m for example"));
     }
     // It would take each of its own rotations for a new value.

@@ -156,7 +156,9 @@ fn every_setting_reaches_the_pod() {
         "imagePullPolicy": "IfNotPresent",
         "imagePullSecrets": [{"name": "registry"}],
         "cmd": ["start-singleuser.sh", "--debug"],
+        "args": ["--ServerApp.terminals_enabled=False"],
         "defaultUrl": "/lab/tree/{username}",
+        "notebookDir": "~/shared/{username}",
         "cpu": {"guarantee": "500m", "limit": 2},
         "memory": {"guarantee": "512Mi", "limit": "1Gi"},
         "extraResources": {"guarantees": {"nvidia.com/gpu": 1}, "limits": {"nvidia.com/gpu": 1}},
@@ -198,7 +200,7 @@ fn every_setting_reaches_the_pod() {
     assert_eq!(at("/spec/initContainers/0/securityContext/capabilities/drop"), json!(["ALL"]));
     assert_eq!(notebook["image"], "lab:2");
     assert_eq!(notebook["imagePullPolicy"], "IfNotPresent");
-    assert_eq!(notebook["args"], json!(["start-singleuser.sh", "--debug"]));
+    assert_eq!(notebook["args"], json!(["start-singleuser.sh", "--debug", "--ServerApp.terminals_enabled=False"]));
     assert_eq!(notebook["workingDir"], "/work");
     assert_eq!(notebook["volumeMounts"], json!([{"name": "shm", "mountPath": "/dev/shm"}]));
     assert_eq!(
@@ -213,6 +215,7 @@ fn every_setting_reaches_the_pod() {
         variable.and_then(|variable| variable["value"].as_str()).unwrap_or_default().to_owned()
     };
     assert_eq!(value("JUPYTERHUB_DEFAULT_URL"), "/lab/tree/alice");
+    assert_eq!(value("JUPYTERHUB_ROOT_DIR"), "~/shared/alice");
     assert_eq!(value("HOME_PAGE"), "$(JUPYTERHUB_USER)");
     let limits = ["CPU_GUARANTEE", "CPU_LIMIT", "MEM_GUARANTEE", "MEM_LIMIT"].map(value);
     assert_eq!(limits, ["0.5", "2.0", "536870912", "1073741824"]);
@@ -336,7 +339,8 @@ fn objects_are_a_servers_own_by_the_names_in_their_annotations() {
 
 fn fronted(mut singleuser: Value) -> Value {
     singleuser["front"] = json!("hub-server");
-    singleuser["cmd"] = json!(["streamlit", "run", "app.py", "--server.port={port}"]);
+    singleuser["cmd"] = json!(["streamlit", "run", "app.py"]);
+    singleuser["args"] = json!(["--server.port={port}"]);
     let secrets = ["hub-registry", "registry"].map(|name| LocalObjectReference { name: name.to_owned() }).to_vec();
     let front = FrontImage {
         image: "hub:1".to_owned(),
