@@ -2,6 +2,7 @@
 
 pub mod link;
 pub mod local;
+pub mod migrate;
 pub mod rotate;
 pub mod serve;
 pub mod server;

@@ -17,6 +17,7 @@ struct Cli {
 enum Command {
     Link(commands::link::MakeLink),
     Local(commands::local::Local),
+    Migrate(commands::migrate::Migrate),
     Reset(commands::rotate::Reset),
     Rotate(commands::rotate::Rotate),
     Serve(commands::serve::Serve),
@@ -36,19 +37,21 @@ async fn main() -> ExitCode {
     let result = match cli.command {
         Command::Link(link) => link.run().await,
         Command::Local(local) => local.run(settings, started).await,
+        Command::Migrate(migrate) => return exit(migrate.run()),
         Command::Reset(reset) => reset.run().await,
         Command::Rotate(rotate) => rotate.run().await,
         Command::Serve(serve) => serve.run(started).await,
         Command::Server(server) => server.run(settings, started).await,
         Command::Token(token) => token.run().await,
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    exit(result.map(|()| ExitCode::SUCCESS))
+}
+
+fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
 /// `RUST_LOG` chooses what is logged; without it, what an administrator wants to see.
