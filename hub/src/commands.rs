@@ -4,6 +4,7 @@ pub mod backup;
 pub mod doctor;
 pub mod link;
 pub mod local;
+pub mod migrate;
 pub mod rotate;
 pub mod serve;
 pub mod server;

@@ -18,6 +18,7 @@ enum Command {
     Doctor(commands::doctor::Doctor),
     Link(commands::link::MakeLink),
     Local(commands::local::Local),
+    Migrate(commands::migrate::Migrate),
     Reset(commands::rotate::Reset),
     Restore(commands::backup::Restore),
     Rotate(commands::rotate::Rotate),
@@ -40,6 +41,7 @@ async fn main() -> ExitCode {
         Command::Doctor(doctor) => doctor.run().await,
         Command::Link(link) => link.run().await,
         Command::Local(local) => local.run(settings, started).await,
+        Command::Migrate(migrate) => return exit(migrate.run()),
         Command::Reset(reset) => reset.run().await,
         Command::Restore(restore) => restore.run().await,
         Command::Rotate(rotate) => rotate.run().await,
@@ -47,11 +49,12 @@ async fn main() -> ExitCode {
         Command::Server(server) => server.run(settings, started).await,
         Command::Token(token) => token.run().await,
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    exit(result.map(|()| ExitCode::SUCCESS))
+}
+
+fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }

@@ -16,6 +16,7 @@ pub mod settle;
 
 use std::collections::BTreeMap;
 
+use hub_auth::crypt_keys::CryptKeys;
 use hub_crds::names::{SECRET_FINALIZER, child, label, secret_key};
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{
@@ -44,7 +45,7 @@ pub enum Content {
     CookieSecret,
     /// 64 hexadecimal characters (S51).
     ProxyToken,
-    /// 64 hexadecimal characters.
+    /// 64 hexadecimal characters, or what JupyterHub takes: several keys with `;` between them, of which the first encrypts.
     CryptKeys,
     /// The key of an authority, in PEM.
     CaKey,
@@ -117,9 +118,12 @@ impl Content {
         let is_hex = value.iter().all(u8::is_ascii_hexdigit);
         let is_word = !value.is_empty() && value.iter().all(u8::is_ascii_graphic);
         match self {
-            Self::CookieSecret | Self::CryptKeys if value.len() != 64 || !is_hex => {
+            Self::CookieSecret if value.len() != 64 || !is_hex => {
                 Err("must be 64 hexadecimal characters, as `openssl rand -hex 32` prints them (without the newline)")
             }
+            Self::CryptKeys if !is_word || CryptKeys::parse([(0, value)]).is_err() => Err(
+                "must be 64 hexadecimal characters, as `openssl rand -hex 32` prints them (without the newline), or several such keys with `;` between them",
+            ),
             Self::ProxyToken if !is_word => Err(
                 "must be at least one printable character without spaces or newline, such as `openssl rand -hex 32` prints",
             ),

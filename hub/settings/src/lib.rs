@@ -1,6 +1,8 @@
 //! JupyterHub's settings: which there are, what each of them is in a `Hub`, and what a hub on one machine is told by them.
 //! Pure.
 
+mod field;
+pub mod migrate;
 pub mod print;
 mod reader;
 mod settings;

@@ -4,6 +4,8 @@
 //! start: claim (kept) -> Secret with the token (and the certificate) -> pod -> Secret owned by the pod -> running, with an address
 //! stop:  pod -> what is left of the Secret
 //! ```
+//! Pods that kubespawner made are polled and stopped like those made here; see [`inherited`].
+//!
 //! [`pod`], [`merge`], [`slug`], [`restricted`], [`quantity`], [`server_tls`] and [`health`] are pure; the others speak to the API server.
 
 use hub_crds::{
@@ -27,6 +29,7 @@ mod claims;
 mod events;
 mod front;
 mod health;
+mod inherited;
 mod merge;
 pub mod permissions;
 mod pod;
@@ -57,9 +60,11 @@ pub struct KubernetesSpawner {
     secrets: Api<Secret>,
     events: Api<Event>,
     view: Arc<View>,
+    /// Pods that kubespawner made.
+    inherited: Arc<View>,
     /// With it servers speak TLS.
     tls: Option<InternalTls>,
-    _watch: AbortOnDropHandle<()>,
+    _watches: [AbortOnDropHandle<()>; 2],
 }
 
 /// Uses the service account of the pod that the hub runs in, or else `KUBECONFIG`.
@@ -86,18 +91,22 @@ impl KubernetesSpawner {
     /// Must be called inside a tokio runtime: the watch over the Hub's pods begins here.
     pub fn new(client: &Client, config: KubernetesConfig) -> Self {
         let pods: Api<Pod> = Api::namespaced(client.clone(), &config.namespace);
-        let view = Arc::new(View::default());
-        let (watched, selector, followed) = (pods.clone(), selector(&config), view.clone());
-        let watch = tokio::spawn(async move { followed.follow(watched, &selector).await });
+        let (view, inherited) = (Arc::<View>::default(), Arc::<View>::default());
+        let follow = |view: &Arc<View>, selector: String| {
+            let (view, pods) = (view.clone(), pods.clone());
+            AbortOnDropHandle::new(tokio::spawn(async move { view.follow(pods, &selector).await }))
+        };
+        let watches = [follow(&view, selector(&config)), follow(&inherited, inherited::selector())];
         Self {
             claims: Api::namespaced(client.clone(), &config.namespace),
             secrets: Api::namespaced(client.clone(), &config.namespace),
             events: Api::namespaced(client.clone(), &config.namespace),
             pods,
             view,
+            inherited,
             config,
             tls: None,
-            _watch: AbortOnDropHandle::new(watch),
+            _watches: watches,
         }
     }
 
@@ -110,19 +119,22 @@ impl KubernetesSpawner {
         }
     }
 
-    pub(super) async fn poll(&self, name: &ServerName, _state: &Value) -> Result<Health, SpawnError> {
-        timeout(LIST_TIMEOUT, self.view.listed()).await.map_err(|_| SpawnError::Backend {
+    pub(super) async fn poll(&self, name: &ServerName, state: &Value) -> Result<Health, SpawnError> {
+        let listed = async { tokio::join!(self.view.listed(), self.inherited.listed()) };
+        timeout(LIST_TIMEOUT, listed).await.map_err(|_| SpawnError::Backend {
             action: "see the user pods",
             source: anyhow::anyhow!("the API server has not listed them yet"),
         })?;
-        Ok(match self.view.get(&pod::pod_name(name)).filter(|pod| is_of(&self.config, name, &**pod)) {
+        let own = self.view.get(&pod::pod_name(name)).filter(|pod| is_of(&self.config, name, &**pod));
+        Ok(match own.or_else(|| inherited::find(self, name, state)) {
             Some(pod) => health::health(&pod),
             None => Health::Stopped { reason: "its pod is not there".to_owned() },
         })
     }
 
-    pub(super) async fn stop(&self, name: &ServerName, _state: &Value) -> Result<(), SpawnError> {
+    pub(super) async fn stop(&self, name: &ServerName, state: &Value) -> Result<(), SpawnError> {
         let stop = async {
+            inherited::remove(self, name, state).await?;
             match pods::remove(self, name, &pod::pod_name(name)).await {
                 // Another's pod of that name is no server of ours: there is nothing to stop.
                 Err(SpawnError::Refused(_)) | Ok(()) => secrets::remove(self, name, &pod::secret_name(name)).await,
@@ -143,6 +155,7 @@ impl KubernetesSpawner {
     }
 
     pub(super) fn watch(&self, changes: mpsc::UnboundedSender<Change>) {
+        self.inherited.subscribe(changes.clone());
         self.view.subscribe(changes);
     }
 

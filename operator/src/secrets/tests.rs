@@ -128,6 +128,16 @@ fn values_are_checked_without_being_told() {
         (Content::CookieSecret, "0123456789abcdef".repeat(2), false),
         (Content::CookieSecret, "z".repeat(64), false),
         (Content::CookieSecret, format!("{}\n", "a".repeat(64)), false),
+        (Content::CryptKeys, "a".repeat(64), true),
+        // As the chart zero-to-jupyterhub joins a list of keys, and as JupyterHub takes a key in base64.
+        (Content::CryptKeys, format!("{};{}", "a".repeat(64), "b".repeat(64)), true),
+        (Content::CryptKeys, format!("{}=", "A".repeat(43)), true),
+        (Content::CryptKeys, format!("{};{}", "a".repeat(64), "b".repeat(63)), false),
+        (Content::CryptKeys, format!("[\"{}\"]", "a".repeat(64)), false),
+        (Content::CryptKeys, format!("{}\n", "a".repeat(64)), false),
+        (Content::CryptKeys, ";;;;;;;;".into(), false),
+        // As that chart makes one: letters and digits.
+        (Content::ProxyToken, "aZ09".repeat(16), true),
         (Content::ProxyToken, "x".into(), true),
         (Content::ProxyToken, String::new(), false),
         (Content::ProxyToken, "a b".into(), false),

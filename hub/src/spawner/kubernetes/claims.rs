@@ -45,7 +45,7 @@ pub(super) async fn remove(spawner: &KubernetesSpawner, name: &str) -> Result<()
     }
 }
 
-async fn get(spawner: &KubernetesSpawner, name: &str) -> Result<Option<PersistentVolumeClaim>, SpawnError> {
+pub(super) async fn get(spawner: &KubernetesSpawner, name: &str) -> Result<Option<PersistentVolumeClaim>, SpawnError> {
     let found = retry::persist("read a volume claim", || spawner.claims.get_opt(name)).await;
     found.map_err(|error| refusal("to show the volume claim", error))
 }

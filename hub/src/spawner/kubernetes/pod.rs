@@ -33,6 +33,8 @@ pub(super) const CONTAINER: &str = "notebook";
 const HOME_VOLUME: &str = "home";
 /// Key of the token in the pod's Secret.
 const TOKEN_KEY: &str = "api-token";
+/// Key in a server's state: the Hub that wrote it. kubespawner has no such key.
+pub(super) const STATE_HUB: &str = "hub";
 /// The version of kubespawner whose names these are; a JupyterHub that takes over reads it.
 const KUBESPAWNER_VERSION: &str = "7.1.0";
 
@@ -62,7 +64,7 @@ pub(super) fn claim_name(name: &ServerName, state: &Value) -> String {
     }
 }
 
-/// What is kept in the database; kubespawner's keys.
+/// What is kept in the database; kubespawner's keys, and the Hub's name.
 pub(super) fn state(config: &KubernetesConfig, name: &ServerName, claim: Option<&str>) -> Value {
     let pod = pod_name(name);
     let mut state = serde_json::json!({
@@ -70,6 +72,7 @@ pub(super) fn state(config: &KubernetesConfig, name: &ServerName, claim: Option<
         "namespace": config.namespace,
         "dns_name": format!("{pod}.{}.svc.cluster.local", config.namespace),
         "kubespawner_version": KUBESPAWNER_VERSION,
+        STATE_HUB: config.hub.name,
     });
     if let Some(claim) = claim {
         state["pvc_name"] = claim.into();

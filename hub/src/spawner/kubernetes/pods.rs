@@ -35,9 +35,16 @@ pub(super) async fn create(spawner: &KubernetesSpawner, server: &ServerName, pod
 /// Deletes a pod and returns when it is gone. `Refused`: the pod of that name is not this server's, and was not touched.
 pub(super) async fn remove(spawner: &KubernetesSpawner, server: &ServerName, name: &str) -> Result<(), SpawnError> {
     let Some(pod) = get(spawner, name).await? else { return Ok(()) };
-    if !is_of(&spawner.config, server, &pod) {
-        return Err(not_ours(&spawner.config, name, &pod));
+    if is_of(&spawner.config, server, &pod) {
+        end(spawner, &pod).await
+    } else {
+        Err(not_ours(&spawner.config, name, &pod))
     }
+}
+
+/// Deletes a pod that was looked at, and returns when it is gone.
+pub(super) async fn end(spawner: &KubernetesSpawner, pod: &Pod) -> Result<(), SpawnError> {
+    let name = &pod.name_any();
     let uid = pod.metadata.uid.clone();
     let params = DeleteParams::default()
         .grace_period(GRACE_SECONDS)
@@ -56,7 +63,7 @@ pub(super) async fn remove(spawner: &KubernetesSpawner, server: &ServerName, nam
     Ok(())
 }
 
-async fn get(spawner: &KubernetesSpawner, name: &str) -> Result<Option<Pod>, SpawnError> {
+pub(super) async fn get(spawner: &KubernetesSpawner, name: &str) -> Result<Option<Pod>, SpawnError> {
     retry::persist("read a user pod", || spawner.pods.get_opt(name))
         .await
         .map_err(|error| refusal("to show the pod", error))

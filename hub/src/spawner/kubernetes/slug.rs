@@ -31,6 +31,23 @@ pub fn claim_name(user: &str, server: &str) -> String {
     format!("claim-{}", user_server(user, server))
 }
 
+/// Names of the volume claim by the templates of kubespawner before 7 and of zero-to-jupyterhub before 4, whose names could
+/// meet: a claim of such a name is a server's only if its annotations say so.
+pub fn old_claim_names(user: &str, server: &str) -> [String; 2] {
+    let (user, server) = (escaped(user), escaped(server));
+    [format!("claim-{user}--{server}"), format!("claim-{user}{server}")]
+        .map(|name| name.trim_end_matches('-').to_owned())
+}
+
+/// kubespawner's older scheme: letters in lower case and digits as they are, each byte of anything else in hexadecimal.
+fn escaped(name: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'a'..=b'z' | b'0'..=b'9' => char::from(byte).to_string(),
+        _ => format!("-{byte:02x}"),
+    };
+    name.bytes().map(byte).collect()
+}
+
 /// Value of a label: more is allowed than in a name. `""` stays.
 pub fn label_value(text: &str) -> String {
     let valid = text.len() <= LABEL_MAX
@@ -135,6 +152,20 @@ mod tests {
         }
         assert_eq!(pod_name("alice", "s1"), "jupyter-alice--s1");
         assert_eq!(claim_name("alice", ""), "claim-alice");
+    }
+
+    /// What kubespawner 6.2 and the charts with it make of these.
+    #[test]
+    fn old_claims_are_found_by_kubespawners_older_names() {
+        for (user, server, default, chart) in [
+            ("alice", "", "claim-alice", "claim-alice"),
+            ("alice", "s1", "claim-alice--s1", "claim-alices1"),
+            ("user@example.com", "", "claim-user-40example-2ecom", "claim-user-40example-2ecom"),
+            ("A-b", "c.d", "claim--41-2db--c-2ed", "claim--41-2dbc-2ed"),
+            ("\u{e9}", "", "claim--c3-a9", "claim--c3-a9"),
+        ] {
+            assert_eq!(old_claim_names(user, server), [default, chart], "{user:?} {server:?}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
 };
 use url::Url;
 
-use super::{KubernetesSpawner, claims, events, health, pod, pods, secrets};
+use super::{KubernetesSpawner, claims, events, health, inherited, pod, pods, secrets};
 use crate::spawner::{Health, ProgressSender, SpawnError, StartRequest, Started};
 
 /// What went wrong last, for the message if time runs out.
@@ -34,12 +34,14 @@ pub(super) async fn run(
     last: &LastTrouble,
 ) -> Result<Started, SpawnError> {
     let tls = spawner.issue(&request.name)?;
+    let request = &*inherited::with_claim(spawner, request).await?;
     let objects = pod::build(&spawner.config, request, tls.as_ref()).map_err(SpawnError::Refused)?;
     let mut claim_name = None;
     if let Some(claim) = &objects.claim {
         claims::ensure(spawner, &request.name, claim).await?;
         claim_name = claim.metadata.name.as_deref();
     }
+    inherited::remove(spawner, &request.name, &request.state).await?;
     secrets::create(spawner, &request.name, &objects.secret).await?;
     let created = pods::create(spawner, &request.name, &objects.pod).await?;
     secrets::give_to_pod(spawner, &objects.secret, &created).await?;

@@ -301,7 +301,7 @@ fn an_owner_is_named_in_its_own_namespace_only() {
     assert_eq!(objects.secret.metadata.owner_references, None);
 }
 
-/// A claim that another hub named keeps its name; the state is what kubespawner would have written.
+/// A claim that another hub named keeps its name; the state is what kubespawner would have written, and says whose it is.
 #[test]
 fn names_once_used_are_used_again() {
     let mut request = request("alice", "");
@@ -313,7 +313,7 @@ fn names_once_used_are_used_again() {
         state(&config, &request.name, Some("claim-alice-2d1")),
         json!({
             "pod_name": "jupyter-alice", "namespace": "jupyter", "pvc_name": "claim-alice-2d1",
-            "dns_name": "jupyter-alice.jupyter.svc.cluster.local", "kubespawner_version": "7.1.0",
+            "dns_name": "jupyter-alice.jupyter.svc.cluster.local", "kubespawner_version": "7.1.0", "hub": "jhub",
         }),
     );
 }
