@@ -107,9 +107,10 @@ impl ServiceTokens {
 
     /// Tokens that no file holds, by service.
     pub fn fixed(tokens: BTreeMap<String, SecretString>) -> Self {
-        let fixed = tokens.into_iter().map(|(service, token)| {
-            let token = Arc::new(token);
-            ServiceToken { service, file: Reread::fixed(SecretString::clone(&token)), stored: Mutex::new(token) }
+        let fixed = tokens.into_iter().filter_map(|(service, token)| {
+            let file = Reread::fixed(token);
+            let stored = Mutex::new(file.get().ok()?);
+            Some(ServiceToken { service, file, stored })
         });
         Self(fixed.collect())
     }

@@ -27,15 +27,16 @@ impl Group {
     /// The group that an earlier program wrote down, if its leader still lives: a number alone may be another program's by now.
     #[must_use]
     pub fn from_state(state: &Value) -> Option<Self> {
-        let leader = Pid::from_raw(i32::try_from(state.get("pid")?.as_i64()?).ok()?)?;
+        let found = Self::of_leader(i32::try_from(state.get("pid")?.as_i64()?).ok()?)?;
         let started = state.get("started")?.as_u64()?;
-        (started != 0 && start_time(leader) == Some(started)).then_some(Self { leader, started })
+        (started != 0 && found.started == started).then_some(found)
     }
 
     /// The group of a process that leads one, if it lives.
     #[must_use]
     pub fn of_leader(pid: i32) -> Option<Self> {
-        let leader = Pid::from_raw(pid)?;
+        // Others than positive numbers name many processes.
+        let leader = if pid > 0 { Pid::from_raw(pid)? } else { return None };
         Some(Self { leader, started: start_time(leader)? })
     }
 
@@ -86,4 +87,20 @@ fn start_time(pid: Pid) -> Option<u64> {
     let fields: Vec<_> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let has_ended = matches!(fields.first(), Some(&"Z" | &"X"));
     if has_ended { None } else { fields.get(19)?.parse().ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_group_is_found_by_number_and_time_of_start_and_never_many_at_once() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let started = Group::of_leader(own).unwrap().started();
+        assert_eq!(Group::from_state(&json!({"pid": own, "started": started})), Group::of_leader(own));
+        for (pid, started) in [(own, started + 1), (own, 0), (-own, started), (-1, started), (0, started)] {
+            assert_eq!(Group::from_state(&json!({"pid": pid, "started": started})), None, "{pid}");
+        }
+    }
 }

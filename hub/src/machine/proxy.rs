@@ -295,7 +295,9 @@ fn path(path: &Path) -> anyhow::Result<String> {
 /// Ends the proxy that a hub which was killed left: S56 wants a new one, since its token is another.
 async fn end_left(pid_file: &Path) -> anyhow::Result<()> {
     let Ok(text) = fs::read_to_string(pid_file) else { return Ok(()) };
-    if let Some(pid) = text.trim().parse().ok().and_then(Pid::from_raw)
+    // Others than positive numbers name many processes.
+    let number = text.trim().parse().ok().filter(|pid| *pid > 0);
+    if let Some(pid) = number.and_then(Pid::from_raw)
         && is_proxy_of_this_hub(pid)
     {
         tracing::warn!(pid = pid.as_raw_nonzero(), "ending the proxy of the last run");

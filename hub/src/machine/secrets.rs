@@ -57,7 +57,8 @@ fn of_file(file: &Path, mask: u32) -> anyhow::Result<(Reread<CookieSecret>, Kept
     OwnSecret::new(file).settle()?;
     make_secret(file, || hex::encode(rand::random::<[u8; 32]>()))?;
     refuse_readable(file, mask, REFUSED)?;
-    let secret = CookieSecret::file(file).context(REFUSED)?;
+    let remedy = "write what `openssl rand -hex 32` gives into it, or remove it to have one made";
+    let secret = CookieSecret::file(file).with_context(|| format!("{REFUSED}; {remedy}"))?;
     Ok((secret, Ok(Mutex::new(OwnSecret::new(file)))))
 }
 

@@ -170,7 +170,7 @@ impl LocalSpawner {
         let log_file = directory.join("server.log");
         let log = fs::File::create(&log_file).map_err(backend("make the server's log file"))?;
         let errors = log.try_clone().map_err(backend("make the server's log file"))?;
-        let mut command = Command::new(program);
+        let mut command = Command::new(&program);
         command
             .args(arguments)
             .env_clear()
@@ -184,7 +184,15 @@ impl LocalSpawner {
         if let Some((user, group)) = account.ids {
             command.uid(user).gid(group);
         }
-        let child = command.spawn().map_err(backend("start the server's process"))?;
+        let child = command.spawn().map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => SpawnError::Refused(format!(
+                "{} may not run {} in {}; let every user read both",
+                request.name.user,
+                program.display(),
+                account.directory.display()
+            )),
+            _ => backend("start the server's process")(error),
+        })?;
         let _ = progress.send(Progress { percent: 50, message: "Spawning server...".to_owned(), raw_event: None });
         let gone = || SpawnError::Refused(format!("the server ended at once; see {}", log_file.display()));
         let group = Group::of(&child).ok_or_else(gone)?;
