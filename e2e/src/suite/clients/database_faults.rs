@@ -140,7 +140,8 @@ pub(super) async fn a_second_hub_on_postgresql_waits_for_the_first_row_35(client
         ensure!(tokio::time::timeout(Duration::from_secs(2), there.read()).await.is_err(), "two hubs answer at once");
         ensure!(client.add("by-the-first").await?.status == 201, "the first hub does not write");
         hub.kill().await?;
-        let taken_over = tokio::time::timeout(RECOVERED, there.read()).await.context("the second hub goes on waiting")??;
+        let taken_over =
+            tokio::time::timeout(RECOVERED, there.read()).await.context("the second hub goes on waiting")??;
         ensure!(taken_over.status == 200, "the second hub answered {taken_over:?}");
         let user = second.api(&there.token, reqwest::Method::GET, "/users/by-the-first", None, 200).await?;
         ensure!(user["name"] == "by-the-first", "{user}");
@@ -186,7 +187,8 @@ async fn fill(place: &Place<'_>, disk: &Path) -> Result<()> {
     hub.kill().await?;
     let written = answers.len() - 1;
     let users = users_in(place.clients(), &disk.join("jupyterhub.sqlite")).await?;
-    for name in ["before", "after"].into_iter().map(str::to_owned).chain((0..written).map(|n| format!("meanwhile{n}"))) {
+    for name in ["before", "after"].into_iter().map(str::to_owned).chain((0..written).map(|n| format!("meanwhile{n}")))
+    {
         ensure!(users.contains(&name), "{name} is lost");
     }
     ensure!(!users.contains(&format!("meanwhile{written}")), "what was refused was written");

@@ -38,6 +38,9 @@ pub(super) const SERVICE_TOKEN: &str = "the-token-of-the-service";
 /// Which hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
+    /// JupyterHub 5.
+    Before,
+    /// JupyterHub 6.
     Theirs,
     Ours,
 }
@@ -75,7 +78,8 @@ impl<'a> Place<'a> {
             let pid = process.strip_prefix("/proc/").and_then(|rest| rest.split(':').next()).unwrap_or_default();
             let _ = std::process::Command::new("kill").args(["-9", pid]).status();
         }
-        let words = [Side::Theirs, Side::Ours].map(|side| format!("{side:?}: {}", last_lines(&self.log(side), 25)));
+        let words = [Side::Before, Side::Theirs, Side::Ours]
+            .map(|side| format!("{side:?}: {}", last_lines(&self.log(side), 25)));
         result.map_err(|error| anyhow::anyhow!("{}\n{}", explained(&error), words.join("\n")))
     }
 
@@ -93,7 +97,14 @@ impl<'a> Place<'a> {
     }
 
     /// An answer of the REST API, which must have this status.
-    pub(super) async fn api(&self, token: &str, method: Method, path: &str, body: Option<Value>, status: u16) -> Result<Value> {
+    pub(super) async fn api(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        status: u16,
+    ) -> Result<Value> {
         let url = format!("{}/hub/api{path}", self.base_url);
         let mut request = http::client(None)?.request(method.clone(), url);
         request = request.header(AUTHORIZATION, format!("token {token}"));
@@ -107,9 +118,10 @@ impl<'a> Place<'a> {
     }
 
     pub(super) async fn start(&self, side: Side) -> Result<Hub> {
-        let bin = self.clients.environment(Version::V6).bin();
+        let version = if side == Side::Before { Version::V5 } else { Version::V6 };
+        let bin = self.clients.environment(version).bin();
         let mut command = match side {
-            Side::Theirs => Command::new(bin.join("jupyterhub")),
+            Side::Before | Side::Theirs => Command::new(bin.join("jupyterhub")),
             Side::Ours => {
                 let mut hub = Command::new(self.clients.hub());
                 hub.arg("serve");
