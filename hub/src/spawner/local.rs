@@ -239,8 +239,7 @@ impl LocalSpawner {
         account: &Account,
         inherited: impl Fn(&str) -> Option<String>,
     ) -> BTreeMap<String, String> {
-        let kept = KEPT.into_iter().chain(self.settings.env_keep.iter().map(String::as_str));
-        let mut environment: BTreeMap<_, _> = kept.filter_map(|key| Some((key.to_owned(), inherited(key)?))).collect();
+        let mut environment = self::inherited(&self.settings.env_keep, inherited);
         environment.extend(account.variables.clone());
         if account.ids.is_none() {
             let runtime = directory.join("runtime").display().to_string();
@@ -328,6 +327,12 @@ impl Drop for LocalSpawner {
             running.group.terminate();
         }
     }
+}
+
+/// What a process gets of the hub's own environment, `more` among it.
+pub(crate) fn inherited(more: &[String], read: impl Fn(&str) -> Option<String>) -> BTreeMap<String, String> {
+    let kept = KEPT.into_iter().chain(more.iter().map(String::as_str));
+    kept.filter_map(|key| Some((key.to_owned(), read(key)?))).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

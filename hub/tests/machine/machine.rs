@@ -136,7 +136,9 @@ c.JupyterHub.services = [{{'name': 'boss', 'admin': True, 'api_token': '{BOSS_TO
     }
 
     pub(crate) fn browser(&self) -> Browser<'_> {
-        let client = http_client().cookie_store(true).no_proxy().redirect(Policy::none()).build().unwrap();
+        // No connection is kept, since none would outlive a proxy.
+        let client = http_client().cookie_store(true).no_proxy().pool_max_idle_per_host(0);
+        let client = client.redirect(Policy::none()).build().unwrap();
         Browser { machine: self, client }
     }
 

@@ -6,4 +6,5 @@ mod machine;
 mod proxy;
 mod secrets;
 mod servers;
+mod services;
 mod settings;
