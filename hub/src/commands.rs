@@ -1,5 +1,7 @@
 //! The subcommands: a file for each.
 
+pub mod backup;
+pub mod doctor;
 pub mod link;
 pub mod local;
 pub mod migrate;

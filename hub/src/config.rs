@@ -146,15 +146,20 @@ pub fn database_place(config: &HubConfig) -> anyhow::Result<Place> {
     let file = match (&config.database_file, &config.database_url_file) {
         (Some(file), None) => return Ok(Place::Sqlite(file.clone())),
         (None, Some(file)) => file,
-        _ => anyhow::bail!("failed to find the database: set databaseFile for SQLite, or databaseUrlFile, and not both"),
+        _ => {
+            anyhow::bail!("failed to find the database: set databaseFile for SQLite, or databaseUrlFile, and not both")
+        }
     };
     let url = fs::read_to_string(file)
         .with_context(|| format!("failed to read {}, which databaseUrlFile names", file.display()))?;
-    Place::parse(url.trim(), Path::new("/"))
-        .map_err(|remedy| anyhow::anyhow!("failed to use the address in {}, which databaseUrlFile names: {remedy}", file.display()))
+    Place::parse(url.trim(), Path::new("/")).map_err(|remedy| {
+        anyhow::anyhow!("failed to use the address in {}, which databaseUrlFile names: {remedy}", file.display())
+    })
 }
 
-fn check_default_url(address: &str, base: &str) -> Result<(), String> {
+/// # Errors
+/// People would be led in a circle, or it isn't an address; the text says what to write.
+pub(crate) fn check_default_url(address: &str, base: &str) -> Result<(), String> {
     if landing_address(address).is_none() {
         return Err(format!("`{address}` is neither a path nor a web address; write {base}hub/home for example"));
     }

@@ -4,22 +4,29 @@
 use anyhow::Context;
 use axum::{
     Json, Router,
-    extract::State,
+    body::Body,
+    extract::{DefaultBodyLimit, State},
     http::{Method, StatusCode},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{get, post, put},
 };
+use futures::TryStreamExt;
 use hub_crds::report;
 use hub_server::ServerInfo;
+use reqwest::RequestBuilder;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::{
     fs::{self, DirBuilder, Permissions},
-    io::ErrorKind,
+    io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::Path,
 };
-use tokio::net::{UnixListener, UnixStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    net::{UnixListener, UnixStream},
+};
+use tokio_util::io::{ReaderStream, StreamReader};
 
 use crate::{
     app::App,
@@ -34,6 +41,8 @@ const REVOKE: &str = "/tokens/revoke";
 const LINKS: &str = "/links";
 const SERVERS: &str = "/servers";
 const SECRETS: &str = "/secrets";
+const BACKUP: &str = "/backup";
+const RESTORE: &str = "/restore";
 
 /// Listens at the path. Its directory is made, or refused if others can enter it: a socket has no mode of its own until
 /// after it can be reached.
@@ -73,6 +82,8 @@ pub async fn serve(app: App, listener: UnixListener) -> std::io::Result<()> {
         .route(LINKS, post(post_link))
         .route(SERVERS, get(get_servers))
         .route(SECRETS, get(get_secrets).post(post_secrets))
+        .route(BACKUP, get(get_backup))
+        .route(RESTORE, put(put_restore).layer(DefaultBodyLimit::disable()))
         .with_state(app);
     axum::serve(listener, router).with_graceful_shutdown(stopping).await
 }
@@ -113,6 +124,37 @@ async fn post_secrets(State(app): State<App>, Json(wish): Json<report::Wish>) ->
         Err(RotationError::Refused(message)) => refusal(StatusCode::BAD_REQUEST, &message),
         Err(RotationError::Failed(error)) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}")),
     }
+}
+
+async fn get_backup(State(app): State<App>) -> Response {
+    match app.database.back_up(&app.directory).await {
+        Ok(copy) => Body::from_stream(ReaderStream::new(tokio::fs::File::from_std(copy))).into_response(),
+        Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &whole(error)),
+    }
+}
+
+/// What comes is the database of the next hub, so this one ends.
+async fn put_restore(State(app): State<App>, body: Body) -> Response {
+    match receive(&app, body).await {
+        Ok(()) => {
+            tracing::warn!("the hub ends, so that the next one starts with the backup that was restored");
+            app.stopping.cancel();
+            StatusCode::OK.into_response()
+        }
+        Err(error) => refusal(StatusCode::BAD_REQUEST, &format!("{error:#}")),
+    }
+}
+
+async fn receive(app: &App, body: Body) -> anyhow::Result<()> {
+    let incoming = app.database.incoming()?;
+    let mut from = StreamReader::new(body.into_data_stream().map_err(io::Error::other));
+    tokio::io::copy(&mut from, &mut tokio::fs::File::from_std(incoming.create()?)).await?;
+    Ok(incoming.accept().await?)
+}
+
+/// An error with its causes.
+fn whole(error: impl Into<anyhow::Error>) -> String {
+    format!("{:#}", error.into())
 }
 
 fn refusal(status: StatusCode, error: &impl std::fmt::Display) -> Response {
@@ -162,25 +204,56 @@ pub async fn ask_to_change_secrets(socket: &Path, wish: &report::Wish) -> anyhow
     ask(socket, Method::POST, SECRETS, Some(wish)).await
 }
 
+/// Writes a copy of the database of the hub that listens at the path; returns its length.
+///
+/// # Errors
+/// No hub listens there, it refuses, or the copy can't be written.
+pub async fn ask_for_backup(socket: &Path, to: &mut (impl AsyncWrite + Unpin)) -> anyhow::Result<u64> {
+    let answer = send(socket, Method::GET, BACKUP, |request| request).await?;
+    let mut from = StreamReader::new(answer.bytes_stream().map_err(io::Error::other));
+    let bytes = tokio::io::copy(&mut from, to).await?;
+    to.flush().await?;
+    Ok(bytes)
+}
+
+/// Gives the hub that listens at the path a copy, which is its database from its next start on. It ends then.
+///
+/// # Errors
+/// No hub listens there, or it refuses.
+pub async fn ask_to_restore(socket: &Path, from: impl AsyncRead + Send + Sync + 'static) -> anyhow::Result<()> {
+    let body = reqwest::Body::wrap_stream(ReaderStream::new(from));
+    send(socket, Method::PUT, RESTORE, |request| request.body(body)).await.map(drop)
+}
+
 async fn ask<T: DeserializeOwned>(
     socket: &Path,
     method: Method,
     path: &str,
     body: Option<&impl Serialize>,
 ) -> anyhow::Result<T> {
+    let answer = send(socket, method, path, |request| match body {
+        Some(body) => request.json(body),
+        None => request,
+    });
+    Ok(answer.await?.json().await?)
+}
+
+/// The hub's answer to a request, unless it refuses.
+async fn send(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    complete: impl FnOnce(RequestBuilder) -> RequestBuilder,
+) -> anyhow::Result<reqwest::Response> {
     let client = hub_server::http_client().unix_socket(socket).build()?;
-    let mut request = client.request(method, format!("http://hub{path}"));
-    if let Some(body) = body {
-        request = request.json(body);
-    }
-    let answer = request.send().await.with_context(|| {
+    let answer = complete(client.request(method, format!("http://hub{path}"))).send().await.with_context(|| {
         format!(
             "failed to reach a hub at {}: run this where the hub runs and as its user (`kubectl exec deploy/<hub>-hub -- hub ...`), or name its socket with --socket",
             socket.display()
         )
     })?;
     if answer.status().is_success() {
-        return Ok(answer.json().await?);
+        return Ok(answer);
     }
     let status = answer.status();
     let message = answer.json::<Value>().await.ok().and_then(|body| Some(body.get("message")?.as_str()?.to_owned()));

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 mod activity;
 mod auth_state;
+mod backup;
 mod column;
 mod configured;
 mod details;
@@ -43,13 +44,14 @@ use sql::{Pool, QueryBuilder, Row};
 
 pub use activity::Subject;
 pub use auth_state::EncryptedState;
+pub use backup::{BackupError, Incoming};
 pub use configured::Configured;
-pub use fault::Fault;
 pub use details::{UserDetails, Wanted};
+pub use fault::Fault;
 pub use groups::{Group, GroupError};
 pub use identity::{Principal, Service};
-pub use place::Place;
 pub use oauth::{ClientTarget, NewClient, NewCode, OAuthClient, OAuthCode, Redeemed};
+pub use place::Place;
 pub use resets::{Reset, ResetCounts};
 pub use schema::REVISION;
 pub use servers::{ServerRow, ServerStart};
@@ -64,6 +66,7 @@ pub use users::{User, UserCounts};
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: Pool,
+    place: Place,
     memo: Arc<Memo>,
     /// What the scopes in it mean.
     definitions: Arc<Definitions>,
@@ -100,6 +103,12 @@ pub enum DatabaseError {
     Lock { place: Place, source: std::io::Error },
     #[error("failed to open database {place}")]
     Open { place: Place, source: sqlx::Error },
+    #[error(
+        "database {place} is damaged ({found}): put a backup in its place with `hub restore --database`, or a copy of the volume"
+    )]
+    Damaged { place: Place, found: String },
+    #[error("failed to put the backup that waits beside database {place} in its place")]
+    Restore { place: Place, source: std::io::Error },
     #[error("failed to hash a secret")]
     Hash { source: tokio::task::JoinError },
     #[error("failed to {action} in the database")]

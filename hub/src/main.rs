@@ -2,8 +2,7 @@
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use hub::commands;
-use std::{env, io::IsTerminal, process::ExitCode, time::Instant};
-use tracing_subscriber::EnvFilter;
+use std::{env, process::ExitCode, time::Instant};
 
 /// A hub for Jupyter: logins, pages, the REST API, and everyone's server.
 #[derive(Debug, Parser)]
@@ -15,10 +14,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Backup(commands::backup::Backup),
+    Doctor(commands::doctor::Doctor),
     Link(commands::link::MakeLink),
     Local(commands::local::Local),
     Migrate(commands::migrate::Migrate),
     Reset(commands::rotate::Reset),
+    Restore(commands::backup::Restore),
     Rotate(commands::rotate::Rotate),
     Serve(commands::serve::Serve),
     Server(commands::server::Server),
@@ -33,14 +35,17 @@ async fn main() -> ExitCode {
         Err(error) => Cli::command().error(ErrorKind::InvalidValue, error).exit(),
     };
     let cli = Cli::parse_from(arguments);
-    log_to_stderr();
+    hub::log::init();
     let result = match cli.command {
+        Command::Backup(backup) => backup.run().await,
+        Command::Doctor(doctor) => doctor.run().await,
         Command::Link(link) => link.run().await,
         Command::Local(local) => local.run(settings, started).await,
         Command::Migrate(migrate) => return exit(migrate.run()),
         Command::Reset(reset) => reset.run().await,
+        Command::Restore(restore) => restore.run().await,
         Command::Rotate(rotate) => rotate.run().await,
-        Command::Serve(serve) => serve.run(started).await,
+        Command::Serve(serve) => serve.run(settings, started).await,
         Command::Server(server) => server.run(settings, started).await,
         Command::Token(token) => token.run().await,
     };
@@ -52,11 +57,4 @@ fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
-}
-
-/// `RUST_LOG` chooses what is logged; without it, what an administrator wants to see.
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    log.with_ansi(std::io::stderr().is_terminal()).init();
 }

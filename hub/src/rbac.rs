@@ -11,6 +11,7 @@ use hub_crds::{HubRole, config::RbacConfig};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -102,6 +103,15 @@ impl ServiceTokens {
             Some(token.map(|token| ServiceToken { service: service.name.clone(), file, stored: Mutex::new(token) }))
         });
         Ok(Self(tokens.collect::<anyhow::Result<_>>()?))
+    }
+
+    /// Tokens that no file holds, by service.
+    pub fn fixed(tokens: BTreeMap<String, SecretString>) -> Self {
+        let fixed = tokens.into_iter().map(|(service, token)| {
+            let token = Arc::new(token);
+            ServiceToken { service, file: Reread::fixed(SecretString::clone(&token)), stored: Mutex::new(token) }
+        });
+        Self(fixed.collect())
     }
 
     /// The token of a service that the database has or is about to get.

@@ -16,13 +16,13 @@ use crate::{
     address::Address,
     app::{App, Parts},
     auth_state::CryptKeeper,
-    authenticator::{Authenticator, allow::AllowList},
     control,
     cookie_secret::CookieSecret,
     database::Database,
     metrics::Durations,
     openapi,
-    rbac::{self, ServiceTokens},
+    people::People,
+    rbac,
     reread::Reread,
     resets,
     rotation::Keeper,
@@ -31,10 +31,7 @@ use crate::{
     upkeep,
     urls::Urls,
 };
-use hub_crds::{
-    ActivityTimes, ApiPages, ClientRules, Landing, Sessions,
-    config::{AuthConfig, RbacConfig},
-};
+use hub_crds::{ActivityTimes, ApiPages, ClientRules, Landing, Sessions};
 
 /// How long open requests may take once the hub was told to stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -51,9 +48,7 @@ pub struct Hub {
     pub directory: PathBuf,
     pub database: Database,
     pub servers: Servers,
-    pub auth: AuthConfig,
-    /// Services, roles, groups and custom scopes.
-    pub rbac: RbacConfig,
+    pub people: People,
     /// The cookie secret (S80).
     pub cookie_secret: Reread<CookieSecret>,
     /// What encrypts `auth_state`, if anything.
@@ -73,18 +68,16 @@ pub struct Hub {
 /// Makes the hub that requests see.
 ///
 /// # Errors
-/// A service's token or the database can't be used.
+/// A service or the database can't be used.
 pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App> {
-    let authenticator = Authenticator::new(&hub.auth.authenticator);
-    let allow = AllowList::new(&hub.auth, &authenticator.configured_users());
-    let service_tokens = ServiceTokens::open(&hub.rbac)?;
-    let configured = rbac::configured(&hub.rbac, &allow, &service_tokens, &hub.urls)?;
+    let People { authenticator, allow, rbac, service_tokens } = hub.people;
+    let configured = rbac::configured(&rbac, &allow, &service_tokens, &hub.urls)?;
     let openapi = openapi::document(&hub.urls.at("api"))?.to_string().into();
     let app = App::new(Parts {
         urls: hub.urls,
         address: hub.address,
         directory: hub.directory,
-        database: hub.database.with_scopes(rbac::definitions(&hub.rbac)?),
+        database: hub.database.with_scopes(rbac::definitions(&rbac)?),
         servers: hub.servers,
         authenticator,
         allow,
@@ -122,11 +115,7 @@ pub fn serve(listener: TcpListener, router: Router, stopping: CancellationToken)
 ///
 /// # Errors
 /// The listener fails, the socket can't be made, or the database is another hub's.
-pub async fn run(
-    app: App,
-    mut serving: JoinHandle<io::Result<()>>,
-    control_socket: &Path,
-) -> anyhow::Result<()> {
+pub async fn run(app: App, mut serving: JoinHandle<io::Result<()>>, control_socket: &Path) -> anyhow::Result<()> {
     let stopping = app.stopping.clone();
     let control = tokio::spawn(control::serve(app.clone(), control::listen(control_socket)?));
     let servers = tokio::spawn(app.servers.clone().run(stopping.clone()));

@@ -182,7 +182,7 @@ impl Spawner {
     pub fn home(&self) -> Option<&Path> {
         match self {
             Self::Kubernetes(spawner) => spawner.home(),
-            Self::Local(spawner) => Some(spawner.root_dir()),
+            Self::Local(spawner) => spawner.root_dir(),
         }
     }
 

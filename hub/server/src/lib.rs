@@ -42,6 +42,6 @@ pub use http_client::{choose_tls_provider, http_client, http_client_for};
 pub use hub_traitlets::Config;
 pub use list::List;
 pub use ports::free_port;
-pub use process::{Group, runs_as_root};
+pub use process::{Group, runs_as_root, user_id};
 pub use running::ServerInfo;
 pub use signals::stop_on;

@@ -2,8 +2,11 @@
 
 use rustix::process::{Pid, Signal, getuid, kill_process_group};
 use serde_json::Value;
-use std::fs;
-use tokio::process::Child;
+use std::{fs, time::Duration};
+use tokio::{process::Child, time::sleep};
+
+/// How often a process is looked at that is no child of ours.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A process group. Its leader is the server; the number and the time of its start name it for good.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,6 +42,13 @@ impl Group {
         self.started
     }
 
+    /// Waits until the leader has ended, whoever started it.
+    pub async fn ended(self) {
+        while start_time(self.leader) == Some(self.started) {
+            sleep(LOOK_INTERVAL).await;
+        }
+    }
+
     /// Asks all of it to end. A group that is gone is no error.
     pub fn terminate(self) {
         let _ = kill_process_group(self.leader, Signal::TERM);
@@ -56,8 +66,17 @@ pub fn runs_as_root() -> bool {
     getuid().is_root()
 }
 
-/// Field 22 of `/proc/<pid>/stat`. The program's name before it may hold anything, so fields count from its end.
+/// Id of the user whom this program runs as.
+#[must_use]
+pub fn user_id() -> u32 {
+    getuid().as_raw()
+}
+
+/// When a process started, in clock ticks since boot; `None` if it has ended, also if nobody took note of its end. Fields 22
+/// and 3 of `/proc/<pid>/stat`; the program's name before them may hold anything, so fields count from its end.
 fn start_time(pid: Pid) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+    let fields: Vec<_> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let has_ended = matches!(fields.first(), Some(&"Z" | &"X"));
+    if has_ended { None } else { fields.get(19)?.parse().ok() }
 }

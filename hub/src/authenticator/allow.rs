@@ -2,6 +2,7 @@
 
 use hub_auth::names::normalize_user;
 use hub_crds::config::AuthConfig;
+use hub_settings::Allow;
 use std::collections::BTreeSet;
 
 /// The allow, block and admin lists, with normalised names.
@@ -30,6 +31,17 @@ impl AllowList {
             }
         }
         rules
+    }
+
+    /// The lists of settings in JupyterHub's names.
+    pub fn of_settings(allow: &Allow) -> Self {
+        let names = |list: &[String]| list.iter().map(|name| normalize_user(name)).collect();
+        Self {
+            all: allow.all,
+            allowed: names(&allow.users),
+            blocked: names(&allow.blocked),
+            admins: names(&allow.admins),
+        }
     }
 
     /// A block always wins; an admin is allowed.

@@ -6,8 +6,9 @@ use hub_crds::{
     ActivityTimes, ApiPages, ClientRules, Landing, Sessions,
     config::{AuthConfig, AuthenticatorConfig, RbacConfig, TokenLogin},
 };
-use hub_proxy::{Bind, BindError, ErrorPages, Proxy, ProxyConfig, Token};
+use hub_proxy::{Bind, BindError, ErrorPages, Proxy, ProxyConfig, TlsFiles, Token};
 use hub_server::{Config, stop_on};
+use hub_settings::{Settings, Tls, refuse_others};
 use hub_traitlets::{Origin, Value, jupyter::Environment, load};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -18,21 +19,21 @@ use std::{
     path::{Path, PathBuf},
     time::Instant,
 };
-use tokio::{net::TcpListener, signal::unix::SignalKind, sync::Mutex};
+use tokio::{net::TcpListener, signal::unix::SignalKind};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
     address::Address,
     app::App,
-    auth_state::{self, CryptKeeper},
     config::parse_subdomain_host,
-    cookie_secret::CookieSecret,
     database::Database,
-    own_secret::OwnSecret,
+    machine::{
+        Secrets,
+        files::{GROUP_AND_OTHERS, check_tls},
+    },
+    people::People,
     proxy::{ProxyClient, ProxyToken},
-    reread::Reread,
-    rotation::Keeper,
     router::router,
     serve::{Hub, build, run, serve},
     servers::{ServerSettings, Servers},
@@ -41,10 +42,15 @@ use crate::{
 };
 
 mod files;
-mod settings;
 
-use files::{Files, check_tls};
-use settings::{CookieSecretPlace, HUB, Settings};
+use files::Files;
+
+const HUB: &str = "JupyterHub";
+/// The settings that this command heeds; any other is an error.
+const HEEDED: [(&str, &[&str]); 2] = [
+    (HUB, &["bind_url", "cookie_secret", "cookie_secret_file", "ip", "port", "ssl_cert", "ssl_key"]),
+    ("ConfigurableHTTPProxy", &["api_token", "api_url", "auth_token"]),
+];
 
 /// Runs hub, proxy and servers on this machine, without a cluster.
 #[derive(Debug, clap::Args)]
@@ -98,11 +104,19 @@ impl Local {
     /// `flags` are settings of the command line, such as `--JupyterHub.ssl_cert=FILE`.
     pub async fn run(self, flags: Config, started: Instant) -> anyhow::Result<()> {
         let environment = Environment::current();
-        let told = Settings::read(&self.config(flags, &environment)?, &environment.variables)?;
+        let config = self.config(flags, &environment)?;
+        let told = Settings::read(&config, &environment.variables)?;
+        refuse_others(&config, &HEEDED, "`hub local` has no use for it; remove it, or run `hub serve --config FILE`")?;
+        anyhow::ensure!(
+            told.addresses.base_url == "/",
+            "failed to use JupyterHub.bind_url: a path is not possible here; write an address such as http://127.0.0.1:8000"
+        );
+        told.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         told.tls.as_ref().map(check_tls).transpose()?;
         let user = user_name(self.user, env::var("USER").ok())?;
         let directory = data_dir(self.data_dir)?;
-        let files = Files::open(&directory, &user, &told.cookie_secret)?;
+        let files = Files::open(&directory, &user)?;
+        let secrets = Secrets::open(&told, &files.cookie_secret, GROUP_AND_OTHERS, &environment.variables)?;
         let root = env::current_dir().context("failed to find the current directory")?;
         let mut settings = LocalSettings::new(files.servers.clone(), root);
         if self.front {
@@ -114,14 +128,9 @@ impl Local {
         let stopping = CancellationToken::new();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("failed to listen on 127.0.0.1")?;
         let connect_url = format!("http://{}", listener.local_addr()?);
-        // S55: one that nobody else knows, unless there is one.
-        let token = match &told.proxy_token {
-            Some((token, _)) => token.clone(),
-            None => SecretString::from(hex::encode(rand::random::<[u8; 32]>())),
-        };
         let is_secure = told.tls.is_some();
         let by_host = self.subdomain_host.is_some();
-        let proxy = bind_proxy(&told, by_host, &connect_url, &token, started).await?;
+        let proxy = bind_proxy(&told, by_host, &connect_url, &secrets.proxy_token, started).await?;
         let (public, api) =
             (tcp(proxy.public_addr())?, tcp(proxy.api_addr().context("failed to find the proxy's API")?)?);
 
@@ -129,27 +138,19 @@ impl Local {
         let url = urls.public().map_or_else(|| public_url(public, is_secure), Url::to_string);
         let address = Address { url, forward: None, show_logins: None };
         let database = Database::open(&files.database).await?;
-        let client = ProxyClient::new(&format!("http://{api}"), ProxyToken::Value(token));
+        let client = ProxyClient::new(&format!("http://{api}"), ProxyToken::Value(secrets.proxy_token));
         let server_settings = ServerSettings { token_login: true, ..ServerSettings::new(urls.clone(), &connect_url) };
         let servers = Servers::new(database.clone(), Spawner::local(settings), client, server_settings);
-        let auth = token_login(&user, &files.tokens);
-        let crypt_keys = environment.variables.get(auth_state::VARIABLE).filter(|keys| !keys.is_empty());
-        let crypt_keys = crypt_keys
-            .map(|keys| CryptKeeper::fixed(keys))
-            .transpose()
-            .map_err(|complaint| anyhow::anyhow!("failed to use the variable {}: {complaint}", auth_state::VARIABLE))?;
-        let rbac = RbacConfig::default();
         let hub = Hub {
             urls,
             address,
             directory,
             database,
             servers: servers.clone(),
-            auth,
-            rbac,
-            cookie_secret: cookie_secret(&told, &files)?,
-            crypt_keys,
-            keeper: keeper(&told, &files),
+            people: People::of_files(&token_login(&user, &files.tokens), RbacConfig::default())?,
+            cookie_secret: secrets.cookie_secret,
+            crypt_keys: secrets.crypt_keys,
+            keeper: secrets.keeper,
             secure: is_secure,
             clients: ClientRules::default(),
             sessions: Sessions::default(),
@@ -198,10 +199,14 @@ async fn bind_proxy(
     token: &SecretString,
     started: Instant,
 ) -> anyhow::Result<Proxy> {
-    let api = Bind::Tcp(told.proxy_api.0.clone(), told.proxy_api.1);
+    let ip = told.addresses.ip.clone().unwrap_or_else(|| Ipv4Addr::LOCALHOST.to_string());
+    let port = told.addresses.port.unwrap_or(8000);
+    // On a free port unless other programs are to use it.
+    let (api_host, api_port) = told.proxy.api.clone().unwrap_or_else(|| (Ipv4Addr::LOCALHOST.to_string(), 0));
+    let api = Bind::Tcp(api_host, api_port);
     let config = ProxyConfig {
-        public: Bind::Tcp(told.ip.clone(), told.port),
-        tls: told.tls.clone(),
+        public: Bind::Tcp(ip, port),
+        tls: told.tls.clone().map(|Tls { certificate, key }| TlsFiles { certificate, key }),
         api: Some(api.clone()),
         token: Token::Value(token.expose_secret().to_owned()),
         host_routing,
@@ -215,8 +220,7 @@ async fn bind_proxy(
         BindError::Listen(place, error) if place == api => anyhow::Error::new(error)
             .context(format!("failed to listen on {place}; choose another place with ConfigurableHTTPProxy.api_url")),
         error => anyhow::Error::new(error).context(format!(
-            "failed to start the proxy on port {}; choose another with --port, or 0 for a free one",
-            told.port
+            "failed to start the proxy on port {port}; choose another with --port, or 0 for a free one"
         )),
     })
 }
@@ -228,29 +232,6 @@ fn public_url(listening: SocketAddr, is_secure: bool) -> String {
         (false, true) => format!("http://localhost:{}/", listening.port()),
         (false, false) => format!("http://{listening}/"),
     }
-}
-
-fn cookie_secret(told: &Settings, files: &Files) -> anyhow::Result<Reread<CookieSecret>> {
-    Ok(match &told.cookie_secret {
-        CookieSecretPlace::Value { secret, .. } => CookieSecret::fixed(secret.expose_secret()),
-        CookieSecretPlace::File(_) => CookieSecret::file(&files.cookie_secret)?,
-    })
-}
-
-/// This hub keeps its own secrets, as far as they don't stand in settings.
-fn keeper(told: &Settings, files: &Files) -> Keeper {
-    let elsewhere =
-        |what: &str, place: &str| format!("the {what} is {place}; put another one there and start the hub anew");
-    let cookie_secret = match &told.cookie_secret {
-        CookieSecretPlace::Value { place, .. } => Err(elsewhere("cookie secret", place)),
-        CookieSecretPlace::File(_) => Ok(Mutex::new(OwnSecret::new(&files.cookie_secret))),
-    };
-    let proxy_token = match &told.proxy_token {
-        Some((_, place)) => elsewhere("proxy's token", place),
-        None => "the proxy's token is made anew at each start and known to this process alone: start the hub anew"
-            .to_owned(),
-    };
-    Keeper::Own { cookie_secret, proxy_token }
 }
 
 fn tcp(address: &hub_proxy::BoundAddr) -> anyhow::Result<SocketAddr> {

@@ -1,141 +1,124 @@
-//! `hub serve`: the hub with the settings of a file, as the operator runs it.
+//! `hub serve`: the hub with the settings of a file, JupyterHub's or those that the operator renders.
 
 use anyhow::Context;
-use hub_crds::{
-    HttpsType,
-    config::{AuthenticatorConfig, HubConfig},
-};
-use hub_server::stop_on;
-use jiff::Timestamp;
+use hub_crds::config::HubConfig;
+use hub_settings::{Settings, print};
+use hub_traitlets::{Config, Variables, jupyter::Environment, load};
 use std::{
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
     time::Instant,
 };
-use tokio::{net::TcpListener, signal::unix::SignalKind};
-use tokio_util::sync::CancellationToken;
-use url::Url;
 
-use crate::{
-    address::Address,
-    auth_state::CryptKeeper,
-    config,
-    cookie_secret::CookieSecret,
-    database::Database,
-    door::Door,
-    proxy::{ProxyClient, ProxyToken, watch_members},
-    report::Reporter,
-    rotation::Keeper,
-    router::router,
-    serve::{Hub, build, run, serve},
-    servers::{ServerSettings, Servers},
-    spawner::{Spawner, kubernetes as pods},
-    urls::Urls,
-};
+use crate::{config, machine};
+
+mod cluster;
 
 /// Runs the hub with the settings of a file.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  hub serve --config /etc/jupyterhub/config/hub.yaml
-  RUST_LOG=hub=debug hub serve --config hub.yaml
+  hub serve --config jupyterhub_config.py
+  hub serve --config jupyterhub_config.py --JupyterHub.bind_url=http://127.0.0.1:9000
+  hub serve --config jupyterhub_config.py --print-settings
+  CONFIGPROXY_AUTH_TOKEN=... hub serve --config jupyterhub_config.json --ConfigurableHTTPProxy.should_start=False
+  RUST_LOG=hub=debug hub serve --config /etc/jupyterhub/config/hub.yaml
 
-The log goes to the standard error. SIGTERM and SIGINT end the hub; servers run on, and the next hub finds them.
+With settings in JupyterHub's names the hub runs on this machine: it starts its proxy, hub-proxy, and servers as processes, and
+keeps jupyterhub.sqlite and jupyterhub_cookie_secret in the directory where it is started. Python is read, not run: what is not
+the assignment of a literal is an error that says what to write. Nothing is passed over in silence: a setting that this hub
+cannot carry out is an error. docs/settings.md has the list.
+
+A .yaml whose keys are not classes such as JupyterHub is what the operator renders; then the hub runs in a cluster.
+
+The log goes to the standard error. SIGTERM and SIGINT end the hub. In a cluster servers run on, and the next hub finds them;
+on a machine they do with c.JupyterHub.cleanup_servers = False, or if the hub is killed.
 Exit codes: 0 ended by a signal, 1 the settings can't be used or the hub failed, 2 wrong usage.")]
 pub struct Serve {
-    /// The settings, in YAML. A complaint names the field and what to write instead.
+    /// The settings: JupyterHub's in .py, .json or .yaml, or the operator's in .yaml. A complaint names the setting and what
+    /// to write instead.
     #[arg(long, value_name = "FILE", env = "HUB_CONFIG")]
     config: PathBuf,
+    /// Shows what was understood, with the place of each setting and without secrets, and ends
+    #[arg(long)]
+    print_settings: bool,
 }
 
 impl Serve {
-    pub async fn run(self, started: Instant) -> anyhow::Result<()> {
-        let config = config::load(&self.config)?;
-        let stopping = CancellationToken::new();
-        stop_on(&[SignalKind::terminate(), SignalKind::interrupt()], &stopping)?;
-        let listener = TcpListener::bind(&config.bind)
-            .await
-            .with_context(|| format!("failed to listen on {} (the field bind)", config.bind))?;
-        let address = listener.local_addr()?;
-        let log_logins = !matches!(config.auth.authenticator, AuthenticatorConfig::Token { log: false, .. });
-        let urls = urls(&config)?;
-        let control_socket = config.control_socket.clone();
-        let reporter = match &config.kubernetes {
-            Some(kubernetes) => Reporter::connect(kubernetes).await?,
-            None => None,
-        };
-        let door = Door::new(urls.at("health"));
-        let serving = serve(listener, door.router(), stopping.clone());
-        let database = database(&config, &door).await?;
-        let app = build(hub(config, urls, database).await?, stopping).await?;
-        app.servers.restore().await?;
-        door.open(router(&app));
-        tracing::info!(%address, start_ms = started.elapsed().as_millis(), "the hub is healthy");
-        let logins = log_logins.then(|| app.login_urls());
-        tracing::info!("{}", app.address.announcement(logins.as_deref()));
-        if let Some(reporter) = reporter {
-            tokio::spawn(reporter.run(app.clone()));
+    /// `flags` are settings of the command line, such as `--JupyterHub.ip=127.0.0.1`.
+    pub async fn run(self, flags: Config, started: Instant) -> anyhow::Result<()> {
+        let variables = Environment::current().variables;
+        match self.settings(flags, &variables)? {
+            Found::Operators(config) if self.print_settings => show(&serde_yaml::to_string(&*config)?),
+            Found::Operators(config) => cluster::run(*config, started).await,
+            Found::JupyterHubs(config) => {
+                let settings = Settings::read(&config, &variables)?;
+                match self.print_settings {
+                    true => show(&print::settings(&config, &settings, &variables)),
+                    false => machine::run(settings, &variables, started).await,
+                }
+            }
         }
-        run(app, serving, &control_socket).await?;
-        tracing::info!("the hub ended");
-        Ok(())
+    }
+
+    fn settings(&self, flags: Config, variables: &Variables) -> anyhow::Result<Found> {
+        if is_operators(&self.config)? {
+            if let Some(flag) = flags.iter().next() {
+                anyhow::bail!(
+                    "failed to use the flag --{}: the settings of {} have other names; write it there",
+                    flag.name(),
+                    self.config.display()
+                );
+            }
+            return Ok(Found::Operators(Box::new(config::load(&self.config)?)));
+        }
+        let mut config = load(&["jupyterhub_config"], &[], Some(&self.config), variables)?;
+        config.merge(flags);
+        Ok(Found::JupyterHubs(config))
     }
 }
 
-fn urls(config: &HubConfig) -> Result<Urls, url::ParseError> {
-    Ok(match (&config.subdomain_host, &config.public_url) {
-        (Some(host), _) => Urls::with_subdomains(&config.base_url, Url::parse(host)?),
-        (None, public) => Urls::new(&config.base_url, public.as_deref().map(Url::parse).transpose()?),
-    })
+/// Whose names the settings have.
+enum Found {
+    JupyterHubs(Config),
+    Operators(Box<HubConfig>),
 }
 
-/// The database, as soon as no other hub uses it.
-async fn database(config: &HubConfig, door: &Door) -> anyhow::Result<Database> {
-    Ok(Database::open_when_free(&config::database_place(config)?, || door.wait()).await?)
+/// Whether a file is the operator's: in YAML, and no key of it is the name of a class, which begins with a capital.
+fn is_operators(path: &Path) -> anyhow::Result<bool> {
+    if !path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") || !path.is_file() {
+        return Ok(path.extension().is_none());
+    }
+    let text = fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
+    Ok(is_operators_text(&text))
 }
 
-/// The parts that the settings describe.
-async fn hub(config: HubConfig, urls: Urls, database: Database) -> anyhow::Result<Hub> {
-    let address = Address::of(&config, &urls);
-    let own_file = config.database_file.as_ref().unwrap_or(&config.control_socket);
-    let directory = own_file.parent().unwrap_or(Path::new("/")).to_owned();
-    let proxy = ProxyClient::new(&config.proxy.api_url, ProxyToken::file(&config.proxy.token_file));
-    let settings = ServerSettings {
-        limits: config.servers,
-        activity_interval: config.activity.every(),
-        cookie_host_prefix: config.cookie_host_prefix,
-        token_login: matches!(config.auth.authenticator, AuthenticatorConfig::Token { .. }),
-        ..ServerSettings::new(urls.clone(), &config.connect_url)
-    };
-    let kubernetes = config
-        .kubernetes
-        .context("failed to find the field kubernetes; servers as local processes are what `hub local` is for")?;
-    let keeper = Keeper::Operator(kubernetes.hub.clone());
-    let proxy = match &config.proxy.service {
-        Some(service) => {
-            let client = pods::connect().await.context("failed to connect to the API server")?;
-            proxy.with_members(watch_members(client, &kubernetes.hub.namespace, service))
+fn is_operators_text(text: &str) -> bool {
+    let Ok(serde_yaml::Value::Mapping(document)) = serde_yaml::from_str(text) else { return true };
+    let mut keys = document.keys().filter_map(serde_yaml::Value::as_str);
+    !keys.any(|key| key.starts_with(char::is_uppercase) || key == "version")
+}
+
+fn show(text: &str) -> anyhow::Result<()> {
+    Ok(io::stdout().lock().write_all(text.as_bytes())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_in_yaml_are_jupyterhubs_if_their_keys_are_classes() {
+        for (text, is_operators) in [
+            ("JupyterHub: {ip: 127.0.0.1}", false),
+            ("version: 1\nSpawner: {}", false),
+            ("version: 1", false),
+            ("baseUrl: /\nbind: 0.0.0.0:8081", true),
+            ("", true),
+            ("[", true),
+        ] {
+            assert_eq!(is_operators_text(text), is_operators, "{text}");
         }
-        None => proxy,
-    };
-    let spawner = Spawner::kubernetes(kubernetes).await?;
-    let servers = Servers::new(database.clone(), spawner, proxy, settings);
-    Ok(Hub {
-        urls,
-        address,
-        directory,
-        database,
-        servers,
-        auth: config.auth,
-        rbac: config.rbac,
-        cookie_secret: CookieSecret::file(config.cookie_secret_file)?,
-        crypt_keys: config.crypt_keys_file.as_deref().map(CryptKeeper::file).transpose()?,
-        keeper,
-        secure: config.https != HttpsType::None,
-        clients: config.clients,
-        sessions: config.sessions,
-        landing: config.landing,
-        api_pages: config.api_pages,
-        activity: config.activity,
-        clock: Timestamp::now,
-    })
+    }
 }

@@ -1,7 +1,7 @@
 //! When users, tokens and servers were last active.
 
-use super::{Database, Result, failed};
 use super::sql;
+use super::{Database, Result, failed};
 use jiff::Timestamp;
 
 /// Who was active, by the id of its row.

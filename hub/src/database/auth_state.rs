@@ -1,8 +1,7 @@
 //! What logins left, encrypted: JupyterHub's `users.encrypted_auth_state`. This room never sees it in the clear.
 
-
-use super::{Database, Result, failed};
 use super::sql::{self, Row};
+use super::{Database, Result, failed};
 
 /// One user's state.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,8 +33,7 @@ impl Database {
              ORDER BY id LIMIT $2",
         );
         let rows = query.bind(after).bind(i64::from(limit)).fetch_all(&self.pool).await.map_err(failed(ACTION))?;
-        let read =
-            |row: &Row| Ok(EncryptedState { user_id: row.try_get(0)?, token: row.try_get(1)? });
+        let read = |row: &Row| Ok(EncryptedState { user_id: row.try_get(0)?, token: row.try_get(1)? });
         rows.iter().map(read).collect::<sqlx::Result<_>>().map_err(failed(ACTION))
     }
 

@@ -2,8 +2,8 @@
 //! role. In one transaction, as JupyterHub does it at its start: a list that the settings give is the whole list, and
 //! services and roles that they no longer name are gone, with every right that came from them.
 
-use super::{Database, NewService, Result, column, failed, services, users};
 use super::sql::{self, Connection, QueryBuilder};
+use super::{Database, NewService, Result, column, failed, services, users};
 use hub_auth::scopes::roles;
 use hub_crds::{HubGroup, HubRole};
 use jiff::Timestamp;
@@ -198,20 +198,14 @@ async fn assign(connection: &mut Connection, role: &HubRole, now: Timestamp) -> 
         let mut members = BTreeSet::new();
         for name in role.services.iter().flatten() {
             let row = sql::query("SELECT id FROM services WHERE name = $1").bind(name);
-            members
-                .extend(row.fetch_optional(&mut *connection).await?.map(|row| row.try_get::<i64>(0)).transpose()?);
+            members.extend(row.fetch_optional(&mut *connection).await?.map(|row| row.try_get::<i64>(0)).transpose()?);
         }
         replace(connection, &SERVICES, id, &members).await?;
     }
     Ok(())
 }
 
-async fn replace(
-    connection: &mut Connection,
-    kind: &Kind,
-    role_id: i64,
-    members: &BTreeSet<i64>,
-) -> sqlx::Result<()> {
+async fn replace(connection: &mut Connection, kind: &Kind, role_id: i64, members: &BTreeSet<i64>) -> sqlx::Result<()> {
     let Kind { map, id, .. } = kind;
     let mut query = QueryBuilder::new(format!("SELECT {id} FROM {map} WHERE role_id = "));
     let rows = query.push_bind(role_id).build().fetch_all(&mut *connection).await?;
@@ -222,8 +216,7 @@ async fn replace(
         delete.build().execute(&mut *connection).await?;
     }
     for member in members.difference(&had) {
-        let mut insert =
-            QueryBuilder::new(format!("INSERT INTO {map} ({id}, role_id, managed_by_auth) VALUES ("));
+        let mut insert = QueryBuilder::new(format!("INSERT INTO {map} ({id}, role_id, managed_by_auth) VALUES ("));
         insert.push_bind(*member).push(", ").push_bind(role_id).push(", FALSE)");
         insert.build().execute(&mut *connection).await?;
     }
@@ -240,9 +233,7 @@ async fn settle_admins(connection: &mut Connection, kind: &Kind, is_listed: bool
     ));
     mark.push_bind(roles::ADMIN).push(")").build().execute(&mut *connection).await?;
     let mut rest = if is_listed {
-        QueryBuilder::new(format!(
-            "UPDATE {table} SET admin = FALSE WHERE admin = TRUE AND id NOT IN {with_role}"
-        ))
+        QueryBuilder::new(format!("UPDATE {table} SET admin = FALSE WHERE admin = TRUE AND id NOT IN {with_role}"))
     } else {
         QueryBuilder::new(format!(
             "INSERT INTO {map} ({id}, role_id, managed_by_auth) SELECT t.id, a.id, FALSE FROM {table} t, roles a
@@ -254,8 +245,7 @@ async fn settle_admins(connection: &mut Connection, kind: &Kind, is_listed: bool
 }
 
 async fn ensure_group(connection: &mut Connection, name: &str) -> sqlx::Result<i64> {
-    let found =
-        sql::query("SELECT id FROM groups WHERE name = $1").bind(name).fetch_optional(&mut *connection).await?;
+    let found = sql::query("SELECT id FROM groups WHERE name = $1").bind(name).fetch_optional(&mut *connection).await?;
     if let Some(row) = found {
         return row.try_get(0);
     }

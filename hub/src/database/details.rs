@@ -1,7 +1,7 @@
 //! What users have beside their rows, for many at a time: a list costs as many queries as one.
 
+use super::sql::QueryBuilder;
 use super::{Database, FromRow, Key, Result, ServerRow, Subject, failed, servers::select_server};
-use super::sql::{QueryBuilder};
 use std::collections::HashMap;
 
 /// Which of them are asked for.

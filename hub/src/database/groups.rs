@@ -1,7 +1,7 @@
 //! Groups: who is in them, and the properties that they carry. Each change is made whole or not at all.
 
-use super::{Database, DatabaseError, FromRow, Page, Result, Window, column, failed, failed_or_taken, identity, one};
 use super::sql::{self, Connection, Row};
+use super::{Database, DatabaseError, FromRow, Page, Result, Window, column, failed, failed_or_taken, identity, one};
 use serde_json::{Map, Value};
 
 /// A group of users.
@@ -171,11 +171,7 @@ impl Database {
     }
 }
 
-async fn user_ids(
-    connection: &mut Connection,
-    names: &[String],
-    action: &'static str,
-) -> Result<Vec<i64>, GroupError> {
+async fn user_ids(connection: &mut Connection, names: &[String], action: &'static str) -> Result<Vec<i64>, GroupError> {
     let mut ids = Vec::with_capacity(names.len());
     for name in names {
         let found =

@@ -1,7 +1,7 @@
 //! What users, services and their tokens may do at this moment: their roles, their groups and what is shared with them.
 
-use super::{ApiToken, Database, FromRow, Key, OAuthClient, Result, TokenOwner, User, column, failed, one};
 use super::sql::{self, QueryBuilder, Row};
+use super::{ApiToken, Database, FromRow, Key, OAuthClient, Result, TokenOwner, User, column, failed, one};
 use hub_auth::{
     names,
     scopes::{self, Entity, Groups, Owner, Scopes, Target, share},

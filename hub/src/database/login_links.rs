@@ -4,8 +4,8 @@ use hub_auth::token;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Database, Result, User, failed};
 use super::sql;
+use super::{Database, Result, User, failed};
 
 impl Database {
     /// Stores a link's hash. It lets the user in once, before `expires_at`.

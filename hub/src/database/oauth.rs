@@ -1,7 +1,7 @@
 //! Clients of the hub's OAuth provider, and the codes that they exchange for tokens. Secrets and codes are stored as hashes.
 
-use super::{Database, FromRow, Key, NewToken, Result, TokenOwner, column, failed, hashing, one, tokens};
 use super::sql::{self, Connection, Row};
+use super::{Database, FromRow, Key, NewToken, Result, TokenOwner, column, failed, hashing, one, tokens};
 use hub_auth::{pkce, token};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -333,11 +333,7 @@ pub(super) async fn ensure_client(connection: &mut Connection, client: NewClient
 
 /// Adds or changes a client whose secret was hashed; also within another room's transaction, which must not wait for the
 /// hash.
-pub(super) async fn save_client(
-    connection: &mut Connection,
-    client: NewClient<'_>,
-    hashed: &str,
-) -> sqlx::Result<()> {
+pub(super) async fn save_client(connection: &mut Connection, client: NewClient<'_>, hashed: &str) -> sqlx::Result<()> {
     sql::query(
         "INSERT INTO oauth_clients (identifier, description, secret, redirect_uri, allowed_scopes)
          VALUES ($1, $2, $3, $4, $5)

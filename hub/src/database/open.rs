@@ -1,12 +1,14 @@
 //! Opening: one hub at a time, at JupyterHub's revision, with the tables in it.
 
 use super::{
-    Database, DatabaseError, Memo, Place, Pool, Result, failed,
+    Database, DatabaseError, Memo, Place, Pool, Result, backup, failed,
     postgres::{self, LEADER, Lead},
-    schema,
-    sql,
+    schema, sql,
 };
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{
+    SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
 use std::{
     fs::{File, OpenOptions, TryLockError},
     path::Path,
@@ -24,7 +26,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) enum Hold {
     /// A database in memory is nobody else's.
     Nothing,
-    File { _lock: File },
+    File {
+        _lock: File,
+    },
     Lead(Lead),
 }
 
@@ -50,7 +54,7 @@ impl Database {
                 let lead = Lead::gain(options, reached).await.map_err(open)?;
                 let pool = postgres::connect(options, &lead).await.map_err(open)?;
                 let id = lead.id().to_owned();
-                let database = Self::new(pool, Hold::Lead(lead));
+                let database = Self::new(pool, place, Hold::Lead(lead));
                 database.prepare(place).await?;
                 database.set_hub_setting(LEADER, &id).await?;
                 Ok(database)
@@ -64,10 +68,15 @@ impl Database {
     /// As [`Database::open_place`].
     pub async fn open(path: &Path) -> Result<Self> {
         let place = Place::Sqlite(path.to_owned());
-        let hold = Hold::File { _lock: lock(path, &place)? };
+        let hold = Hold::File { _lock: lock(path)? };
+        let restored =
+            backup::take_up(path).map_err(|source| DatabaseError::Restore { place: place.clone(), source })?;
+        if restored {
+            tracing::warn!(database = %place, "a backup took the place of the database");
+        }
         let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
         // A commit that was answered must outlive a power cut, or a logout could come undone: FULL, not NORMAL.
-        let options = options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
+        let options = options.journal_mode(journal(path)).synchronous(SqliteSynchronous::Full);
         let mut database = Self::connect(&place, options, CONNECTIONS, hold).await?;
         database.memo = Arc::new(Memo::of(path));
         Ok(database)
@@ -95,13 +104,14 @@ impl Database {
             .connect_with(options.foreign_keys(true).busy_timeout(BUSY_TIMEOUT))
             .await
             .map_err(|source| DatabaseError::Open { place: place.clone(), source })?;
-        let database = Self::new(Pool::Sqlite(pool), hold);
+        check_pages(&pool, place).await?;
+        let database = Self::new(Pool::Sqlite(pool), place, hold);
         database.prepare(place).await?;
         Ok(database)
     }
 
-    fn new(pool: Pool, hold: Hold) -> Self {
-        Self { pool, memo: Arc::default(), definitions: Arc::default(), hold: Arc::new(hold) }
+    fn new(pool: Pool, place: &Place, hold: Hold) -> Self {
+        Self { pool, place: place.clone(), memo: Arc::default(), definitions: Arc::default(), hold: Arc::new(hold) }
     }
 
     async fn prepare(&self, place: &Place) -> Result<()> {
@@ -123,6 +133,29 @@ impl Database {
         }
         let found = sql::query("SELECT version_num FROM alembic_version").fetch_optional(&self.pool).await?;
         Ok(Revision::At(found.map_or_else(|| Ok("none".to_owned()), |row| row.try_get(0))?))
+    }
+
+    /// Whether a database could be opened, and is whole; a hub may use it meanwhile.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub async fn examine(place: &Place) -> Result<()> {
+        let open = |source| DatabaseError::Open { place: place.clone(), source };
+        let pool = match place {
+            Place::Sqlite(path) => {
+                let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_TIMEOUT);
+                let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(open)?;
+                check_pages(&pool, place).await?;
+                Pool::Sqlite(pool)
+            }
+            Place::Postgres(options) => postgres::look(options).await.map_err(open)?,
+        };
+        match Self::new(pool, place, Hold::Nothing).revision().await.map_err(open)? {
+            Revision::At(found) if found != schema::REVISION => {
+                Err(DatabaseError::Revision { place: place.clone(), found })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether the database answers: for readiness.
@@ -154,8 +187,60 @@ enum Revision {
     At(String),
 }
 
+/// A hub that goes on with damaged pages would damage more (fault row 34).
+async fn check_pages(pool: &SqlitePool, place: &Place) -> Result<()> {
+    let open = |source| DatabaseError::Open { place: place.clone(), source };
+    let mut connection = pool.acquire().await.map_err(open)?;
+    match backup::damage(&mut connection, "PRAGMA quick_check(1)").await {
+        Ok(None) => Ok(()),
+        Ok(Some(found)) => Err(DatabaseError::Damaged { place: place.clone(), found }),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(CORRUPT) => {
+            Err(DatabaseError::Damaged { place: place.clone(), found: error.to_string() })
+        }
+        Err(source) => Err(open(source)),
+    }
+}
+
+/// SQLite's result code for a file whose pages don't fit together.
+const CORRUPT: &str = "11";
+
+/// A write-ahead log is shared memory, which a file system over the network doesn't have (fault row 35).
+fn journal(path: &Path) -> SqliteJournalMode {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let kind = rustix::fs::statfs(directory).map(|found| found.f_type).unwrap_or_default();
+    if !is_over_network(kind) {
+        return SqliteJournalMode::Wal;
+    }
+    tracing::warn!(
+        database = %path.display(),
+        "the database is on a file system over the network: it is slower there, and must be used from one machine at a time; a volume \
+         of block storage, or PostgreSQL, is better"
+    );
+    SqliteJournalMode::Delete
+}
+
+/// By the number that `statfs` tells (statfs(2)): NFS, SMB, CIFS, 9p, Ceph, AFS, GFS2, OCFS2, Lustre, FUSE.
+fn is_over_network(kind: rustix::fs::FsWord) -> bool {
+    const OVER_NETWORK: [u32; 11] = [
+        0x6969,
+        0x517b,
+        0xfe53_4d42,
+        0xff53_4d42,
+        0x0102_1997,
+        0x00c3_6400,
+        0x5346_414f,
+        0x0116_1970,
+        0x7461_636f,
+        0x0bd0_0bd0,
+        0x6573_5546,
+    ];
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "these numbers have 32 bits")]
+    OVER_NETWORK.contains(&(kind as u32))
+}
+
 /// A lock of our own beside the file: SQLite's would keep other programs out, which may share it.
-fn lock(path: &Path, place: &Place) -> Result<File> {
+pub(super) fn lock(path: &Path) -> Result<File> {
+    let place = Place::Sqlite(path.to_owned());
     let mut name = path.as_os_str().to_owned();
     name.push(".hub-lock");
     let failed = |source| DatabaseError::Lock { place: place.clone(), source };

@@ -70,7 +70,10 @@ fn postgres(rest: &str) -> Result<Place, String> {
     // What libpq and psycopg2 know besides: without effect here, or said otherwise.
     let unknown = url.query_pairs().find(|(key, _)| !KNOWN_PARAMETERS.contains(&key.as_ref()));
     if let Some((key, _)) = unknown {
-        return Err(format!("the parameter {key} is not known; remove it, or write one of {}", KNOWN_PARAMETERS.join(", ")));
+        return Err(format!(
+            "the parameter {key} is not known; remove it, or write one of {}",
+            KNOWN_PARAMETERS.join(", ")
+        ));
     }
     let options: PgConnectOptions = url.as_str().parse().map_err(|_| REMEDY.to_owned())?;
     Ok(Place::Postgres(Box::new(options.application_name("hub"))))

@@ -36,6 +36,12 @@ pub(super) async fn connect(options: &PgConnectOptions, lead: &Lead) -> sqlx::Re
     Ok(Pool::Postgres(pool.connect_with(options.clone()).await?, lead.has.clone()))
 }
 
+/// One connection, beside the hub that has the lead.
+pub(super) async fn look(options: &PgConnectOptions) -> sqlx::Result<Pool> {
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
+    Ok(Pool::Postgres(pool.connect_with(options.clone()).await?, HasLead(Arc::new(AtomicBool::new(true)))))
+}
+
 /// Whether the hub has the lead at this moment. Clones tell the same.
 #[derive(Clone, Debug)]
 pub(super) struct HasLead(Arc<AtomicBool>);
@@ -47,7 +53,8 @@ impl HasLead {
         if self.0.load(Ordering::Acquire) {
             return Ok(());
         }
-        Err(io::Error::new(io::ErrorKind::NotConnected, "the session with PostgreSQL was lost; it is being renewed").into())
+        Err(io::Error::new(io::ErrorKind::NotConnected, "the session with PostgreSQL was lost; it is being renewed")
+            .into())
     }
 }
 
@@ -155,7 +162,8 @@ async fn regain(options: &PgConnectOptions, id: &str) -> Option<PgConnection> {
 
 /// Who had the lead last.
 async fn leader(session: &mut PgConnection) -> sqlx::Result<Option<String>> {
-    let row = sqlx::query("SELECT value FROM hub_settings WHERE name = $1").bind(LEADER).fetch_optional(session).await?;
+    let row =
+        sqlx::query("SELECT value FROM hub_settings WHERE name = $1").bind(LEADER).fetch_optional(session).await?;
     row.map(|row| row.try_get(0)).transpose()
 }
 

@@ -1,8 +1,7 @@
 //! The end of everybody's logins at once.
 
-
-use super::{Database, Result, failed, schema::OWN_CLIENT, settings, users::new_cookie_id};
 use super::sql;
+use super::{Database, Result, failed, schema::OWN_CLIENT, settings, users::new_cookie_id};
 
 /// What a reset ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! Servers: in JupyterHub's words a row of `spawners` for each server that a user has, and while it is active a row of
 //! `servers` with its address.
 
+use super::sql::{self, Connection, Row, Transaction};
 use super::{
     Database, FromRow, NewClient, NewToken, Result, TokenOwner, User, all, column, configured, failed, hashing, oauth,
     one, tokens,
 };
-use super::sql::{self, Connection, Row, Transaction};
 use hub_auth::{
     names,
     scopes::{self, Target, roles},

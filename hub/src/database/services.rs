@@ -1,8 +1,8 @@
 //! Services: their rows, addresses, OAuth clients and tokens. Those of the settings come and go with them
 //! ([`super::configured`]), those that were made over the API stay until they are deleted there.
 
-use super::{Database, DatabaseError, FromRow, NewClient, NewToken, Result, TokenOwner, column, configured, oauth};
 use super::sql::{self, Connection, Row};
+use super::{Database, DatabaseError, FromRow, NewClient, NewToken, Result, TokenOwner, column, configured, oauth};
 use super::{all, failed, failed_or_taken, one, servers, tokens};
 use hub_auth::{
     scopes::{self, Target, roles},
@@ -196,12 +196,7 @@ impl Database {
     }
 }
 
-async fn rotate(
-    connection: &mut Connection,
-    name: &str,
-    token: &SecretString,
-    now: Timestamp,
-) -> sqlx::Result<()> {
+async fn rotate(connection: &mut Connection, name: &str, token: &SecretString, now: Timestamp) -> sqlx::Result<()> {
     let query = sql::query("SELECT id, oauth_client_id FROM services WHERE name = $1").bind(name);
     let Some(row) = query.fetch_optional(&mut *connection).await? else { return Ok(()) };
     save_token(connection, row.try_get("id")?, Some(token), now).await?;

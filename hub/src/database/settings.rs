@@ -1,7 +1,7 @@
 //! Small facts that the hub keeps for itself, such as a fingerprint of the cookie secret.
 
-use super::{Database, Result, failed};
 use super::sql::{self, Connection};
+use super::{Database, Result, failed};
 
 impl Database {
     /// What was last stored under this name.

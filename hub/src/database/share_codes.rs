@@ -2,11 +2,11 @@
 //!
 //! Whom a server's owner has shut out gets nothing from codes that were made before: `hub_refused_share_codes` says so.
 
+use super::sql::{self, Connection, QueryBuilder, Row};
 use super::{
     Database, FromRow, Page, Result, ServerRow, Share, ShareWith, SharedBy, Window, column, failed, failed_or_taken,
     shares,
 };
-use super::sql::{self, Connection, QueryBuilder, Row};
 use hub_auth::{scopes::share, token};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};

@@ -1,8 +1,8 @@
 //! Shares: what a user's server lets another user, or a group, do with it. Their scopes are read as bound to the server
 //! under its name of that moment, see [`share::rebind`].
 
-use super::{Database, FromRow, Page, Result, ServerRow, Window, column, failed, one, share_codes};
 use super::sql::{self, Connection, QueryBuilder, Row};
+use super::{Database, FromRow, Page, Result, ServerRow, Window, column, failed, one, share_codes};
 use hub_auth::scopes::share;
 use jiff::Timestamp;
 use std::collections::BTreeSet;

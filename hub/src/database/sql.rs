@@ -401,7 +401,8 @@ fn without_zone(at: Timestamp) -> Option<PrimitiveDateTime> {
 }
 
 fn in_utc(at: PrimitiveDateTime) -> sqlx::Result<Timestamp> {
-    Timestamp::from_nanosecond(at.assume_utc().unix_timestamp_nanos()).map_err(|error| sqlx::Error::Decode(error.into()))
+    Timestamp::from_nanosecond(at.assume_utc().unix_timestamp_nanos())
+        .map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 /// A statement that is put together.

@@ -4,6 +4,7 @@ use super::*;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
+mod backup;
 mod configured;
 mod groups;
 mod opening;

@@ -1,9 +1,9 @@
 //! Tokens of users and services. Only their hashes are stored (S32).
 
+use super::sql::{self, Connection, QueryBuilder, Row};
 use super::{
     Database, FromRow, Key, Result, Subject, all, column, failed, failed_or_taken, hashing, one, schema::OWN_CLIENT,
 };
-use super::sql::{self, Connection, QueryBuilder, Row};
 use hub_auth::token;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -137,8 +137,7 @@ impl Database {
         const ACTION: &str = "add a token";
         let mut connection = self.pool.acquire().await.map_err(failed(ACTION))?;
         let id = insert(&mut connection, new, now).await.map_err(failed_or_taken(ACTION, "token"))?;
-        let row =
-            sql::query(select_token!(" FROM api_tokens WHERE id = $1")).bind(id).fetch_one(&mut connection).await;
+        let row = sql::query(select_token!(" FROM api_tokens WHERE id = $1")).bind(id).fetch_one(&mut connection).await;
         row.and_then(|row| ApiToken::from_row(&row)).map_err(failed(ACTION))
     }
 
@@ -232,12 +231,8 @@ impl Database {
             "DELETE FROM oauth_codes WHERE user_id = $1 AND session_id = $2",
             "DELETE FROM api_tokens WHERE user_id = $1 AND session_id = $2",
         ] {
-            let done = sql::query(statement)
-                .bind(user_id)
-                .bind(session_id)
-                .execute(&mut *tx)
-                .await
-                .map_err(failed(ACTION))?;
+            let done =
+                sql::query(statement).bind(user_id).bind(session_id).execute(&mut *tx).await.map_err(failed(ACTION))?;
             deleted = done.rows_affected();
         }
         tx.commit().await.map_err(failed(ACTION))?;

@@ -1,7 +1,7 @@
 //! Lists of users, filtered, sorted and cut into pages.
 
+use super::sql::QueryBuilder;
 use super::{Database, Result, User, all, failed, users};
-use super::sql::{QueryBuilder};
 
 /// Which users to list. The default lists all, by id.
 #[derive(Clone, Debug, Default)]

@@ -1,7 +1,7 @@
 //! Users, and the roles and groups that they have.
 
-use super::{Database, FromRow, Key, Result, Subject, column, failed, failed_or_taken, one};
 use super::sql::{self, Connection, Row};
+use super::{Database, FromRow, Key, Result, Subject, column, failed, failed_or_taken, one};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -213,12 +213,7 @@ fn about(user: &Option<User>) -> Option<Vec<Subject>> {
 }
 
 /// Adds the row of a user with the roles that every user has, and returns its id; also within another room's transaction.
-pub(super) async fn insert(
-    connection: &mut Connection,
-    name: &str,
-    admin: bool,
-    now: Timestamp,
-) -> sqlx::Result<i64> {
+pub(super) async fn insert(connection: &mut Connection, name: &str, admin: bool, now: Timestamp) -> sqlx::Result<i64> {
     let id = sql::query("INSERT INTO users (name, admin, created, cookie_id) VALUES ($1, $2, $3, $4) RETURNING id")
         .bind(name)
         .bind(admin)

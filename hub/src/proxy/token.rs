@@ -45,6 +45,12 @@ impl ProxyToken {
         Self::File(Arc::new(TokenFile { file: Reread::versioned(path, parse), instead: Mutex::default() }))
     }
 
+    /// # Errors
+    /// Its file can't be read, or holds no token.
+    pub fn check(&self) -> Result<(), RereadError> {
+        self.candidates().map(drop)
+    }
+
     /// What to try, each with its version: first what the proxy took last.
     pub(super) fn candidates(&self) -> Result<Vec<(u32, SecretString)>, RereadError> {
         let token = match self {

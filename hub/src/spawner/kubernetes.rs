@@ -31,6 +31,7 @@ mod front;
 mod health;
 mod inherited;
 mod merge;
+pub mod permissions;
 mod pod;
 mod pods;
 mod quantity;

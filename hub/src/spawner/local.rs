@@ -1,9 +1,11 @@
-//! Servers as processes on this machine, for a laptop without a cluster. They do not outlive the hub.
+//! Servers as processes on this machine. `hub local`'s end with the hub; those of `hub serve` outlive a hub that is killed,
+//! and the next one takes them up.
 
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, HashMap},
     env, fs, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Stdio,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -20,19 +22,27 @@ use super::{Change, Health, Progress, ProgressSender, ServerName, SpawnError, St
 use hub_server::{Group, free_port, runs_as_root};
 use secrecy::ExposeSecret;
 
+mod owner;
+
+use owner::Account;
+pub use owner::Owner;
+
 /// What a process gets of the hub's own environment, beside `JUPYTERHUB_*`: where programs are, and whose they are.
-const KEPT: [&str; 11] = [
+const KEPT: [&str; 14] = [
     "PATH",
     "HOME",
     "USER",
     "SHELL",
     "LANG",
     "LC_ALL",
+    "LD_LIBRARY_PATH",
     "TMPDIR",
     "PYTHONPATH",
     "VIRTUAL_ENV",
     "CONDA_PREFIX",
+    "CONDA_ROOT",
     "CONDA_DEFAULT_ENV",
+    "JUPYTERHUB_SINGLEUSER_APP",
 ];
 /// How long a process has to end before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
@@ -46,17 +56,54 @@ pub struct LocalSettings {
     pub front: Option<PathBuf>,
     /// Logs, and Jupyter's own runtime files, one directory for each server; made if it is not there.
     pub runtime_dir: PathBuf,
-    /// Where the servers' files are.
-    pub root_dir: PathBuf,
-    /// Seconds that a server has to answer.
+    /// Whose processes they are, and where they begin.
+    pub owner: Owner,
+    /// Time that a server has to have an address, and to answer.
+    pub start_timeout: Duration,
     pub http_timeout: Duration,
+    /// Where servers listen; the port 0 is a free one for each.
+    pub ip: IpAddr,
+    pub port: u16,
+    /// Variables that servers get beside JupyterHub's own; `{username}` is the user's name, `{base_url}` the hub's path.
+    pub templates: BTreeMap<String, String>,
+    /// The same, as they are. They win over all others.
+    pub environment: BTreeMap<String, String>,
+    /// Variables of the hub's own environment that servers get beside [`KEPT`].
+    pub env_keep: Vec<String>,
+    /// Servers go on when the hub ends, and the next hub takes them up.
+    pub outlive_hub: bool,
 }
 
 impl LocalSettings {
     /// `jupyterhub-singleuser`, with its files in `root_dir`.
     pub fn new(runtime_dir: PathBuf, root_dir: PathBuf) -> Self {
-        let command = vec!["jupyterhub-singleuser".to_owned()];
-        Self { command, front: None, runtime_dir, root_dir, http_timeout: Duration::from_secs(60) }
+        Self {
+            command: vec!["jupyterhub-singleuser".to_owned()],
+            front: None,
+            runtime_dir,
+            owner: Owner::Hub { root_dir },
+            start_timeout: Duration::from_secs(60),
+            http_timeout: Duration::from_secs(60),
+            ip: Ipv4Addr::LOCALHOST.into(),
+            port: 0,
+            templates: BTreeMap::new(),
+            environment: BTreeMap::new(),
+            env_keep: Vec::new(),
+            outlive_hub: false,
+        }
+    }
+
+    /// Where a server that listens at this port is found.
+    fn address(&self, port: u16) -> Result<Url, SpawnError> {
+        let ip = match self.ip {
+            ip if !ip.is_unspecified() => ip,
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
+        format!("http://{}", SocketAddr::new(ip, port)).parse().map_err(|error: url::ParseError| SpawnError::Backend {
+            action: "name the server's address",
+            source: error.into(),
+        })
     }
 
     /// Whether servers can be started at all; the error says what to install.
@@ -76,7 +123,7 @@ impl LocalSettings {
         }
         let name = self.command.first().map(String::as_str).unwrap_or_default();
         let mut arguments = self.command.get(1..).unwrap_or_default().to_vec();
-        if runs_as_root() {
+        if matches!(self.owner, Owner::Hub { .. }) && runs_as_root() {
             arguments.push("--allow-root".to_owned());
         }
         Ok((find_program(name, env::var_os("PATH").as_deref())?, arguments))
@@ -95,7 +142,6 @@ pub struct LocalSpawner {
 struct Running {
     group: Group,
     address: Url,
-    log_file: PathBuf,
     /// How it ended, once it has.
     ended: watch::Receiver<Option<String>>,
 }
@@ -105,17 +151,21 @@ impl LocalSpawner {
         Self { settings, running: Arc::default(), watchers: Arc::default() }
     }
 
-    pub(super) fn root_dir(&self) -> &Path {
-        &self.settings.root_dir
+    pub(super) fn root_dir(&self) -> Option<&Path> {
+        self.settings.owner.root_dir()
     }
 
     pub(super) async fn start(&self, request: &StartRequest, progress: &ProgressSender) -> Result<Started, SpawnError> {
         let (program, arguments) = self.settings.invocation()?;
+        let account = self.settings.owner.account(&request.name.user).await?;
         self.stop(&request.name, &request.state).await?;
         let backend = |action| move |error: io::Error| SpawnError::Backend { action, source: error.into() };
         let directory = private_directory(&self.settings.runtime_dir, &request.name)
             .map_err(backend("make the server's runtime directory"))?;
-        let port = free_port().map_err(backend("find a free port"))?;
+        let port = match self.settings.port {
+            0 => free_port().map_err(backend("find a free port"))?,
+            port => port,
+        };
         let log_file = directory.join("server.log");
         let log = fs::File::create(&log_file).map_err(backend("make the server's log file"))?;
         let errors = log.try_clone().map_err(backend("make the server's log file"))?;
@@ -123,32 +173,39 @@ impl LocalSpawner {
         command
             .args(arguments)
             .env_clear()
-            .envs(environment(request, port, &directory, |key| env::var(key).ok()))
-            .current_dir(&self.settings.root_dir)
+            .envs(self.environment(request, port, &directory, &account, |key| env::var(key).ok()))
+            .current_dir(&account.directory)
             .stdin(Stdio::null())
             .stdout(Stdio::from(log))
             .stderr(Stdio::from(errors))
             .process_group(0)
-            .kill_on_drop(true);
+            .kill_on_drop(!self.settings.outlive_hub);
+        if let Some((user, group)) = account.ids {
+            command.uid(user).gid(group);
+        }
         let child = command.spawn().map_err(backend("start the server's process"))?;
         let _ = progress.send(Progress { percent: 50, message: "Spawning server...".to_owned(), raw_event: None });
-        self.keep(&request.name, child, port, log_file)
-    }
-
-    /// Keeps a process that was just started, and watches for its end.
-    fn keep(&self, name: &ServerName, child: Child, port: u16, log_file: PathBuf) -> Result<Started, SpawnError> {
         let gone = || SpawnError::Refused(format!("the server ended at once; see {}", log_file.display()));
         let group = Group::of(&child).ok_or_else(gone)?;
-        let address: Url = format!("http://127.0.0.1:{port}").parse().map_err(|error: url::ParseError| {
-            SpawnError::Backend { action: "name the server's address", source: error.into() }
-        })?;
+        let state = json!({ "pid": group.pid(), "started": group.started(), "port": port });
+        let running = self.keep(&request.name, group, port, how_it_ended(child, log_file))?;
+        Ok(Started { address: running.address, state })
+    }
+
+    /// Keeps a process that runs, and watches for its end, which `end` waits for and puts into words.
+    fn keep(
+        &self,
+        name: &ServerName,
+        group: Group,
+        port: u16,
+        end: impl Future<Output = String> + Send + 'static,
+    ) -> Result<Running, SpawnError> {
         let (ended_sender, ended) = watch::channel(None);
-        let state = json!({ "pid": group.pid(), "started": group.started() });
-        let running = Running { group, address: address.clone(), log_file: log_file.clone(), ended };
-        lock(&self.running).insert(name.clone(), running);
+        let running = Running { group, address: self.settings.address(port)?, ended };
+        lock(&self.running).insert(name.clone(), running.clone());
         let (name, watchers) = (name.clone(), self.watchers.clone());
         tokio::spawn(async move {
-            let reason = how_it_ended(child, &log_file).await;
+            let reason = end.await;
             debug!(user.name = name.user, server.name = name.server, reason, "process ended");
             ended_sender.send_replace(Some(reason.clone()));
             lock(&watchers).retain(|watcher| {
@@ -156,11 +213,60 @@ impl LocalSpawner {
                 watcher.send(Change { name: name.clone(), health }).is_ok()
             });
         });
-        Ok(Started { address, state })
+        Ok(running)
+    }
+
+    /// A process that an earlier hub left, by what the database says of it; `None` if it is gone, or isn't to be kept.
+    fn take_up(&self, name: &ServerName, state: &Value) -> Result<Option<Running>, SpawnError> {
+        let port = state.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
+        let (true, Some(group), Some(port)) = (self.settings.outlive_hub, Group::from_state(state), port) else {
+            return Ok(None);
+        };
+        let end = async move {
+            group.ended().await;
+            "the server ended".to_owned()
+        };
+        self.keep(name, group, port, end).map(Some)
+    }
+
+    /// All that the process gets. `inherited` reads the hub's own environment.
+    fn environment(
+        &self,
+        request: &StartRequest,
+        port: u16,
+        directory: &Path,
+        account: &Account,
+        inherited: impl Fn(&str) -> Option<String>,
+    ) -> BTreeMap<String, String> {
+        let kept = KEPT.into_iter().chain(self.settings.env_keep.iter().map(String::as_str));
+        let mut environment: BTreeMap<_, _> = kept.filter_map(|key| Some((key.to_owned(), inherited(key)?))).collect();
+        environment.extend(account.variables.clone());
+        if account.ids.is_none() {
+            let runtime = directory.join("runtime").display().to_string();
+            environment.insert("JUPYTER_RUNTIME_DIR".to_owned(), runtime);
+        }
+        environment.extend(request.environment.clone());
+        let base_url = request.environment.get("JUPYTERHUB_BASE_URL").map(String::as_str).unwrap_or_default();
+        let filled = |text: &String| text.replace("{username}", &request.name.user).replace("{base_url}", base_url);
+        environment.extend(self.settings.templates.iter().map(|(key, text)| (key.clone(), filled(text))));
+        let token = request.api_token.expose_secret();
+        let listening = SocketAddr::new(self.settings.ip, port);
+        environment.extend([
+            ("JUPYTERHUB_API_TOKEN".to_owned(), token.to_owned()),
+            ("JPY_API_TOKEN".to_owned(), token.to_owned()),
+            ("JUPYTERHUB_SERVICE_URL".to_owned(), format!("http://{listening}{}", request.prefix)),
+        ]);
+        environment.extend(self.settings.environment.clone());
+        environment
     }
 
     pub(super) async fn poll(&self, name: &ServerName, state: &Value) -> Result<Health, SpawnError> {
-        let Some(running) = lock(&self.running).get(name).cloned() else {
+        let known = lock(&self.running).get(name).cloned();
+        let found = match known {
+            Some(running) => Some(running),
+            None => self.take_up(name, state)?,
+        };
+        let Some(running) = found else {
             let reason = match Group::from_state(state) {
                 // An earlier hub's, killed before it could end it: nobody can be sure that it is whole.
                 Some(_) => "the hub that started it has ended",
@@ -177,7 +283,8 @@ impl LocalSpawner {
 
     /// Asks the process group to end, and after [`GRACE`] kills it. What an earlier hub left behind ends too.
     pub(super) async fn stop(&self, name: &ServerName, state: &Value) -> Result<(), SpawnError> {
-        let Some(mut running) = lock(&self.running).remove(name) else {
+        let known = lock(&self.running).remove(name);
+        let Some(mut running) = known else {
             if let Some(group) = Group::from_state(state) {
                 group.kill();
             }
@@ -190,7 +297,7 @@ impl LocalSpawner {
         if late {
             let killed = running.ended.wait_for(Option::is_some);
             if tokio::time::timeout(GRACE, killed).await.is_err() {
-                let source = anyhow::anyhow!("it does not end; see {}", running.log_file.display());
+                let source = anyhow::anyhow!("the process {} does not end", running.group.pid());
                 return Err(SpawnError::Backend { action: "stop the server's process", source });
             }
         }
@@ -201,9 +308,8 @@ impl LocalSpawner {
         lock(&self.watchers).push(changes);
     }
 
-    /// A process has an address at once.
     pub(super) fn start_timeout(&self) -> Duration {
-        self.settings.http_timeout
+        self.settings.start_timeout
     }
 
     pub(super) fn http_timeout(&self) -> Duration {
@@ -212,8 +318,11 @@ impl LocalSpawner {
 }
 
 impl Drop for LocalSpawner {
-    /// Nothing outlives the hub.
+    /// Nothing outlives a hub whose servers are not to.
     fn drop(&mut self) {
+        if self.settings.outlive_hub {
+            return;
+        }
         for running in lock(&self.running).values() {
             running.group.terminate();
         }
@@ -225,18 +334,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A program in one of the directories of `path`, or where its own name says.
-fn find_program(name: &str, path: Option<&std::ffi::OsStr>) -> Result<PathBuf, SpawnError> {
+pub(crate) fn find_on_path(name: &str, path: Option<&std::ffi::OsStr>) -> Option<PathBuf> {
     if name.contains('/') {
-        return Ok(PathBuf::from(name));
+        return Some(PathBuf::from(name));
     }
-    env::split_paths(path.unwrap_or_default()).map(|directory| directory.join(name)).find(|file| file.is_file()).ok_or_else(
-        || {
-            SpawnError::Refused(format!(
-                "{name} is not installed, or not on PATH: install it with `pip install jupyterhub jupyterlab`, and start \
-                 the hub again in that environment"
-            ))
-        },
-    )
+    env::split_paths(path.unwrap_or_default()).map(|directory| directory.join(name)).find(|file| file.is_file())
+}
+
+fn find_program(name: &str, path: Option<&std::ffi::OsStr>) -> Result<PathBuf, SpawnError> {
+    find_on_path(name, path).ok_or_else(|| {
+        SpawnError::Refused(format!(
+            "{name} is not installed, or not on PATH: install it with `pip install jupyterhub jupyterlab`, and start the hub \
+             again in that environment"
+        ))
+    })
 }
 
 /// A directory of the server's own that only its user can read.
@@ -247,33 +358,13 @@ fn private_directory(runtime_dir: &Path, name: &ServerName) -> io::Result<PathBu
     Ok(directory)
 }
 
-/// All that the process gets. `inherited` reads the hub's own environment.
-fn environment(
-    request: &StartRequest,
-    port: u16,
-    directory: &Path,
-    inherited: impl Fn(&str) -> Option<String>,
-) -> BTreeMap<String, String> {
-    let mut environment: BTreeMap<String, String> =
-        KEPT.iter().filter_map(|key| Some(((*key).to_owned(), inherited(key)?))).collect();
-    environment.extend(request.environment.clone());
-    let token = request.api_token.expose_secret();
-    environment.extend([
-        ("JUPYTERHUB_API_TOKEN".to_owned(), token.to_owned()),
-        ("JPY_API_TOKEN".to_owned(), token.to_owned()),
-        ("JUPYTERHUB_SERVICE_URL".to_owned(), format!("http://127.0.0.1:{port}{}", request.prefix)),
-        ("JUPYTER_RUNTIME_DIR".to_owned(), directory.join("runtime").display().to_string()),
-    ]);
-    environment
-}
-
 /// Waits for the end of a process, and says how it was, with the last line of its log.
-async fn how_it_ended(mut child: Child, log_file: &Path) -> String {
+async fn how_it_ended(mut child: Child, log_file: PathBuf) -> String {
     let status = match child.wait().await {
         Ok(status) => status.to_string(),
         Err(error) => error.to_string(),
     };
-    let log = tokio::fs::read(log_file).await.unwrap_or_default();
+    let log = tokio::fs::read(&log_file).await.unwrap_or_default();
     let log = String::from_utf8_lossy(&log);
     let last: String = log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("").chars().take(200).collect();
     format!("the server ended with {status}: {last} (all of it is in {})", log_file.display())
@@ -318,7 +409,10 @@ mod tests {
             ("PATH", "/bin".to_owned()),
         ];
         let expected: BTreeMap<String, String> = expected.map(|(key, value)| (key.to_owned(), value)).into();
-        assert_eq!(environment(&request(&alice()), 4711, Path::new("/run/alice"), inherited), expected);
+        let spawner = spawner("true", Path::new("/srv"));
+        let account = Account::of_hub(Path::new("/srv"));
+        let given = spawner.environment(&request(&alice()), 4711, Path::new("/run/alice"), &account, inherited);
+        assert_eq!(given, expected);
     }
 
     #[test]

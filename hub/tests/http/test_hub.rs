@@ -12,6 +12,7 @@ use hub::{
     cookie_secret::CookieSecret,
     database::{Database, DatabaseError, Place},
     own_secret::OwnSecret,
+    people::People,
     proxy::{ProxyClient, ProxyToken},
     rotation::Keeper,
     router::router,
@@ -27,11 +28,7 @@ use hub_crds::{
 };
 use jiff::Timestamp;
 use serde_json::Value;
-use sqlx::{
-    AssertSqlSafe, ConnectOptions, Row, SqlitePool,
-    postgres::PgConnectOptions,
-    sqlite::SqliteConnectOptions,
-};
+use sqlx::{AssertSqlSafe, ConnectOptions, Row, SqlitePool, postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
 use std::{
     collections::BTreeMap,
     fs,
@@ -215,8 +212,7 @@ impl TestHub {
             directory: directory.path().to_owned(),
             database,
             servers,
-            auth: auth(&settings, &directory),
-            rbac: settings.rbac,
+            people: People::of_files(&auth(&settings, &directory), settings.rbac).unwrap(),
             cookie_secret: CookieSecret::file(at("cookie-secret")).unwrap(),
             crypt_keys: crypt_keys(&at(CRYPT_KEYS)),
             keeper: own_keeper(&at("cookie-secret")),
@@ -246,8 +242,7 @@ impl TestHub {
             directory: self.app.directory.clone(),
             database: self.app.database.clone(),
             servers: self.app.servers.clone(),
-            auth: auth(&settings, &self.directory),
-            rbac: settings.rbac,
+            people: People::of_files(&auth(&settings, &self.directory), settings.rbac).unwrap(),
             cookie_secret: CookieSecret::file(self.path("cookie-secret")).unwrap(),
             crypt_keys: crypt_keys(&self.path(CRYPT_KEYS)),
             keeper: own_keeper(&self.path("cookie-secret")),

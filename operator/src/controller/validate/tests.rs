@@ -212,7 +212,12 @@ fn secrets_that_are_missing_or_wrong_are_named_with_field_key_and_remedy() {
     let postgres = json!({"database": {"type": "postgres", "urlSecretRef": {"name": "mine", "key": "k"}}});
     for (changes, values, reason, words) in [
         (&postgres, None, reason::SECRET_MISSING, "spec.database.urlSecretRef"),
-        (&postgres, Some(json!({"k": "mysql://hub:hunter2@db/hub"})), reason::SECRET_INVALID, "postgresql://user:password@host"),
+        (
+            &postgres,
+            Some(json!({"k": "mysql://hub:hunter2@db/hub"})),
+            reason::SECRET_INVALID,
+            "postgresql://user:password@host",
+        ),
         (&cookie, None, reason::SECRET_MISSING, "spec.security.cookieSecret.secretRef"),
         (&cookie, Some(json!({"other": "x"})), reason::SECRET_INVALID, "the key k"),
         (&cookie, Some(json!({"k": "short"})), reason::SECRET_INVALID, "64 hexadecimal"),

@@ -1,0 +1,182 @@
+//! Copies of a SQLite database and their way back.
+//!
+//! A copy is made while the hub runs. One that is to come back is checked, laid beside the database, and takes its place when
+//! the next hub opens it: at no moment is there half of one. What it replaces stays as `<file>.before-restore`.
+
+use sqlx::{ConnectOptions, Connection, Row, SqliteConnection, sqlite::SqliteConnectOptions};
+use std::{
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use super::{Database, DatabaseError, REVISION, failed, open, sql::Pool};
+
+/// Why there is no copy, or why it can't come back.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    #[error("the database is PostgreSQL's, which has its own programs for this: use pg_dump and pg_restore")]
+    NotAFile,
+    #[error("failed to {action} {}", path.display())]
+    File { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("this is no backup of a hub's database: {0}; nothing was changed")]
+    Unusable(String),
+    #[error(
+        "this backup has revision {0}, this hub needs {REVISION}; restore it with the version of the hub that made it"
+    )]
+    Revision(String),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl Database {
+    /// A copy of the database as it is at this moment, in a file of its own below `directory` that has no name any more.
+    ///
+    /// # Errors
+    /// It isn't SQLite's, or there is no room.
+    pub async fn back_up(&self, directory: &Path) -> Result<File, BackupError> {
+        let Pool::Sqlite(pool) = &self.pool else { return Err(BackupError::NotAFile) };
+        let path = directory.join(format!(".backup-{}", hex::encode(rand::random::<[u8; 8]>())));
+        // Nobody else may read it, and SQLite takes an empty file.
+        let file = private(&path).map_err(on_file("make", &path))?;
+        let copied = sqlx::query("VACUUM INTO $1").bind(path.display().to_string()).execute(pool).await;
+        fs::remove_file(&path).map_err(on_file("remove", &path))?;
+        copied.map_err(failed("copy the database"))?;
+        Ok(file)
+    }
+
+    /// Where a copy is laid that is to come back at the next start.
+    ///
+    /// # Errors
+    /// The database isn't SQLite's.
+    pub fn incoming(&self) -> Result<Incoming, BackupError> {
+        self.place.file().map(Incoming::beside).ok_or(BackupError::NotAFile)
+    }
+}
+
+/// A copy on its way back to a database.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    database: PathBuf,
+}
+
+impl Incoming {
+    /// For the database in this file.
+    pub fn beside(database: &Path) -> Self {
+        Self { database: database.to_owned() }
+    }
+
+    /// The file to write the copy into, for its owner only.
+    ///
+    /// # Errors
+    /// It can't be made.
+    pub fn create(&self) -> Result<File, BackupError> {
+        let path = self.partial();
+        remove(&path)?;
+        private(&path).map_err(on_file("make", &path))
+    }
+
+    /// Checks what was written: from the next start on it is the database.
+    ///
+    /// # Errors
+    /// It isn't a whole database of a hub of this version. Then it is removed.
+    pub async fn accept(&self) -> Result<(), BackupError> {
+        let partial = self.partial();
+        let checked = check(&partial).await;
+        remove_beside(&partial)?;
+        if let Err(error) = checked {
+            remove(&partial)?;
+            return Err(error);
+        }
+        let staged = with_suffix(&self.database, STAGED);
+        let flush = File::open(&partial).and_then(|file| file.sync_all());
+        flush.and_then(|()| fs::rename(&partial, &staged)).map_err(on_file("store", &staged))
+    }
+
+    /// Puts the copy in the place of a database that no hub uses.
+    ///
+    /// # Errors
+    /// A hub uses it, or the files can't be moved.
+    pub fn take_up_now(&self) -> Result<(), BackupError> {
+        let _lock = open::lock(&self.database)?;
+        take_up(&self.database).map(drop).map_err(on_file("replace", &self.database))
+    }
+
+    fn partial(&self) -> PathBuf {
+        with_suffix(&self.database, ".restore-partial")
+    }
+}
+
+const STAGED: &str = ".restore";
+const REPLACED: &str = ".before-restore";
+
+/// Puts a copy that waits beside a database in its place; says whether there was one. Whoever is killed meanwhile does the
+/// rest the next time.
+pub(super) fn take_up(database: &Path) -> io::Result<bool> {
+    let staged = with_suffix(database, STAGED);
+    if !staged.exists() {
+        return Ok(false);
+    }
+    if database.exists() {
+        // With its log, which holds what was committed last, and before the file itself: a log beside a file that it isn't
+        // of would damage it.
+        for part in ["-wal", "-shm", ""] {
+            let from = with_suffix(database, part);
+            let to = with_suffix(&with_suffix(database, REPLACED), part);
+            match fs::rename(from, to) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    fs::rename(staged, database)?;
+    Ok(true)
+}
+
+async fn check(path: &Path) -> Result<(), BackupError> {
+    let unusable = |error: sqlx::Error| BackupError::Unusable(error.to_string());
+    let options = SqliteConnectOptions::new().filename(path).read_only(true);
+    let mut connection = options.connect().await.map_err(unusable)?;
+    if let Some(damage) = damage(&mut connection, "PRAGMA integrity_check(1)").await.map_err(unusable)? {
+        return Err(BackupError::Unusable(damage));
+    }
+    let revision = sqlx::query("SELECT version_num FROM alembic_version").fetch_one(&mut connection).await;
+    let revision: String = revision.and_then(|row| row.try_get(0)).map_err(unusable)?;
+    connection.close().await.map_err(unusable)?;
+    if revision == REVISION { Ok(()) } else { Err(BackupError::Revision(revision)) }
+}
+
+/// The first thing that one of SQLite's checks finds.
+pub(super) async fn damage(connection: &mut SqliteConnection, check: &'static str) -> sqlx::Result<Option<String>> {
+    let row = sqlx::query(check).fetch_one(connection).await?;
+    let found: String = row.try_get(0)?;
+    Ok((found != "ok").then_some(found))
+}
+
+fn private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+fn remove(path: &Path) -> Result<(), BackupError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(on_file("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// What looking into a database leaves beside it.
+fn remove_beside(path: &Path) -> Result<(), BackupError> {
+    ["-wal", "-shm"].iter().try_for_each(|part| remove(&with_suffix(path, part)))
+}
+
+fn on_file(action: &'static str, path: &Path) -> impl Fn(io::Error) -> BackupError {
+    move |source| BackupError::File { action, path: path.to_owned(), source }
+}
