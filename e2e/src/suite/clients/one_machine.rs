@@ -118,6 +118,13 @@ impl<'a> Place<'a> {
     }
 
     pub(super) async fn start(&self, side: Side) -> Result<Hub> {
+        let mut hub = self.start_alone(side)?;
+        hub.answers(&self.base_url).await?;
+        Ok(hub)
+    }
+
+    /// The same without waiting until it answers.
+    pub(super) fn start_alone(&self, side: Side) -> Result<Hub> {
         let version = if side == Side::Before { Version::V5 } else { Version::V6 };
         let bin = self.clients.environment(version).bin();
         let mut command = match side {
@@ -142,9 +149,7 @@ impl<'a> Place<'a> {
         // Its servers must not get the signals that are meant for it.
         command.process_group(0);
         let process = command.spawn().with_context(|| format!("failed to start {side:?}"))?;
-        let mut hub = Hub { side, process, log };
-        hub.answers(&self.base_url).await?;
-        Ok(hub)
+        Ok(Hub { side, process, log })
     }
 }
 
@@ -156,7 +161,13 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    async fn answers(&mut self, base_url: &str) -> Result<()> {
+    /// Whether it has not ended.
+    pub(super) fn runs(&mut self) -> Result<bool> {
+        Ok(self.process.try_wait()?.is_none())
+    }
+
+    /// Waits until it does, through its proxy.
+    pub(super) async fn answers(&mut self, base_url: &str) -> Result<()> {
         let (client, url) = (http::client(None)?, format!("{base_url}/hub/health"));
         let end = Instant::now() + START;
         loop {
