@@ -38,7 +38,7 @@ pub struct Clients {
 impl Clients {
     /// Makes what is not there yet.
     pub(crate) async fn prepare(places: &Places, yes: bool) -> Result<Self> {
-        packages::ensure(places, yes, packages::BROWSER).await?;
+        packages::ensure(places, yes, &[packages::BROWSER, packages::DATABASES].concat()).await?;
         let v5 = environments::ensure(places, Version::V5).await?;
         let v6 = environments::ensure(places, Version::V6).await?;
         let [hub, proxy] = cargo::build_hub_and_proxy(places).await?;
@@ -53,9 +53,24 @@ impl Clients {
         }
     }
 
-    /// A Python program of our own in `clients/`, run with JupyterHub 6's libraries.
+    /// Our hub's program.
+    pub(crate) fn hub(&self) -> &Path {
+        &self.hub
+    }
+
+    /// Our proxy's program.
+    pub(crate) fn proxy(&self) -> &Path {
+        &self.proxy
+    }
+
+    /// Python with JupyterHub 6's libraries.
+    pub(crate) fn python(&self) -> Program {
+        self.v6.program("python")
+    }
+
+    /// A program of our own in `clients/`, run with these.
     pub(crate) fn script(&self, name: &str) -> Program {
-        self.v6.program("python").arg(self.file(name))
+        self.python().arg(self.file(name))
     }
 
     /// A file of `clients/`.

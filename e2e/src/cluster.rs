@@ -3,6 +3,7 @@
 use std::{
     fmt::Debug,
     future::Future,
+    net::IpAddr,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -123,8 +124,13 @@ impl Cluster {
         self.pointed(Program::new(self.places.bin("kubectl")), "--context").args(args).output().await
     }
 
-    /// Runs `kubectl ARGS` with text on its standard input, as for `apply -f -`.
-    pub async fn kubectl_with(&self, args: &[&str], input: &str) -> Result<String> {
+    /// The same for a program that prints no text.
+    pub async fn kubectl_bytes(&self, args: &[&str]) -> Result<Vec<u8>> {
+        self.pointed(Program::new(self.places.bin("kubectl")), "--context").args(args).bytes().await
+    }
+
+    /// Runs `kubectl ARGS` with something on its standard input, as for `apply -f -`.
+    pub async fn kubectl_with(&self, args: &[&str], input: impl Into<Vec<u8>>) -> Result<String> {
         self.pointed(Program::new(self.places.bin("kubectl")), "--context").args(args).input(input).output().await
     }
 
@@ -159,6 +165,14 @@ impl Cluster {
         let addresses = kind.docker.output(["inspect", "--format", format, &kind.node()]).await?;
         let address = addresses.split_whitespace().next().context("the node has no address")?;
         Ok(format!("{address}:{node_port}"))
+    }
+
+    /// An address of this host that pods reach.
+    pub(crate) async fn host_address(&self) -> Result<IpAddr> {
+        let kind = self.kind.as_ref().context("this host's address is known to kind clusters only")?;
+        let format = "{{range .NetworkSettings.Networks}}{{.Gateway}} {{end}}";
+        let addresses = kind.docker.output(["inspect", "--format", format, &kind.node()]).await?;
+        Ok(addresses.split_whitespace().next().context("the node has no gateway")?.parse()?)
     }
 
     /// Runs a test in a namespace of its own, where the Pod Security Standard `restricted` is enforced, and deletes the

@@ -81,7 +81,7 @@ async fn ensure_namespace(cluster: &Cluster, name: &str) -> Result<()> {
         "kind": "Namespace",
         "metadata": {"name": name, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
     });
-    cluster.kubectl_with(&["apply", "--server-side", "-f", "-"], &namespace.to_string()).await.map(|_| ())
+    cluster.kubectl_with(&["apply", "--server-side", "-f", "-"], namespace.to_string()).await.map(|_| ())
 }
 
 /// `helm upgrade --install`, waiting until what it made is up.

@@ -23,6 +23,7 @@ mod node_image;
 mod packages;
 pub mod peers;
 mod places;
+mod postgres;
 mod program;
 mod progress;
 mod real_hub;

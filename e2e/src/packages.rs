@@ -37,6 +37,8 @@ pub(crate) const DAEMON: &[Need] =
 pub(crate) const NO_REGISTRY: &[Need] = &[need("debootstrap", "debootstrap")];
 /// For the unit area: to count a program's instructions.
 pub(crate) const UNIT: &[Need] = &[need("valgrind", "valgrind")];
+/// For the tests of a database that is a server of its own.
+pub(crate) const DATABASES: &[Need] = &[need("/usr/lib/postgresql", "postgresql"), need("setpriv", "util-linux")];
 /// For the tests that look through a browser.
 pub(crate) const BROWSER: &[Need] = &[
     need("chromium", "chromium"),

@@ -83,7 +83,12 @@ impl Program {
     }
 
     /// Standard output, without the last line's end; an error if the program fails.
-    pub(crate) async fn output(mut self) -> Result<String> {
+    pub(crate) async fn output(self) -> Result<String> {
+        Ok(String::from_utf8_lossy(&self.bytes().await?).trim_end().to_owned())
+    }
+
+    /// The same, byte for byte.
+    pub(crate) async fn bytes(mut self) -> Result<Vec<u8>> {
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let (shown, output) = self.collect().await?;
         if !output.status.success() {
@@ -91,7 +96,7 @@ impl Program {
                 [output.stderr, output.stdout].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).join("");
             bail!("`{shown}` failed ({})\n{}", output.status, last_lines(&words, LAST_WORDS));
         }
-        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+        Ok(output.stdout)
     }
 
     /// Standard output, while what goes to standard error goes to the log of the step.

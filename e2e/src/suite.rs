@@ -27,6 +27,7 @@ macro_rules! test {
 mod access;
 mod browser;
 pub mod clients;
+mod databases;
 mod deletion;
 mod faults;
 mod fronts;
@@ -111,6 +112,8 @@ pub fn tests() -> Vec<Test<Cluster>> {
         test!(internal_tls::an_address_that_is_anothers_now_gets_nothing_row_33, 420),
         test!(proxies::no_request_fails_while_pods_of_the_proxy_come_and_go, 300),
         test!(proxies::no_request_fails_while_the_hub_restarts, 180),
+        test!(databases::a_new_hub_on_postgresql_takes_over_without_a_failed_request, 300),
+        test!(databases::a_copy_is_taken_and_comes_back_in_the_hubs_pod, 240),
         test!(rotation::nobody_is_logged_out_when_the_cookie_secret_rotates, 300),
         test!(rotation::no_call_fails_when_the_proxy_token_rotates_s49, 240),
         test!(rotation::an_emptied_secret_ends_nothing_and_a_reset_everything_s34_s60_s68, 300),

@@ -1,9 +1,9 @@
-//! A hub on one machine with settings in JupyterHub's names, as `jupyterhub` runs: the hub, its proxy as a child, servers as
-//! processes. What is relative is so to the working directory.
+//! A hub on one machine with settings in JupyterHub's names, as `jupyterhub` runs: the hub, its proxy and its services as
+//! children, servers as processes. What is relative is so to the working directory.
 
 use anyhow::Context;
 use hub_server::stop_on;
-use hub_settings::{Settings, Spawner as SpawnerSettings, SpawnerClass, http};
+use hub_settings::{Addresses, Settings, Spawner as SpawnerSettings, SpawnerClass, http};
 use hub_traitlets::Variables;
 use jiff::Timestamp;
 use rustix::system::uname;
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 pub mod files;
 mod proxy;
 mod secrets;
+mod services;
 
 pub use secrets::Secrets;
 
@@ -38,7 +39,8 @@ use crate::{
     },
     urls::Urls,
 };
-use proxy::ProxyProcess;
+use proxy::Proxy;
+use services::Service;
 
 /// What the hub keeps, in the working directory, where JupyterHub has its own.
 const COOKIE_SECRET: &str = "jupyterhub_cookie_secret";
@@ -51,16 +53,9 @@ const CONTROL_SOCKET: &str = "jupyterhub-control/hub.sock";
 ///
 /// # Errors
 /// The settings can't be carried out, or the hub failed.
-pub async fn run(settings: Settings, variables: &Variables, started: Instant) -> anyhow::Result<()> {
+pub async fn run(mut settings: Settings, variables: &Variables, started: Instant) -> anyhow::Result<()> {
     settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     anyhow::ensure!(settings.refusals.is_empty(), "{}", settings.refusals.join("\n"));
-    if let Some(service) = settings.people.managed.first() {
-        anyhow::bail!(
-            "failed to use JupyterHub.services[{}].command: this hub runs no services yet; start it by other means, give both the \
-             same api_token, and remove the command",
-            service.name
-        );
-    }
     if let Some(level) = settings.log_level {
         crate::log::set_level(level);
     }
@@ -75,38 +70,34 @@ pub async fn run(settings: Settings, variables: &Variables, started: Instant) ->
         format!("failed to listen on {host}:{port}; choose another place with JupyterHub.hub_bind_url")
     })?;
     let connect_url = connect_url(&settings, listener.local_addr()?);
-    let process = match settings.proxy.should_start {
-        true => Some(ProxyProcess::new(&settings, &connect_url, &secrets.proxy_token)?),
-        false => None,
-    };
-    let client = match &process {
-        Some(process) => process.client().clone(),
-        None => proxy::elsewhere(&settings, &secrets.proxy_token),
-    };
+    services::make_tokens(&mut settings.people);
+    let urls = urls(&settings.addresses);
+    let services = Service::all(&settings.people, &urls, &connect_url);
+    let proxy = Proxy::new(&settings, &connect_url, &secrets.proxy_token)?;
     let cleanup_servers = settings.cleanup_servers;
-    let app = build(hub(settings, database, secrets, client.clone(), &connect_url)?, stopping.clone()).await?;
-    let child = match &process {
-        Some(process) => Some(process.start().await?),
-        None => proxy::wait_for(&client).await.map(|()| None)?,
-    };
-    let (servers, end_of_proxy) = (app.servers.clone(), CancellationToken::new());
+    let hub = hub(settings, urls, database, secrets, proxy.client().clone(), &connect_url)?;
+    let app = build(hub, stopping.clone()).await?;
+    let proxy = proxy.start().await?;
+    let servers = app.servers.clone();
     servers.restore().await?;
-    let keeping = process.zip(child).map(|(process, child)| {
-        let (servers, end) = (servers.clone(), end_of_proxy.clone());
-        tokio::spawn(async move { process.keep(child, &servers, &end).await })
-    });
-    tracing::info!(address = %listener.local_addr()?, start_ms = started.elapsed().as_millis(), "the hub is healthy");
+    let end_of_proxy = CancellationToken::new();
+    let proxy = tokio::spawn(proxy.keep(servers.clone(), end_of_proxy.clone()));
+    let address = listener.local_addr()?;
+    let serving = serve(listener, router(&app), stopping.clone());
+    proxy::give_routes(&servers).await;
+    tracing::info!(%address, start_ms = started.elapsed().as_millis(), "the hub is healthy");
     tracing::info!("{}", app.address.announcement(None));
-    let serving = serve(listener, router(&app), stopping);
+    let services = tokio::spawn(services::run(services, stopping.clone()));
     let served = run_hub(app, serving, Path::new(CONTROL_SOCKET)).await;
+    // Also where it failed.
+    stopping.cancel();
+    services.await?;
     if cleanup_servers {
         servers.stop_all().await;
     }
     // Servers tell the proxy that they go, so it goes last.
     end_of_proxy.cancel();
-    if let Some(keeping) = keeping {
-        keeping.await?;
-    }
+    proxy.await?;
     tracing::info!("the hub ended");
     served
 }
@@ -132,9 +123,17 @@ fn connect_url(settings: &Settings, listening: SocketAddr) -> String {
     http(&host, listening.port())
 }
 
+fn urls(addresses: &Addresses) -> Urls {
+    match &addresses.subdomain_host {
+        Some(host) => Urls::with_subdomains(&addresses.base_url, host.clone()),
+        None => Urls::new(&addresses.base_url, addresses.public_url.clone()),
+    }
+}
+
 /// The parts that the settings describe.
 fn hub(
     settings: Settings,
+    urls: Urls,
     database: Database,
     secrets: Secrets,
     proxy: ProxyClient,
@@ -146,15 +145,11 @@ fn hub(
          `openssl rand -hex 32` gives",
         crate::auth_state::VARIABLE
     );
-    let (addresses, behaviour) = (&settings.addresses, &settings.behaviour);
+    let behaviour = &settings.behaviour;
     if let Some(address) = &behaviour.landing.default_url {
-        check_default_url(address, &addresses.base_url)
+        check_default_url(address, urls.base())
             .map_err(|remedy| anyhow::anyhow!("failed to use JupyterHub.default_url: {remedy}"))?;
     }
-    let urls = match &addresses.subdomain_host {
-        Some(host) => Urls::with_subdomains(&addresses.base_url, host.clone()),
-        None => Urls::new(&addresses.base_url, addresses.public_url.clone()),
-    };
     let secure = settings.tls.is_some() || urls.public().is_some_and(|url| url.scheme() == "https");
     if !secure {
         tracing::warn!(
@@ -162,7 +157,11 @@ fn hub(
         );
     }
     let address = Address { url: public_url(&settings, &urls), forward: None, show_logins: None };
-    let server_settings = ServerSettings { limits: settings.limits, activity_interval: behaviour.activity.every(), ..ServerSettings::new(urls.clone(), connect_url) };
+    let server_settings = ServerSettings {
+        limits: settings.limits,
+        activity_interval: behaviour.activity.every(),
+        ..ServerSettings::new(urls.clone(), connect_url)
+    };
     let spawner = Spawner::local(local_settings(settings.spawner));
     Ok(Hub {
         urls,

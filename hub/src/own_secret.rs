@@ -170,7 +170,7 @@ impl OwnSecret {
 }
 
 /// Writes a file whole or not at all, for its owner only.
-fn write_secret(path: &Path, value: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn write_secret(path: &Path, value: &[u8]) -> anyhow::Result<()> {
     let written = write_beside(path, value).and_then(|new| fs::rename(new, path));
     written.with_context(|| format!("failed to write {}", path.display()))
 }

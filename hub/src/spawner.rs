@@ -92,7 +92,7 @@ pub enum SpawnError {
 /// The two places where servers run.
 pub enum Spawner {
     Kubernetes(Box<kubernetes::KubernetesSpawner>),
-    Local(local::LocalSpawner),
+    Local(Box<local::LocalSpawner>),
 }
 
 impl Spawner {
@@ -103,7 +103,7 @@ impl Spawner {
 
     /// Servers as processes on this machine.
     pub fn local(settings: local::LocalSettings) -> Self {
-        Self::Local(local::LocalSpawner::new(settings))
+        Self::Local(Box::new(local::LocalSpawner::new(settings)))
     }
 
     /// Starts a server and waits until it has an address, for at most its start timeout. A dropped future leaves what

@@ -8,9 +8,12 @@ use crate::clients::Clients;
 
 mod api;
 mod chromium;
+mod database_faults;
 mod drop_in;
+mod existing_database;
 mod idle_culler;
 mod oauth;
+mod one_machine;
 mod openapi;
 mod services;
 mod singleuser;
@@ -25,6 +28,16 @@ pub fn tests() -> Vec<Test<Clients>> {
         test!(singleuser::hub_server_is_a_server_of_jupyterhub, 120),
         test!(drop_in::jupyterhub_runs_it_and_notices_nothing, 180),
         test!(drop_in::jupyterhub_runs_it_with_internal_ssl, 180),
+        test!(existing_database::jupyterhubs_sqlite_is_taken_up_and_given_back, 360),
+        test!(existing_database::a_database_of_jupyterhub_5_is_upgraded_and_given_to_6, 360),
+        test!(existing_database::jupyterhubs_postgresql_is_taken_up_and_given_back, 360),
+        test!(database_faults::a_full_disk_is_survived_row_34, 60),
+        test!(database_faults::a_program_that_holds_the_database_is_waited_for_row_35, 120),
+        test!(database_faults::a_second_hub_on_postgresql_waits_for_the_first_row_35, 60),
+        test!(database_faults::what_was_answered_outlives_kills_on_sqlite_row_36, 120),
+        test!(database_faults::what_was_answered_outlives_kills_on_postgresql_row_36, 120),
+        test!(database_faults::what_was_answered_outlives_many_kills_on_sqlite_row_36, 1800, long),
+        test!(database_faults::a_restart_or_stall_of_postgresql_is_survived_row_37, 120),
         test!(chromium::pages_and_cookies_satisfy_chromium, 120),
         test!(chromium::a_logout_ends_every_tab, 120),
         test!(chromium::hub_server_satisfies_chromium, 120),

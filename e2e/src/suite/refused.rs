@@ -281,7 +281,7 @@ pub(super) async fn a_token_without_a_user_is_refused(cluster: &Cluster) -> Resu
         let mut hub = serde_json::to_value(object("refused", &good()))?;
         hub["spec"]["auth"]["token"][field] = value;
         let create = ["create", "--namespace", NAMESPACE, "--dry-run=server", "--filename", "-"];
-        let Err(refusal) = cluster.kubectl_with(&create, &hub.to_string()).await else {
+        let Err(refusal) = cluster.kubectl_with(&create, hub.to_string()).await else {
             bail!("spec.auth.token.{field} was accepted");
         };
         let words = format!("unknown field \"spec.auth.token.{field}\"");

@@ -32,6 +32,13 @@ impl Group {
         (started != 0 && start_time(leader) == Some(started)).then_some(Self { leader, started })
     }
 
+    /// The group of a process that leads one, if it lives.
+    #[must_use]
+    pub fn of_leader(pid: i32) -> Option<Self> {
+        let leader = Pid::from_raw(pid)?;
+        Some(Self { leader, started: start_time(leader)? })
+    }
+
     #[must_use]
     pub fn pid(self) -> i32 {
         self.leader.as_raw_nonzero().get()

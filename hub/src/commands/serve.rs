@@ -1,6 +1,5 @@
 //! `hub serve`: the hub with the settings of a file, JupyterHub's or those that the operator renders.
 
-use anyhow::Context;
 use hub_crds::config::HubConfig;
 use hub_settings::{Settings, print};
 use hub_traitlets::{Config, Variables, jupyter::Environment, load};
@@ -63,7 +62,7 @@ impl Serve {
     }
 
     fn settings(&self, flags: Config, variables: &Variables) -> anyhow::Result<Found> {
-        if is_operators(&self.config)? {
+        if is_operators(&self.config) {
             if let Some(flag) = flags.iter().next() {
                 anyhow::bail!(
                     "failed to use the flag --{}: the settings of {} have other names; write it there",
@@ -86,12 +85,10 @@ enum Found {
 }
 
 /// Whether a file is the operator's: in YAML, and no key of it is the name of a class, which begins with a capital.
-fn is_operators(path: &Path) -> anyhow::Result<bool> {
-    if !path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") || !path.is_file() {
-        return Ok(path.extension().is_none());
-    }
-    let text = fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
-    Ok(is_operators_text(&text))
+fn is_operators(path: &Path) -> bool {
+    let is_traitlets = path.extension().is_some_and(|ending| ending == "py" || ending == "json");
+    // One that can't be read is complained of as the operator's.
+    !is_traitlets && fs::read_to_string(path).map_or(true, |text| is_operators_text(&text))
 }
 
 fn is_operators_text(text: &str) -> bool {

@@ -24,7 +24,7 @@ use super::sql::{PATIENCE, Pool};
 /// More would wait for each other in the database, and every hub has as many.
 const CONNECTIONS: u32 = 8;
 /// How often the session of the lead is looked at, and a hub without it tries to get it.
-const EVERY: Duration = Duration::from_secs(1);
+const EVERY: Duration = Duration::from_millis(500);
 /// The same while another hub has it: whoever starts next to a hub that ends takes over at once.
 const EVERY_WAITING: Duration = Duration::from_millis(100);
 /// The advisory lock of the lead, for each schema.
@@ -118,10 +118,8 @@ async fn keep(
     lost: watch::Sender<bool>,
 ) {
     loop {
-        tokio::time::sleep(EVERY).await;
-        if matches!(timeout(PATIENCE, session.ping()).await, Ok(Ok(()))) {
-            continue;
-        }
+        // It ends here, or PostgreSQL would take this hub for another one that has the lead.
+        until_lost(session).await;
         has.0.store(false, Ordering::Release);
         tracing::warn!("the session with PostgreSQL was lost; requests fail until there is another");
         match regain(&options, &id).await {
@@ -133,6 +131,12 @@ async fn keep(
         }
         has.0.store(true, Ordering::Release);
         tracing::info!("there is a session with PostgreSQL again");
+    }
+}
+
+async fn until_lost(mut session: PgConnection) {
+    while matches!(timeout(PATIENCE, session.ping()).await, Ok(Ok(()))) {
+        tokio::time::sleep(EVERY).await;
     }
 }
 
@@ -171,4 +175,4 @@ async fn leader(session: &mut PgConnection) -> sqlx::Result<Option<String>> {
 pub(super) const LEADER: &str = "leader";
 
 /// How often the lead is asked for while PostgreSQL says that somebody has it.
-const REFUSALS: u32 = 20;
+const REFUSALS: u32 = 40;

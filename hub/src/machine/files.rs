@@ -4,7 +4,7 @@ use anyhow::Context;
 use hub_settings::Tls;
 use std::{fs, io::ErrorKind, os::unix::fs::PermissionsExt, path::Path};
 
-use crate::own_secret::write_beside;
+use crate::own_secret::{write_beside, write_secret};
 
 /// Makes a secret unless there is one.
 ///
@@ -24,6 +24,14 @@ pub fn make_secret(path: &Path, value: impl FnOnce() -> String) -> anyhow::Resul
         made => made.with_context(|| format!("failed to make {}", path.display()))?,
     }
     fs::remove_file(&new).with_context(|| format!("failed to remove {}", new.display()))
+}
+
+/// Writes a file whole or not at all, for its owner only.
+///
+/// # Errors
+/// It can't be written.
+pub fn write_private(path: &Path, value: &[u8]) -> anyhow::Result<()> {
+    write_secret(path, value)
 }
 
 /// Refuses certificates and keys that can't be what was meant, and a key that others can read (S40). Whether the two fit

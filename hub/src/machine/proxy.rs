@@ -44,36 +44,78 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Secrets of the hub that are no business of the proxy's.
 const HUB_ONLY: [&str; 2] = [hub_settings::COOKIE_SECRET_VARIABLE, crate::auth_state::VARIABLE];
 
-/// How the proxy is started, and how it is reached.
-pub(super) struct ProxyProcess {
-    command: Vec<String>,
-    token: SecretString,
-    pid_file: PathBuf,
+/// The proxy: a child of the hub, or somebody else's.
+pub(super) struct Proxy {
     client: ProxyClient,
+    program: Option<Program>,
 }
 
-impl ProxyProcess {
+/// A proxy that answers.
+pub(super) struct Answering(Option<(Program, Child)>);
+
+impl Proxy {
     /// # Errors
-    /// The program isn't there.
+    /// The program that is to be started isn't there, or can't be told what the settings say.
     pub(super) fn new(settings: &Settings, connect_url: &str, token: &SecretString) -> anyhow::Result<Self> {
-        let mut command = match &settings.proxy.command {
-            Some(command) => command.clone(),
-            None => vec![own_program()?.display().to_string()],
+        let (host, port) = api(settings);
+        let client = ProxyClient::new(&http(&host, port), ProxyToken::Value(token.clone()));
+        let program = match settings.proxy.should_start {
+            true => Some(Program::new(settings, connect_url, token, client.clone())?),
+            false => None,
         };
-        command.extend(arguments(settings, connect_url, is_own(&command))?);
-        let (pid_file, client) = (settings.proxy.pid_file.clone(), elsewhere(settings, token));
-        Ok(Self { command, token: token.clone(), pid_file, client })
+        Ok(Self { client, program })
     }
 
     pub(super) fn client(&self) -> &ProxyClient {
         &self.client
     }
 
+    /// Starts it, or waits for it if others start it.
+    ///
+    /// # Errors
+    /// It can't be started, or can't be used.
+    pub(super) async fn start(self) -> anyhow::Result<Answering> {
+        let Some(program) = self.program else {
+            wait_for(&self.client).await?;
+            return Ok(Answering(None));
+        };
+        let child = program.start().await?;
+        Ok(Answering(Some((program, child))))
+    }
+}
+
+impl Answering {
+    /// Keeps it there until `stopping`, and then ends it, if it is the hub's.
+    pub(super) async fn keep(self, servers: Servers, stopping: CancellationToken) {
+        if let Some((program, child)) = self.0 {
+            program.keep(child, &servers, &stopping).await;
+        }
+    }
+}
+
+/// How the proxy is started.
+struct Program {
+    command: Vec<String>,
+    token: SecretString,
+    pid_file: PathBuf,
+    client: ProxyClient,
+}
+
+impl Program {
+    fn new(settings: &Settings, connect_url: &str, token: &SecretString, client: ProxyClient) -> anyhow::Result<Self> {
+        let mut command = match &settings.proxy.command {
+            Some(command) => command.clone(),
+            None => vec![own_program()?.display().to_string()],
+        };
+        command.extend(arguments(settings, connect_url, is_own(&command))?);
+        Ok(Self { command, token: token.clone(), pid_file: settings.proxy.pid_file.clone(), client })
+    }
+
     /// Starts it in place of one that a killed hub left, and waits until it serves.
     ///
     /// # Errors
     /// It can't be started, or ends.
-    pub(super) async fn start(&self) -> anyhow::Result<Child> {
+    async fn start(&self) -> anyhow::Result<Child> {
         end_left(&self.pid_file).await?;
         let (program, arguments) = self.command.split_first().context("failed to find the proxy's command")?;
         let mut command = Command::new(program);
@@ -116,7 +158,7 @@ impl ProxyProcess {
     }
 
     /// Keeps a proxy there until the hub stops, and then ends it.
-    pub(super) async fn keep(&self, mut child: Child, servers: &Servers, stopping: &CancellationToken) {
+    async fn keep(&self, mut child: Child, servers: &Servers, stopping: &CancellationToken) {
         loop {
             let ended = tokio::select! {
                 () = stopping.cancelled() => return self.end(child).await,
@@ -126,9 +168,7 @@ impl ProxyProcess {
             tracing::error!(how, "the proxy ended and is started anew");
             let Some(next) = stopping.run_until_cancelled(self.start_again()).await else { return };
             child = next;
-            if let Err(error) = servers.check_routes().await {
-                tracing::warn!(%error, "the new proxy gets its routes at the next check");
-            }
+            give_routes(servers).await;
         }
     }
 
@@ -145,7 +185,7 @@ impl ProxyProcess {
     }
 
     /// Ends the proxy and waits for it.
-    pub(super) async fn end(&self, mut child: Child) {
+    async fn end(&self, mut child: Child) {
         if let Some(pid) = pid_of(&child) {
             let _ = kill_process(pid, Signal::TERM);
             if timeout(DOWN, child.wait()).await.is_err() {
@@ -156,17 +196,11 @@ impl ProxyProcess {
     }
 }
 
-/// The proxy that somebody else runs.
-pub(super) fn elsewhere(settings: &Settings, token: &SecretString) -> ProxyClient {
-    let (host, port) = api(settings);
-    ProxyClient::new(&http(&host, port), ProxyToken::Value(token.clone()))
-}
-
-/// Waits until that proxy answers.
+/// Waits until the proxy of others answers.
 ///
 /// # Errors
 /// It doesn't, or doesn't take the token.
-pub(super) async fn wait_for(client: &ProxyClient) -> anyhow::Result<()> {
+async fn wait_for(client: &ProxyClient) -> anyhow::Result<()> {
     let deadline = Instant::now() + UP;
     loop {
         match client.routes().await {
@@ -179,6 +213,13 @@ pub(super) async fn wait_for(client: &ProxyClient) -> anyhow::Result<()> {
                 );
             }
         }
+    }
+}
+
+/// Gives a new proxy its routes at once, the hub's among them.
+pub(super) async fn give_routes(servers: &Servers) {
+    if let Err(error) = servers.check_routes().await {
+        tracing::warn!(%error, "the new proxy gets its routes at the next check");
     }
 }
 

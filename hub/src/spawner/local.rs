@@ -22,6 +22,7 @@ use super::{Change, Health, Progress, ProgressSender, ServerName, SpawnError, St
 use hub_server::{Group, free_port, runs_as_root};
 use secrecy::ExposeSecret;
 
+mod inherited;
 mod owner;
 
 use owner::Account;
@@ -218,10 +219,10 @@ impl LocalSpawner {
 
     /// A process that an earlier hub left, by what the database says of it; `None` if it is gone, or isn't to be kept.
     fn take_up(&self, name: &ServerName, state: &Value) -> Result<Option<Running>, SpawnError> {
-        let port = state.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
-        let (true, Some(group), Some(port)) = (self.settings.outlive_hub, Group::from_state(state), port) else {
-            return Ok(None);
-        };
+        let port = || state.get("port")?.as_u64()?.try_into().ok();
+        let ours = || Group::from_state(state).zip(port());
+        let left = if self.settings.outlive_hub { ours().or_else(|| inherited::find(name, state)) } else { None };
+        let Some((group, port)) = left else { return Ok(None) };
         let end = async move {
             group.ended().await;
             "the server ended".to_owned()
@@ -238,8 +239,7 @@ impl LocalSpawner {
         account: &Account,
         inherited: impl Fn(&str) -> Option<String>,
     ) -> BTreeMap<String, String> {
-        let kept = KEPT.into_iter().chain(self.settings.env_keep.iter().map(String::as_str));
-        let mut environment: BTreeMap<_, _> = kept.filter_map(|key| Some((key.to_owned(), inherited(key)?))).collect();
+        let mut environment = self::inherited(&self.settings.env_keep, inherited);
         environment.extend(account.variables.clone());
         if account.ids.is_none() {
             let runtime = directory.join("runtime").display().to_string();
@@ -327,6 +327,12 @@ impl Drop for LocalSpawner {
             running.group.terminate();
         }
     }
+}
+
+/// What a process gets of the hub's own environment, `more` among it.
+pub(crate) fn inherited(more: &[String], read: impl Fn(&str) -> Option<String>) -> BTreeMap<String, String> {
+    let kept = KEPT.into_iter().chain(more.iter().map(String::as_str));
+    kept.filter_map(|key| Some((key.to_owned(), read(key)?))).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -175,7 +175,7 @@ impl<'a> Pebble<'a> {
         let address = service.and_then(|service| service.spec?.cluster_ip).context("the Service has an address")?;
         let record = json!({"host": site.host, "addresses": [address]}).to_string();
         let path = format!("/api/v1/namespaces/{}/services/{PEBBLE}:dns/proxy/add-a", self.namespace);
-        self.cluster.kubectl_with(&["create", "--raw", &path, "-f", "-"], &record).await?;
+        self.cluster.kubectl_with(&["create", "--raw", &path, "-f", "-"], record.as_str()).await?;
         site.place.apply(spec).await.map(|_| ())
     }
 

@@ -130,7 +130,7 @@ async fn make_issuer(cluster: &Cluster, namespace: &str) -> Result<()> {
     ]});
     // Its webhook may need a moment after its pod is ready.
     let apply =
-        async || cluster.kubectl_with(&["--namespace", namespace, "apply", "-f", "-"], &objects.to_string()).await;
+        async || cluster.kubectl_with(&["--namespace", namespace, "apply", "-f", "-"], objects.to_string()).await;
     cluster.eventually("cert-manager to take an issuer", ISSUED, apply).await.map(|_| ())
 }
 

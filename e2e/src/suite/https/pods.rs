@@ -54,7 +54,7 @@ pub(super) async fn start(
         },
     ]});
     cluster
-        .kubectl_with(&["--namespace", namespace, "apply", "--server-side", "-f", "-"], &objects.to_string())
+        .kubectl_with(&["--namespace", namespace, "apply", "--server-side", "-f", "-"], objects.to_string())
         .await
         .with_context(|| format!("failed to make pod {name}"))?;
     let pods: Api<Pod> = cluster.api(namespace);

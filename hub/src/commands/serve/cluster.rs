@@ -15,8 +15,8 @@ use url::Url;
 use crate::{
     address::Address,
     auth_state::CryptKeeper,
-    cookie_secret::CookieSecret,
     config,
+    cookie_secret::CookieSecret,
     database::Database,
     door::Door,
     people::People,

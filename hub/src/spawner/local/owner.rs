@@ -25,7 +25,7 @@ pub enum Owner {
 
 /// What a process is started with so that it is somebody's.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Account {
+pub(crate) struct Account {
     /// User and group; `None` are the hub's own.
     pub ids: Option<(u32, u32)>,
     pub directory: PathBuf,
@@ -43,7 +43,7 @@ impl Owner {
 
     /// # Errors
     /// There is no such user, or the hub can't start its processes; the text says what to do.
-    pub(super) async fn account(&self, user: &str) -> Result<Account, SpawnError> {
+    pub(crate) async fn account(&self, user: &str) -> Result<Account, SpawnError> {
         match self {
             Self::Hub { root_dir } => Ok(Account::of_hub(root_dir)),
             Self::Homes { template } => Account::with_home(user, template),
