@@ -18,6 +18,7 @@ use crate::{
     kind::Kind,
     packages, peers,
     places::Places,
+    postgres::Postgres,
     program::which,
     progress::{Log, explained, seconds, step},
     servers::Servers,
@@ -31,6 +32,8 @@ pub(crate) const CLUSTER: &str = "hub-e2e-test";
 const TOGETHER: usize = 4;
 /// With it the same inputs come each time: what fails is then of the change that is tested.
 const FUZZ_SEED: &str = "1";
+/// Tells tests of the hub to use a PostgreSQL.
+const TEST_DATABASE: &str = "HUB_TEST_DATABASE";
 /// How long each target of fuzzing runs, and how long where there is time.
 const FUZZ_SECONDS: &str = "30";
 const FUZZ_SECONDS_LONG: &str = "600";
@@ -172,7 +175,7 @@ fn local_areas(places: &Places, long: bool, yes: bool) -> Vec<(&'static str, Loc
 async fn unit_area(places: &Places, long: bool, yes: bool) -> Tally {
     let mut words = String::new();
     let result = async {
-        packages::ensure(places, yes, packages::UNIT).await?;
+        packages::ensure(places, yes, &[packages::UNIT, packages::DATABASES].concat()).await?;
         tools::ensure(places, tools::ACME).await?;
         tools::ensure(places, tools::H2SPEC).await?;
         step(places, "Run unit and integration tests", async |log| {
@@ -186,7 +189,7 @@ async fn unit_area(places: &Places, long: bool, yes: bool) -> Tally {
                 true => test.env("FUZZ_SECONDS", FUZZ_SECONDS_LONG),
                 false => test.env("FUZZ_SECONDS", FUZZ_SECONDS).env("FUZZ_SEED", FUZZ_SEED),
             };
-            let result = test.logged(log).await;
+            let result = test.logged(log).await.and(on_postgresql(places, log).await);
             words = String::from_utf8_lossy(&fs::read(log.path())?).into_owned();
             result
         })
@@ -202,6 +205,16 @@ async fn unit_area(places: &Places, long: bool, yes: bool) -> Tally {
         }
     }
     tally
+}
+
+/// Once more what stands on a database, on the other one that there is.
+async fn on_postgresql(places: &Places, log: &Log) -> Result<()> {
+    let postgres = Postgres::start().await?;
+    let url = postgres.database("tests").await?;
+    let test = |args: &[&str]| cargo::command(places).args(["test", "--workspace"]).args(args);
+    let lib = test(&["--lib", "--", "database::"]).env(TEST_DATABASE, &url).logged(log).await;
+    let http = test(&["--test", "http"]).env(TEST_DATABASE, &url).logged(log).await;
+    lib.and(http)
 }
 
 /// Prints an error and hands it on.

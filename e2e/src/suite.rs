@@ -38,6 +38,7 @@ mod internal_tls;
 mod kills;
 mod load;
 mod metrics;
+mod moving_in;
 mod node;
 mod notebook;
 mod people;
@@ -113,6 +114,7 @@ pub fn tests() -> Vec<Test<Cluster>> {
         test!(proxies::no_request_fails_while_pods_of_the_proxy_come_and_go, 300),
         test!(proxies::no_request_fails_while_the_hub_restarts, 180),
         test!(databases::a_new_hub_on_postgresql_takes_over_without_a_failed_request, 300),
+        test!(moving_in::zero_to_jupyterhubs_secret_database_and_claims_are_taken_up, 300),
         test!(databases::a_copy_is_taken_and_comes_back_in_the_hubs_pod, 240),
         test!(rotation::nobody_is_logged_out_when_the_cookie_secret_rotates, 300),
         test!(rotation::no_call_fails_when_the_proxy_token_rotates_s49, 240),

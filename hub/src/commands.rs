@@ -8,4 +8,5 @@ pub mod migrate;
 pub mod rotate;
 pub mod serve;
 pub mod server;
+mod settings_file;
 pub mod token;

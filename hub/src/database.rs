@@ -35,6 +35,7 @@ mod sql;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod upgrade;
 mod user_list;
 mod users;
 
@@ -107,6 +108,8 @@ pub enum DatabaseError {
         "database {place} is damaged ({found}): put a backup in its place with `hub restore --database`, or a copy of the volume"
     )]
     Damaged { place: Place, found: String },
+    #[error("failed to copy database {place} before it is upgraded")]
+    Copy { place: Place, source: std::io::Error },
     #[error("failed to put the backup that waits beside database {place} in its place")]
     Restore { place: Place, source: std::io::Error },
     #[error("failed to hash a secret")]

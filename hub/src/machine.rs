@@ -43,7 +43,7 @@ use proxy::Proxy;
 use services::Service;
 
 /// What the hub keeps, in the working directory, where JupyterHub has its own.
-const COOKIE_SECRET: &str = "jupyterhub_cookie_secret";
+pub const COOKIE_SECRET: &str = "jupyterhub_cookie_secret";
 /// Logs of the servers.
 const SERVERS: &str = "jupyterhub-servers";
 /// Where commands such as `hub token` are heard.
@@ -191,6 +191,16 @@ fn public_url(settings: &Settings, urls: &Urls) -> String {
         format!("{scheme}://localhost:{port}{}", urls.base())
     };
     urls.public().map_or_else(here, ToString::to_string)
+}
+
+/// What starts servers, if it is there.
+///
+/// # Errors
+/// It isn't; the text says what to install.
+pub fn check_servers(settings: Settings) -> anyhow::Result<String> {
+    let local = local_settings(settings.spawner);
+    local.check()?;
+    Ok(local.command.join(" "))
 }
 
 fn local_settings(spawner: SpawnerSettings) -> LocalSettings {

@@ -38,7 +38,7 @@ async fn main() -> ExitCode {
     hub::log::init();
     let result = match cli.command {
         Command::Backup(backup) => backup.run().await,
-        Command::Doctor(doctor) => doctor.run().await,
+        Command::Doctor(doctor) => doctor.run(settings).await,
         Command::Link(link) => link.run().await,
         Command::Local(local) => local.run(settings, started).await,
         Command::Migrate(migrate) => return exit(migrate.run()),

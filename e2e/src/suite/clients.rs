@@ -29,6 +29,7 @@ pub fn tests() -> Vec<Test<Clients>> {
         test!(drop_in::jupyterhub_runs_it_and_notices_nothing, 180),
         test!(drop_in::jupyterhub_runs_it_with_internal_ssl, 180),
         test!(existing_database::jupyterhubs_sqlite_is_taken_up_and_given_back, 360),
+        test!(existing_database::a_database_of_jupyterhub_5_is_upgraded_and_given_to_6, 360),
         test!(existing_database::jupyterhubs_postgresql_is_taken_up_and_given_back, 360),
         test!(database_faults::a_full_disk_is_survived_row_34, 60),
         test!(database_faults::a_program_that_holds_the_database_is_waited_for_row_35, 120),

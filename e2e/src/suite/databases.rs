@@ -35,8 +35,7 @@ pub(super) async fn a_new_hub_on_postgresql_takes_over_without_a_failed_request(
             let hub = Place { cluster, namespace, name: "pg" };
             let spec = |limit: u32| -> Value {
                 let mut spec = hubs::spec(cluster);
-                spec["database"] =
-                    json!({"type": "postgres", "urlSecretRef": {"name": "database", "key": "address"}});
+                spec["database"] = json!({"type": "postgres", "urlSecretRef": {"name": "database", "key": "address"}});
                 spec["hub"]["concurrentSpawnLimit"] = json!(limit);
                 spec
             };
@@ -101,9 +100,8 @@ pub(super) async fn a_copy_is_taken_and_comes_back_in_the_hubs_pod(cluster: &Clu
                 Ok(())
             };
             cluster.eventually("the hub to start with the copy", RESTARTED, is_back).await?;
-            let user = async |name: &str| {
-                Ok::<_, anyhow::Error>(ada.look(&format!("/hub/api/users/{name}")).await?.status)
-            };
+            let user =
+                async |name: &str| Ok::<_, anyhow::Error>(ada.look(&format!("/hub/api/users/{name}")).await?.status);
             ensure!(user("before").await? == 200, "who was in the copy is gone");
             ensure!(user("after").await? == 404, "who came after it is still there");
             let healthy = hub.command(&["doctor"]).await?;

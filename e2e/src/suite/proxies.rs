@@ -104,7 +104,11 @@ pub(super) async fn no_request_fails_while_the_hub_restarts(cluster: &Cluster) -
 }
 
 /// Gives how many requests were answered, all of them well, before, during and after the change.
-pub(super) async fn while_people_ask(hub: &Place<'_>, pages: &[&str], change: impl AsyncFnOnce() -> Result<()>) -> Result<usize> {
+pub(super) async fn while_people_ask(
+    hub: &Place<'_>,
+    pages: &[&str],
+    change: impl AsyncFnOnce() -> Result<()>,
+) -> Result<usize> {
     let (over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
     let address = hub.address().await?;
     let load = async {

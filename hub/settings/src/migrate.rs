@@ -13,6 +13,8 @@ mod entrance;
 mod idle;
 mod report;
 mod servers;
+mod surroundings;
+mod written;
 
 pub use report::{Report, Verdict};
 
@@ -81,6 +83,7 @@ pub fn migrate(values: &str, options: &Options) -> Result<Migration, MigrateErro
     let mut draft = Draft::new(values);
     entrance::read(&mut draft, &place);
     servers::read(&mut draft);
+    surroundings::read(&mut draft);
     core::read(&mut draft, &place);
     database::read(&mut draft, &place);
     config::read(&mut draft, &place);

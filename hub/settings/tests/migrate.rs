@@ -16,7 +16,7 @@ fn options() -> Options {
 }
 
 fn migrated(values: &str) -> Migration {
-    migrate(values, &options()).unwrap()
+    migrate(values, &options()).expect("values are keys with values")
 }
 
 #[test]
@@ -125,4 +125,16 @@ fn what_is_no_values_file_is_refused() {
         let error = migrate(text, &options()).unwrap_err().to_string();
         assert!(error.starts_with("failed to read the values: "), "{text:?}: {error}");
     }
+}
+
+/// `hub.config` comes last, as in the chart: a command is not the one before it with more words.
+#[test]
+fn a_setting_of_the_spawner_takes_the_place_of_the_charts_key() {
+    let values = json!({
+        "singleuser": {"cmd": ["jupyter", "lab"], "memory": {"limit": "1G"}},
+        "hub": {"config": {"KubeSpawner": {"cmd": "start.sh", "mem_limit": "3G"}}},
+    });
+    let manifest = migrated(&values.to_string()).manifest;
+    let hub: Value = serde_yaml::Deserializer::from_str(&manifest).map(Value::deserialize).next().unwrap().unwrap();
+    assert_eq!(hub["spec"]["singleuser"], json!({"cmd": ["start.sh"], "memory": {"limit": "3Gi"}}));
 }

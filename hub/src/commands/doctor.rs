@@ -1,32 +1,29 @@
 //! `hub doctor`: whether a hub has what it needs, one line for each thing, with what to do about it.
 
-use hub_crds::{
-    config::{HubConfig, KubernetesConfig},
-    names::path::{CONFIG_DIR, CONFIG_FILE},
-};
+use hub_crds::names::path::{CONFIG_DIR, CONFIG_FILE};
+use hub_traitlets::{Config, jupyter::Environment};
 use std::{
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
 use tokio::time::timeout;
-use url::Url;
 
+use super::settings_file::{Found, find_settings};
 use crate::{
-    auth_state::CryptKeeper,
-    config,
-    cookie_secret::CookieSecret,
-    database::Database,
-    proxy::{ProxyClient, ProxyToken},
-    spawner::kubernetes::permissions,
+    database::{Database, Place},
+    machine::files::{OTHERS, refuse_readable},
+    proxy::ProxyClient,
 };
+
+mod cluster;
+mod machine;
 
 /// Looks for what is wrong with a hub.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   kubectl exec deploy/jhub-hub -- hub doctor
-  hub doctor --config hub.yaml
+  hub doctor --config jupyterhub_config.py
 
 Settings, secrets, database, proxy, names and permissions are looked at, and nothing is changed. It may run beside the hub or in
 its place. Each line starts with `ok` or `wrong`; the remedy follows.
@@ -44,9 +41,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 type Finding = (&'static str, Result<String, String>);
 
 impl Doctor {
-    pub async fn run(self) -> anyhow::Result<()> {
-        let findings = match config::load(&self.config) {
-            Ok(config) => examine(&self.config, &config).await,
+    /// `flags` are settings of the command line.
+    pub async fn run(self, flags: Config) -> anyhow::Result<()> {
+        let variables = Environment::current().variables;
+        let findings = match find_settings(&self.config, flags, &variables) {
+            Ok(Found::Operators(config)) => cluster::examine(&self.config, &config).await,
+            Ok(Found::JupyterHubs(config)) => machine::examine(&self.config, &config, &variables).await,
             Err(error) => vec![("settings", Err(whole(error)))],
         };
         let wrong = findings.iter().filter(|(_, found)| found.is_err()).count();
@@ -61,25 +61,6 @@ impl Doctor {
     }
 }
 
-async fn examine(file: &Path, config: &HubConfig) -> Vec<Finding> {
-    let mut findings = vec![
-        ("settings", Ok(file.display().to_string())),
-        ("cookie secret", secret(&config.cookie_secret_file, |file| CookieSecret::file(file).map(drop))),
-        ("proxy token", secret(&config.proxy.token_file, |file| ProxyToken::file(file).check())),
-    ];
-    if let Some(file) = &config.crypt_keys_file {
-        findings.push(("crypt keys", secret(file, |file| CryptKeeper::file(file).map(drop))));
-    }
-    findings.push(("database", in_time(database(config)).await));
-    findings.push(("names", in_time(names(config)).await));
-    findings.push(("proxy", in_time(proxy(config)).await));
-    findings.push(("hub", in_time(hub(config)).await));
-    if let Some(kubernetes) = &config.kubernetes {
-        findings.push(("permissions", in_time(allowed(kubernetes)).await));
-    }
-    findings
-}
-
 async fn in_time(work: impl Future<Output = Result<String, String>>) -> Result<String, String> {
     timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(format!("there was no answer in {} s", PATIENCE.as_secs())))
 }
@@ -87,65 +68,31 @@ async fn in_time(work: impl Future<Output = Result<String, String>>) -> Result<S
 /// A file with a secret can be used, and others can't read it (S82).
 fn secret<E: Into<anyhow::Error>>(file: &Path, open: impl Fn(&Path) -> Result<(), E>) -> Result<String, String> {
     open(file).map_err(whole)?;
-    let mode = std::fs::metadata(file).map_err(whole)?.permissions().mode() & 0o777;
-    if mode & 0o007 != 0 {
-        return Err(format!("others can read {} (mode {mode:04o}): run `chmod o-rwx` on it", file.display()));
-    }
+    refuse_readable(file, OTHERS, "others can read it").map_err(whole)?;
     Ok(file.display().to_string())
 }
 
-async fn database(config: &HubConfig) -> Result<String, String> {
-    let place = config::database_place(config).map_err(whole)?;
-    Database::examine(&place).await.map_err(whole)?;
+async fn database(place: &Place) -> Result<String, String> {
+    Database::examine(place).await.map_err(whole)?;
     Ok(place.to_string())
 }
 
-/// The hosts that hub, proxy and servers call each other by.
-async fn names(config: &HubConfig) -> Result<String, String> {
-    let mut found = Vec::new();
-    for address in [&config.connect_url, &config.proxy.api_url] {
-        let url = Url::parse(address).map_err(whole)?;
-        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { continue };
-        let resolved = tokio::net::lookup_host((host.trim_matches(['[', ']']), port)).await;
-        resolved.map(drop).map_err(|error| {
-            format!("{host} is not known ({error}): look at the Services, and at the cluster's DNS")
-        })?;
-        found.push(host.to_owned());
-    }
-    Ok(found.join(", "))
-}
-
-async fn proxy(config: &HubConfig) -> Result<String, String> {
-    let client = ProxyClient::new(&config.proxy.api_url, ProxyToken::file(&config.proxy.token_file));
+async fn proxy(api_url: &str, client: &ProxyClient) -> Result<String, String> {
     let routes = client.routes().await.map_err(whole)?;
-    Ok(format!("{} has {} routes", config.proxy.api_url, routes.len()))
+    Ok(format!("{api_url} has {} routes", routes.len()))
 }
 
 /// As servers reach it.
-async fn hub(config: &HubConfig) -> Result<String, String> {
-    let health = format!("{}{}hub/health", config.connect_url, config.base_url);
+async fn hub(connect_url: &str, base_url: &str) -> Result<String, String> {
+    let health = format!("{connect_url}{base_url}hub/health");
     let client = hub_server::http_client().no_proxy().build().map_err(whole)?;
     let answer = client.get(&health).send().await.map_err(|error| {
-        format!("{health} does not answer ({}): look at the hub's log, and at NetworkPolicies", whole(error))
+        format!("{health} does not answer ({}): look at the hub's log, and at what is between", whole(error))
     })?;
-    if answer.status().is_success() {
-        Ok(health)
-    } else {
-        Err(format!("{health} answers {}: look at the hub's log", answer.status()))
+    match answer.status() {
+        status if status.is_success() => Ok(health),
+        status => Err(format!("{health} answers {status}: look at the hub's log")),
     }
-}
-
-async fn allowed(kubernetes: &KubernetesConfig) -> Result<String, String> {
-    let missing = permissions::missing(&kubernetes.namespace).await.map_err(whole)?;
-    if missing.is_empty() {
-        return Ok(format!("servers can be started in namespace {}", kubernetes.namespace));
-    }
-    Err(format!(
-        "the hub's ServiceAccount may not {} in namespace {}: the operator's Role and RoleBinding give it that; look for what \
-         took them away",
-        missing.join(", "),
-        kubernetes.namespace
-    ))
 }
 
 fn whole(error: impl Into<anyhow::Error>) -> String {

@@ -55,7 +55,7 @@ impl Migrate {
         print!("{manifest}");
         match self.report {
             Some(path) => {
-                fs::write(&path, report.to_string()).with_context(|| format!("failed to write {}", path.display()))?
+                fs::write(&path, report.to_string()).with_context(|| format!("failed to write {}", path.display()))?;
             }
             None => eprint!("{report}"),
         }

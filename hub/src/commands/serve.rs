@@ -1,16 +1,15 @@
 //! `hub serve`: the hub with the settings of a file, JupyterHub's or those that the operator renders.
 
-use hub_crds::config::HubConfig;
 use hub_settings::{Settings, print};
-use hub_traitlets::{Config, Variables, jupyter::Environment, load};
+use hub_traitlets::{Config, jupyter::Environment};
 use std::{
-    fs,
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Instant,
 };
 
-use crate::{config, machine};
+use super::settings_file::{Found, find_settings};
+use crate::machine;
 
 mod cluster;
 
@@ -48,7 +47,7 @@ impl Serve {
     /// `flags` are settings of the command line, such as `--JupyterHub.ip=127.0.0.1`.
     pub async fn run(self, flags: Config, started: Instant) -> anyhow::Result<()> {
         let variables = Environment::current().variables;
-        match self.settings(flags, &variables)? {
+        match find_settings(&self.config, flags, &variables)? {
             Found::Operators(config) if self.print_settings => show(&serde_yaml::to_string(&*config)?),
             Found::Operators(config) => cluster::run(*config, started).await,
             Found::JupyterHubs(config) => {
@@ -60,62 +59,8 @@ impl Serve {
             }
         }
     }
-
-    fn settings(&self, flags: Config, variables: &Variables) -> anyhow::Result<Found> {
-        if is_operators(&self.config) {
-            if let Some(flag) = flags.iter().next() {
-                anyhow::bail!(
-                    "failed to use the flag --{}: the settings of {} have other names; write it there",
-                    flag.name(),
-                    self.config.display()
-                );
-            }
-            return Ok(Found::Operators(Box::new(config::load(&self.config)?)));
-        }
-        let mut config = load(&["jupyterhub_config"], &[], Some(&self.config), variables)?;
-        config.merge(flags);
-        Ok(Found::JupyterHubs(config))
-    }
-}
-
-/// Whose names the settings have.
-enum Found {
-    JupyterHubs(Config),
-    Operators(Box<HubConfig>),
-}
-
-/// Whether a file is the operator's: in YAML, and no key of it is the name of a class, which begins with a capital.
-fn is_operators(path: &Path) -> bool {
-    let is_traitlets = path.extension().is_some_and(|ending| ending == "py" || ending == "json");
-    // One that can't be read is complained of as the operator's.
-    !is_traitlets && fs::read_to_string(path).map_or(true, |text| is_operators_text(&text))
-}
-
-fn is_operators_text(text: &str) -> bool {
-    let Ok(serde_yaml::Value::Mapping(document)) = serde_yaml::from_str(text) else { return true };
-    let mut keys = document.keys().filter_map(serde_yaml::Value::as_str);
-    !keys.any(|key| key.starts_with(char::is_uppercase) || key == "version")
 }
 
 fn show(text: &str) -> anyhow::Result<()> {
     Ok(io::stdout().lock().write_all(text.as_bytes())?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_in_yaml_are_jupyterhubs_if_their_keys_are_classes() {
-        for (text, is_operators) in [
-            ("JupyterHub: {ip: 127.0.0.1}", false),
-            ("version: 1\nSpawner: {}", false),
-            ("version: 1", false),
-            ("baseUrl: /\nbind: 0.0.0.0:8081", true),
-            ("", true),
-            ("[", true),
-        ] {
-            assert_eq!(is_operators_text(text), is_operators, "{text}");
-        }
-    }
 }

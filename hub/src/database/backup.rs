@@ -47,6 +47,23 @@ impl Database {
         Ok(file)
     }
 
+    /// A copy of a file of SQLite as it is at this moment, under this name. One that is there is replaced.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub(super) async fn copy_to(&self, to: &Path) -> Result<(), DatabaseError> {
+        let Pool::Sqlite(pool) = &self.pool else { return Ok(()) };
+        let copy = |source| DatabaseError::Copy { place: self.place.clone(), source };
+        let partial = with_suffix(to, ".partial");
+        match fs::remove_file(&partial) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(copy(error)),
+            _ => private(&partial).map_err(copy)?,
+        };
+        let vacuum = sqlx::query("VACUUM INTO $1").bind(partial.display().to_string()).execute(pool);
+        vacuum.await.map_err(failed("copy the database"))?;
+        fs::rename(&partial, to).map_err(copy)
+    }
+
     /// Where a copy is laid that is to come back at the next start.
     ///
     /// # Errors

@@ -118,7 +118,7 @@ impl Database {
         match self.revision().await.map_err(|source| DatabaseError::Open { place: place.clone(), source })? {
             Revision::New => self.create().await?,
             Revision::At(found) if found == schema::REVISION => {}
-            Revision::At(found) => return Err(DatabaseError::Revision { place: place.clone(), found }),
+            Revision::At(found) => self.upgrade(found).await?,
         }
         self.create_own().await
     }

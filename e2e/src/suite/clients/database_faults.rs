@@ -31,6 +31,8 @@ const POLL: Duration = Duration::from_millis(100);
 const STALL: Duration = Duration::from_secs(8);
 /// Of this size is a disk that is soon full.
 const SMALL: &str = "size=4m";
+/// Long enough for a hub to have started.
+const WAITED: Duration = Duration::from_secs(2);
 /// Deaths of a hub that writes.
 const KILLS: usize = 20;
 const KILLS_LONG: usize = 500;
@@ -39,6 +41,7 @@ const KILLS_LONG: usize = 500;
 struct Client<'a> {
     place: &'a Place<'a>,
     token: String,
+    http: reqwest::Client,
 }
 
 /// How a request ended.
@@ -53,15 +56,19 @@ impl<'a> Client<'a> {
     async fn new(place: &'a Place<'a>) -> Result<Self> {
         let ada = Person::new("ada", &place.base_url)?;
         ada.log_in_with_form("any").await?;
-        Ok(Self { place, token: place.token_of(&ada).await? })
+        Self::with_token(place, place.token_of(&ada).await?)
+    }
+
+    fn with_token(place: &'a Place<'a>, token: String) -> Result<Self> {
+        Ok(Self { place, token, http: http::client(None)? })
     }
 
     async fn read(&self) -> Result<Ended> {
-        self.send(http::client(None)?.get(self.url("/users/ada"))).await
+        self.send(self.http.get(self.url("/users/ada"))).await
     }
 
     async fn add(&self, user: &str) -> Result<Ended> {
-        self.send(http::client(None)?.post(self.url("/users")).json(&json!({"usernames": [user]}))).await
+        self.send(self.http.post(self.url("/users")).json(&json!({"usernames": [user]}))).await
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Ended> {
@@ -134,15 +141,19 @@ pub(super) async fn a_second_hub_on_postgresql_waits_for_the_first_row_35(client
         let hub = first.start(Side::Ours).await?;
         let client = Client::new(&first).await?;
         fs::copy(first.dir().join("jupyterhub_cookie_secret"), second.dir().join("jupyterhub_cookie_secret"))?;
-        // It answers that it is well while it waits, so that a cluster would end the first now.
-        let _waiting = second.start(Side::Ours).await?;
-        let there = Client { place: &second, token: client.token.clone() };
-        ensure!(tokio::time::timeout(Duration::from_secs(2), there.read()).await.is_err(), "two hubs answer at once");
+        let mut waiting = second.start_alone(Side::Ours)?;
+        sleep(WAITED).await;
+        ensure!(waiting.runs()?, "the second hub has ended");
+        ensure!(
+            second.log(Side::Ours).contains("waits until it has ended"),
+            "the second hub does not say that it waits"
+        );
         ensure!(client.add("by-the-first").await?.status == 201, "the first hub does not write");
         hub.kill().await?;
-        let taken_over = tokio::time::timeout(RECOVERED, there.read()).await.context("the second hub goes on waiting")??;
-        ensure!(taken_over.status == 200, "the second hub answered {taken_over:?}");
-        let user = second.api(&there.token, reqwest::Method::GET, "/users/by-the-first", None, 200).await?;
+        let died = Instant::now();
+        waiting.answers(&second.base_url).await?;
+        ensure!(died.elapsed() < RECOVERED, "the second hub took {:?} to take over", died.elapsed());
+        let user = second.api(&client.token, reqwest::Method::GET, "/users/by-the-first", None, 200).await?;
         ensure!(user["name"] == "by-the-first", "{user}");
         Ok(())
     };
@@ -186,7 +197,8 @@ async fn fill(place: &Place<'_>, disk: &Path) -> Result<()> {
     hub.kill().await?;
     let written = answers.len() - 1;
     let users = users_in(place.clients(), &disk.join("jupyterhub.sqlite")).await?;
-    for name in ["before", "after"].into_iter().map(str::to_owned).chain((0..written).map(|n| format!("meanwhile{n}"))) {
+    for name in ["before", "after"].into_iter().map(str::to_owned).chain((0..written).map(|n| format!("meanwhile{n}")))
+    {
         ensure!(users.contains(&name), "{name} is lost");
     }
     ensure!(!users.contains(&format!("meanwhile{written}")), "what was refused was written");
@@ -274,13 +286,12 @@ async fn write_and_kill(place: &Place<'_>, kills: usize) -> Result<Vec<String>> 
     let written = Mutex::new(Vec::new());
     for round in 0..kills {
         let hub = place.start(Side::Ours).await?;
-        let before = written.lock().map_or(0, |written| written.len());
         let writers = join_all((0..4).map(|writer| write(&client, round, writer, &written)));
-        tokio::join!(writers, end(hub, Duration::from_millis(40 + (round as u64 * 37) % 200))).1?;
-        let now = written.lock().map_or(0, |written| written.len());
-        ensure!(round > 0 || now > before, "nothing was written before the kill");
+        tokio::join!(writers, end(hub, Duration::from_millis(50 + (round as u64 * 37) % 200))).1?;
     }
-    Ok(written.into_inner().unwrap_or_default())
+    let written = written.into_inner().unwrap_or_default();
+    ensure!(written.len() > 2 * kills, "only {} users were made between the kills", written.len());
+    Ok(written)
 }
 
 async fn write(client: &Client<'_>, round: usize, writer: usize, written: &Mutex<Vec<String>>) {

@@ -38,6 +38,9 @@ pub(super) const SERVICE_TOKEN: &str = "the-token-of-the-service";
 /// Which hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
+    /// JupyterHub 5.
+    Before,
+    /// JupyterHub 6.
     Theirs,
     Ours,
 }
@@ -75,7 +78,8 @@ impl<'a> Place<'a> {
             let pid = process.strip_prefix("/proc/").and_then(|rest| rest.split(':').next()).unwrap_or_default();
             let _ = std::process::Command::new("kill").args(["-9", pid]).status();
         }
-        let words = [Side::Theirs, Side::Ours].map(|side| format!("{side:?}: {}", last_lines(&self.log(side), 25)));
+        let words = [Side::Before, Side::Theirs, Side::Ours]
+            .map(|side| format!("{side:?}: {}", last_lines(&self.log(side), 25)));
         result.map_err(|error| anyhow::anyhow!("{}\n{}", explained(&error), words.join("\n")))
     }
 
@@ -93,7 +97,14 @@ impl<'a> Place<'a> {
     }
 
     /// An answer of the REST API, which must have this status.
-    pub(super) async fn api(&self, token: &str, method: Method, path: &str, body: Option<Value>, status: u16) -> Result<Value> {
+    pub(super) async fn api(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        status: u16,
+    ) -> Result<Value> {
         let url = format!("{}/hub/api{path}", self.base_url);
         let mut request = http::client(None)?.request(method.clone(), url);
         request = request.header(AUTHORIZATION, format!("token {token}"));
@@ -107,9 +118,17 @@ impl<'a> Place<'a> {
     }
 
     pub(super) async fn start(&self, side: Side) -> Result<Hub> {
-        let bin = self.clients.environment(Version::V6).bin();
+        let mut hub = self.start_alone(side)?;
+        hub.answers(&self.base_url).await?;
+        Ok(hub)
+    }
+
+    /// The same without waiting until it answers.
+    pub(super) fn start_alone(&self, side: Side) -> Result<Hub> {
+        let version = if side == Side::Before { Version::V5 } else { Version::V6 };
+        let bin = self.clients.environment(version).bin();
         let mut command = match side {
-            Side::Theirs => Command::new(bin.join("jupyterhub")),
+            Side::Before | Side::Theirs => Command::new(bin.join("jupyterhub")),
             Side::Ours => {
                 let mut hub = Command::new(self.clients.hub());
                 hub.arg("serve");
@@ -130,9 +149,7 @@ impl<'a> Place<'a> {
         // Its servers must not get the signals that are meant for it.
         command.process_group(0);
         let process = command.spawn().with_context(|| format!("failed to start {side:?}"))?;
-        let mut hub = Hub { side, process, log };
-        hub.answers(&self.base_url).await?;
-        Ok(hub)
+        Ok(Hub { side, process, log })
     }
 }
 
@@ -144,7 +161,13 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    async fn answers(&mut self, base_url: &str) -> Result<()> {
+    /// Whether it has not ended.
+    pub(super) fn runs(&mut self) -> Result<bool> {
+        Ok(self.process.try_wait()?.is_none())
+    }
+
+    /// Waits until it does, through its proxy.
+    pub(super) async fn answers(&mut self, base_url: &str) -> Result<()> {
         let (client, url) = (http::client(None)?, format!("{base_url}/hub/health"));
         let end = Instant::now() + START;
         loop {

@@ -59,12 +59,12 @@ fn setting(draft: &mut Draft<'_>, place: &Place, key: &str, class: &str, name: &
         "cookie_secret" | "auth_token" | "api_token" | "proxy_auth_token" => from_secret(draft, place, key, field),
         "keys" => crypt_keys(draft, place, key),
         "cookie_secret_file" => {
-            draft.by_hand(key, "put the secret into a Secret and name that in spec.security.cookieSecret.secretRef")
+            draft.by_hand(key, "put the secret into a Secret and name that in spec.security.cookieSecret.secretRef");
         }
         "enable_auth_state" if value == true => crypt_keys(draft, place, key),
         "enable_auth_state" => draft.not_needed(key, "it is off"),
         "db_url" if value.as_str().is_some_and(|url| url.starts_with("postgresql")) => {
-            database::address(draft, place, key)
+            database::address(draft, place, key);
         }
         "db_url" => draft.by_hand(key, "the chart's own setting is hub.db; a Hub speaks to SQLite and PostgreSQL"),
         // What decides how people log in is looked at together.

@@ -6,7 +6,8 @@ use super::{
     Place,
     config::{base_url, from_secret, named},
     draft::{Draft, at},
-    servers::{amounts, environment, policy_rules},
+    servers::environment,
+    written::amounts,
 };
 
 /// Keys that are a field of the same meaning.
@@ -88,7 +89,6 @@ pub(super) fn read(draft: &mut Draft<'_>, place: &Place) {
     roles(draft);
     culling(draft, place);
     debug(draft);
-    policy_rules(draft, "hub.networkPolicy", &[]);
 }
 
 /// Services that run beside the hub; their tokens are in the chart's Secret.

@@ -93,6 +93,14 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
+    /// Takes away what a field has been given: what is said later counts.
+    pub(super) fn clear(&mut self, path: &str) {
+        let Some((around, last)) = path.strip_prefix("spec").and_then(|path| path.rsplit_once('.')) else { return };
+        if let Some(Value::Object(fields)) = self.spec.pointer_mut(&around.replace('.', "/")) {
+            fields.remove(last);
+        }
+    }
+
     /// What a field has been given.
     pub(super) fn given(&self, path: &str) -> Option<&Value> {
         at(&self.spec, path.strip_prefix("spec.")?)

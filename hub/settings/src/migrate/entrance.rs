@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::{
     Place,
     draft::{Draft, object},
-    servers::{amounts, environment, policy_rules},
+    servers::environment,
+    written::amounts,
 };
 
 const TLS_BEFORE: &str = "TLS must end in it or in front of it, as spec.https.type external says";
@@ -86,7 +87,8 @@ fn authority(draft: &mut Draft<'_>) -> Value {
     match email {
         Some(_) => draft.changed(email_key, "spec.https.letsencrypt.email", "another name"),
         None => {
-            draft.by_hand(email_key, "write the address that the authority writes to into spec.https.letsencrypt.email")
+            draft
+                .by_hand(email_key, "write the address that the authority writes to into spec.https.letsencrypt.email");
         }
     }
     let server = match draft.text(server_key) {
@@ -138,7 +140,7 @@ fn strict_transport(draft: &mut Draft<'_>, ours: &str) {
     match draft.take(key) {
         Some(Value::Bool(false)) => draft.not_needed(key, "it is off"),
         Some(_) => {
-            draft.by_hand(key, "the proxy does not ask for preloading; set the header where TLS ends in front of it")
+            draft.by_hand(key, "the proxy does not ask for preloading; set the header where TLS ends in front of it");
         }
         None => {}
     }
@@ -223,5 +225,4 @@ fn proxy_pod(draft: &mut Draft<'_>) {
     if let Some(variables) = draft.take("proxy.chp.extraEnv") {
         environment(draft, "proxy.chp.extraEnv", "spec.proxy.extraEnv", variables);
     }
-    policy_rules(draft, "proxy.chp.networkPolicy", &[]);
 }

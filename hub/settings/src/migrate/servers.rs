@@ -1,9 +1,12 @@
 //! Users' servers: the chart's `singleuser` keys are kubespawner's settings under other names, and `hub.config` may have the
 //! latter themselves.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::draft::{Draft, object, with_name};
+use super::{
+    draft::{Draft, object, with_name},
+    written::{amount, amounts, binary, list, plain, references, values},
+};
 use crate::table::{self, Meaning};
 
 /// Keys that are a setting of kubespawner's, as the chart hands them on.
@@ -45,6 +48,7 @@ const KEYS: [(&str, &str); 32] = [
 const ONE_CLAIM: &str = "a Hub gives each person a claim of their own; copy each person's directory into claim-<name>";
 /// Words in the names of variables whose values are nobody's business.
 const LIKE_SECRETS: [&str; 4] = ["SECRET", "TOKEN", "PASSWORD", "KEY"];
+const POD: &str = "spec.singleuser.podTemplate.spec";
 const CONTAINERS: &str = "spec.singleuser.podTemplate.spec.containers";
 
 pub(super) fn read(draft: &mut Draft<'_>) {
@@ -62,8 +66,6 @@ pub(super) fn read(draft: &mut Draft<'_>) {
     }
     image(draft);
     storage(draft);
-    scheduling(draft);
-    network(draft);
     let names: Vec<_> = draft.entries("singleuser.extraFiles").map(|(name, _)| name.clone()).collect();
     for name in names {
         draft.by_hand(
@@ -93,9 +95,11 @@ pub(super) fn setting(draft: &mut Draft<'_>, key: &str, class: &str, name: &str,
             return without_field(draft, key, name, value, reason);
         }
     };
-    let said = (value.clone(), None);
     let (value, how): (Value, Option<String>) = match name {
-        "args" | "cmd" => (list(value), None),
+        "args" | "cmd" => {
+            draft.clear(field);
+            (list(value), None)
+        }
         "mem_guarantee" | "mem_limit" => binary(value),
         "cpu_guarantee" | "cpu_limit" | "storage_capacity" => (amount(value), None),
         "extra_resource_guarantees" | "extra_resource_limits" => (amounts(value), None),
@@ -108,9 +112,9 @@ pub(super) fn setting(draft: &mut Draft<'_>, key: &str, class: &str, name: &str,
         }
         "storage_pvc_ensure" => (json!(if value == false { "none" } else { "dynamic" }), Some("a word".to_owned())),
         "delete_pvc" => (json!(if value == false { "Retain" } else { "DeleteWithUser" }), Some("a word".to_owned())),
-        _ => match place(name) {
-            Some(place) => return template(draft, key, place, value),
-            None => said,
+        _ => match of_pod(name, value) {
+            Some((field, value)) => return draft.carry(key, field, &value, Some("as Kubernetes has it".to_owned())),
+            None => (value.clone(), None),
         },
     };
     draft.carry(key, field, &value, how);
@@ -137,50 +141,32 @@ fn without_field(draft: &mut Draft<'_>, key: &str, name: &str, value: &Value, re
     }
 }
 
-/// Where in the pod's template a setting goes, and how it is written there.
-fn place(name: &str) -> Option<(&'static str, fn(&Value) -> Value)> {
+/// Where a setting goes that is a part of a pod, and how Kubernetes writes it there.
+fn of_pod(name: &str, value: &Value) -> Option<(&'static str, Value)> {
+    let notebook = |field: &str| (CONTAINERS, json!([{"name": "notebook", field: value}]));
+    let affinity = |kind: &str, rules: Value| ("spec.singleuser.affinity", object(kind, rules));
+    let required = |rules: Value| object("requiredDuringSchedulingIgnoredDuringExecution", rules);
+    let preferred = || object("preferredDuringSchedulingIgnoredDuringExecution", value.clone());
     Some(match name {
-        "lifecycle_hooks" => (CONTAINERS, |value| json!([{"name": "notebook", "lifecycle": value}])),
-        "container_security_context" => (CONTAINERS, |value| json!([{"name": "notebook", "securityContext": value}])),
-        "working_dir" => (CONTAINERS, |value| json!([{"name": "notebook", "workingDir": value}])),
-        "extra_container_config" => (CONTAINERS, |value| json!([with_name("notebook", value)])),
-        "extra_containers" => (CONTAINERS, values),
-        "extra_pod_config" => ("spec.singleuser.podTemplate.spec", Value::clone),
-        "pod_security_context" => ("spec.singleuser.podTemplate.spec.securityContext", Value::clone),
-        "gid" => ("spec.singleuser.podTemplate.spec.securityContext.runAsGroup", Value::clone),
-        "supplemental_gids" => ("spec.singleuser.podTemplate.spec.securityContext.supplementalGroups", Value::clone),
-        "scheduler_name" => ("spec.singleuser.podTemplate.spec.schedulerName", Value::clone),
-        "delete_grace_period" => ("spec.singleuser.podTemplate.spec.terminationGracePeriodSeconds", Value::clone),
-        "node_affinity_required" => (
-            "spec.singleuser.affinity",
-            |value| json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": value}}}),
-        ),
-        "node_affinity_preferred" => (
-            "spec.singleuser.affinity",
-            |value| json!({"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": value}}),
-        ),
-        "pod_affinity_required" => (
-            "spec.singleuser.affinity",
-            |value| json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": value}}),
-        ),
-        "pod_affinity_preferred" => (
-            "spec.singleuser.affinity",
-            |value| json!({"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": value}}),
-        ),
-        "pod_anti_affinity_required" => (
-            "spec.singleuser.affinity",
-            |value| json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": value}}),
-        ),
-        "pod_anti_affinity_preferred" => (
-            "spec.singleuser.affinity",
-            |value| json!({"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": value}}),
-        ),
+        "lifecycle_hooks" => notebook("lifecycle"),
+        "container_security_context" => notebook("securityContext"),
+        "working_dir" => notebook("workingDir"),
+        "extra_container_config" => (CONTAINERS, json!([with_name("notebook", value)])),
+        "extra_containers" => (CONTAINERS, values(value)),
+        "extra_pod_config" => (POD, value.clone()),
+        "pod_security_context" => (POD, object("securityContext", value.clone())),
+        "gid" => (POD, json!({"securityContext": {"runAsGroup": value}})),
+        "supplemental_gids" => (POD, json!({"securityContext": {"supplementalGroups": value}})),
+        "scheduler_name" => (POD, object("schedulerName", value.clone())),
+        "delete_grace_period" => (POD, object("terminationGracePeriodSeconds", value.clone())),
+        "node_affinity_required" => affinity("nodeAffinity", required(object("nodeSelectorTerms", value.clone()))),
+        "node_affinity_preferred" => affinity("nodeAffinity", preferred()),
+        "pod_affinity_required" => affinity("podAffinity", required(value.clone())),
+        "pod_affinity_preferred" => affinity("podAffinity", preferred()),
+        "pod_anti_affinity_required" => affinity("podAntiAffinity", required(value.clone())),
+        "pod_anti_affinity_preferred" => affinity("podAntiAffinity", preferred()),
         _ => return None,
     })
-}
-
-fn template(draft: &mut Draft<'_>, key: &str, (field, write): (&str, fn(&Value) -> Value), value: &Value) {
-    draft.carry(key, field, &write(value), Some("as Kubernetes has it".to_owned()));
 }
 
 fn image(draft: &mut Draft<'_>) {
@@ -269,96 +255,6 @@ fn storage(draft: &mut Draft<'_>) {
     }
 }
 
-fn scheduling(draft: &mut Draft<'_>) {
-    let key = "scheduling.userPods.tolerations";
-    if let Some(tolerations) = draft.take(key) {
-        draft.carry(key, "spec.singleuser.tolerations", tolerations, None);
-    }
-    let key = "scheduling.userPods.nodeAffinity.matchNodePurpose";
-    if let Some(purpose) = draft.text(key) {
-        node_purpose(draft, key, purpose, "user", &["spec.singleuser.affinity"]);
-    }
-    let key = "scheduling.corePods.tolerations";
-    if let Some(tolerations) = draft.take(key) {
-        draft.carry(key, "spec.hub.tolerations", tolerations, Some("and those of spec.proxy".to_owned()));
-        let _ = draft.put("spec.proxy.tolerations", tolerations);
-    }
-    let key = "scheduling.corePods.nodeAffinity.matchNodePurpose";
-    if let Some(purpose) = draft.text(key) {
-        node_purpose(draft, key, purpose, "core", &["spec.hub.affinity", "spec.proxy.affinity"]);
-    }
-}
-
-/// The chart's label of nodes that are for the hub or for users.
-fn node_purpose(draft: &mut Draft<'_>, key: &str, purpose: &str, value: &str, fields: &[&str]) {
-    let expression = json!({"key": "hub.jupyter.org/node-purpose", "operator": "In", "values": [value]});
-    let term = json!({"matchExpressions": [expression]});
-    let affinity = match purpose {
-        "require" => json!({"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}),
-        "prefer" => json!({"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "preference": term}]}),
-        _ => return draft.not_needed(key, "nothing is asked of nodes"),
-    };
-    let affinity = object("nodeAffinity", affinity);
-    match fields.iter().try_for_each(|field| draft.put(field, &affinity)) {
-        Ok(()) => draft.changed(key, &fields.join(" and "), "as Kubernetes has it"),
-        Err(error) => draft.by_hand(key, &format!("{} does not take it: {error}", fields.join(" and "))),
-    }
-}
-
-/// Policies around servers: a Hub has them or not.
-fn network(draft: &mut Draft<'_>) {
-    let key = "singleuser.networkPolicy.enabled";
-    if let Some(enabled) = draft.take(key) {
-        draft.carry(key, "spec.networkPolicy.enabled", enabled, None);
-    }
-    policy_rules(draft, "singleuser.networkPolicy", &[("cloudMetadataServer", false), ("privateIPs", false)]);
-    let (key, ip) = ("singleuser.cloudMetadata.blockWithIptables", "singleuser.cloudMetadata.ip");
-    for key in [key, ip] {
-        if draft.take(key).is_some() {
-            draft.not_needed(key, "the Hub's NetworkPolicy keeps servers from the metadata address");
-        }
-    }
-}
-
-/// Rules of a policy of the chart's; `closed` are those that are off by default.
-pub(super) fn policy_rules(draft: &mut Draft<'_>, policy: &str, closed: &[(&str, bool)]) {
-    const OWN: &str = "add a NetworkPolicy of your own that allows it: policies add up";
-    for name in ["ingress", "egress"] {
-        let key = &format!("{policy}.{name}");
-        if draft.take(key).is_some() {
-            draft.by_hand(key, OWN);
-        }
-    }
-    let rules: Vec<_> = draft
-        .entries(&format!("{policy}.egressAllowRules"))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    for (name, value) in rules {
-        let key = &format!("{policy}.egressAllowRules.{name}");
-        let usual = closed.iter().find(|(closed, _)| *closed == name).is_none_or(|(_, usual)| *usual);
-        if value == usual {
-            draft.not_needed(key, "the Hub's NetworkPolicy does the same, or restricts no egress there");
-        } else if usual {
-            draft.by_hand(
-                key,
-                "the Hub's NetworkPolicy allows it; no policy of yours can forbid what another one allows",
-            );
-        } else {
-            draft.by_hand(key, OWN);
-        }
-    }
-    for (name, usual) in
-        [("interNamespaceAccessLabels", json!("ignore")), ("allowedIngressPorts", json!(["http", "https"]))]
-    {
-        let key = &format!("{policy}.{name}");
-        match draft.take(key) {
-            Some(value) if *value == usual => draft.not_needed(key, "the Hub's NetworkPolicy does the same"),
-            Some(_) => draft.by_hand(key, OWN),
-            None => {}
-        }
-    }
-}
-
 /// Variables by name, whose values may be objects such as `valueFrom`.
 pub(super) fn environment(draft: &mut Draft<'_>, key: &str, field: &str, value: &Value) {
     const OURS: &str = "the operator and the hub set it; remove it";
@@ -397,57 +293,5 @@ fn labels(draft: &mut Draft<'_>, key: &str, field: &str, value: &Value) {
         } else {
             draft.carry(key, field, &object(name, value.clone()), None);
         }
-    }
-}
-
-/// The text of a text, a number or a boolean.
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-fn list(value: &Value) -> Value {
-    if value.is_array() { value.clone() } else { json!([value]) }
-}
-
-/// An object of named things as their list.
-pub(super) fn values(value: &Value) -> Value {
-    match value {
-        Value::Object(things) => things.values().cloned().collect(),
-        _ => list(value),
-    }
-}
-
-/// Names of Secrets, or references to them, as references.
-pub(super) fn references(value: &Value) -> Value {
-    let reference = |item: &Value| if item.is_string() { object("name", item.clone()) } else { item.clone() };
-    value.as_array().into_iter().flatten().map(reference).collect()
-}
-
-/// A number that is no whole one as text.
-fn amount(value: &Value) -> Value {
-    match value {
-        Value::Number(number) if !number.is_u64() => number.to_string().into(),
-        value => value.clone(),
-    }
-}
-
-pub(super) fn amounts(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            fields.iter().map(|(name, value)| (name.clone(), amounts(value))).collect::<Map<_, _>>().into()
-        }
-        value => amount(value),
-    }
-}
-
-/// JupyterHub counts `1G` as 1024³ bytes, Kubernetes as 1000³.
-fn binary(value: &Value) -> (Value, Option<String>) {
-    match value.as_str().and_then(|text| text.char_indices().next_back()) {
-        Some((_, 'K' | 'M' | 'G' | 'T')) => {
-            let text = plain(value);
-            let written = format!("{text}i");
-            (written.as_str().into(), Some(format!("{text} of JupyterHub's is {written} of Kubernetes'")))
-        }
-        _ => (amount(value), None),
     }
 }

@@ -101,3 +101,39 @@ async fn concurrent_writers_wait_for_each_other() {
     assert_eq!(count(&database, "SELECT count(*) FROM users").await, 20);
     assert_eq!(count(&database, "SELECT count(*) FROM spawners").await, 20);
 }
+
+/// What JupyterHub 5 has less than 6.1 is added, and the file stays as it was beside it.
+#[tokio::test]
+async fn a_database_of_jupyterhub_5_is_upgraded_after_a_copy() {
+    const WITHOUT: &str =
+        "ALTER TABLE services DROP COLUMN timeout; ALTER TABLE oauth_codes DROP COLUMN code_challenge;
+        ALTER TABLE oauth_codes DROP COLUMN code_challenge_method; ALTER TABLE users DROP COLUMN user_info;
+        ALTER TABLE spawners DROP COLUMN display_name; UPDATE alembic_version SET version_num = '4621fec11365';
+        INSERT INTO users (name, admin, cookie_id) VALUES ('alice', TRUE, 'c')";
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("hub.sqlite");
+    drop(Database::open(&path).await.unwrap());
+    run_on_file(&path, WITHOUT).await;
+    let database = Database::open(&path).await.unwrap();
+    let alice = database.user_by_name("alice").await.unwrap().unwrap();
+    let server = database.save_server(alice.id, "lab").await.unwrap();
+    database.set_display_name(server.id, Some("My lab")).await.unwrap();
+    drop(database);
+    assert!(Database::open(&path).await.unwrap().user_by_name("alice").await.unwrap().is_some());
+    let options = SqliteConnectOptions::new().filename(directory.path().join("hub.sqlite.before-upgrade"));
+    let mut copy = SqliteConnection::connect_with(&options).await.unwrap();
+    let revision: String =
+        sqlx::query_scalar("SELECT version_num FROM alembic_version").fetch_one(&mut copy).await.unwrap();
+    assert_eq!(revision, "4621fec11365");
+}
+
+/// A server that somebody else backs up is left to them.
+#[tokio::test]
+async fn an_older_revision_in_postgresql_is_refused_with_the_remedy() {
+    let Some(place) = Place::temporary().await.unwrap() else { return };
+    let database = Database::open_place(&place).await.unwrap();
+    super::run(&database, "UPDATE alembic_version SET version_num = '4621fec11365'").await;
+    drop(database);
+    let refused = Database::open_place(&place).await.unwrap_err();
+    assert!(refused.to_string().contains("jupyterhub upgrade-db"), "{refused}");
+}
