@@ -11,6 +11,8 @@ use sqlx::{
 };
 use std::{
     fs::{File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::Arc,
     time::Duration,
@@ -74,7 +76,8 @@ impl Database {
         if restored {
             tracing::warn!(database = %place, "a backup took the place of the database");
         }
-        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+        make_private(path).map_err(|source| DatabaseError::Lock { place: place.clone(), source })?;
+        let options = SqliteConnectOptions::new().filename(path);
         // A commit that was answered must outlive a power cut, or a logout could come undone: FULL, not NORMAL.
         let options = options.journal_mode(journal(path)).synchronous(SqliteSynchronous::Full);
         let mut database = Self::connect(&place, options, CONNECTIONS, hold).await?;
@@ -185,6 +188,11 @@ enum Revision {
     /// No tables.
     New,
     At(String),
+}
+
+/// Makes the file of a new database for its owner only; SQLite gives what it lays beside it the same mode.
+fn make_private(path: &Path) -> io::Result<()> {
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path).map(drop)
 }
 
 /// A hub that goes on with damaged pages would damage more (fault row 34).

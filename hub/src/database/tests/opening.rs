@@ -2,7 +2,7 @@
 
 use super::*;
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
-use std::path::Path;
+use std::{os::unix::fs::PermissionsExt, path::Path};
 
 async fn run_on_file(path: &Path, statements: &'static str) {
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
@@ -17,6 +17,10 @@ async fn a_file_keeps_what_was_stored() {
     let path = directory.path().join("hub.sqlite");
     let database = Database::open(&path).await.unwrap();
     database.check().await.unwrap();
+    for name in ["hub.sqlite", "hub.sqlite-wal", "hub.sqlite-shm"] {
+        let mode = std::fs::metadata(directory.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "others can read {name}");
+    }
     let alice = database.create_user("alice", true, now()).await.unwrap();
     database.close().await;
     drop(database);
