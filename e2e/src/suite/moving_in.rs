@@ -9,13 +9,13 @@ use kube::{Api, ResourceExt, api::PostParams, runtime::wait::conditions::is_pod_
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use super::{hubs::Place, person::Person};
 use crate::{
     cargo,
     cluster::Cluster,
     environments::{self, Version},
-    program::Program,
     real_hub::RealHub,
 };
 
@@ -35,9 +35,14 @@ pub(super) async fn zero_to_jupyterhubs_secret_database_and_claims_are_taken_up(
         .with_temp_ns("moving-in", async |namespace| {
             make_secret(cluster, namespace, dir.path()).await?;
             let database = fs::read(dir.path().join("jupyterhub.sqlite"))?;
-            fill_claim(cluster, namespace, "hub-db-dir", &json!({}), "jupyterhub.sqlite", database).await?;
-            let labels = json!({label::KUBESPAWNER_COMPONENT: label_value::SINGLEUSER_STORAGE, label::USERNAME: "ada"});
-            fill_claim(cluster, namespace, "claim-ada", &labels, "thesis.txt", b"years of work".to_vec()).await?;
+            fill_claim(cluster, namespace, &json!({"name": "hub-db-dir"}), "jupyterhub.sqlite", database).await?;
+            // As kubespawner marks it.
+            let metadata = json!({
+                "name": "claim-ada",
+                "labels": {label::KUBESPAWNER_COMPONENT: label_value::SINGLEUSER_STORAGE, label::USERNAME: "ada"},
+                "annotations": {label::USERNAME: "ada"},
+            });
+            fill_claim(cluster, namespace, &metadata, "thesis.txt", b"years of work".to_vec()).await?;
 
             let manifest = migrate(cluster, &hub_program, namespace, dir.path()).await?;
             let apply = ["--namespace", namespace, "apply", "--server-side", "-f", "-"];
@@ -93,17 +98,11 @@ async fn make_secret(cluster: &Cluster, namespace: &str, dir: &Path) -> Result<(
 }
 
 /// Makes a claim with one file in it, as if a chart or kubespawner had, for whoever its pods run as.
-async fn fill_claim(
-    cluster: &Cluster,
-    namespace: &str,
-    name: &str,
-    labels: &Value,
-    file: &str,
-    content: Vec<u8>,
-) -> Result<()> {
+async fn fill_claim(cluster: &Cluster, namespace: &str, metadata: &Value, file: &str, content: Vec<u8>) -> Result<()> {
     let spec = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "100Mi"}}});
-    let claim = json!({"metadata": {"name": name, "labels": labels}, "spec": spec});
+    let claim = json!({"metadata": metadata, "spec": spec});
     create::<PersistentVolumeClaim>(cluster, namespace, claim).await?;
+    let name = metadata["name"].as_str().context("a claim has a name")?;
     let filler = format!("fill-{name}");
     let pod = json!({
         "metadata": {"name": filler},
@@ -140,6 +139,7 @@ async fn migrate(cluster: &Cluster, hub: &Path, namespace: &str, dir: &Path) -> 
             "DummyAuthenticator": {"password": PASSWORD},
             "Authenticator": {"admin_users": ["ada"], "enable_auth_state": true},
         }},
+        "cull": {"enabled": false},
         "proxy": {"service": {"type": "NodePort"}, "https": {"enabled": false}},
         "singleuser": {
             "image": {"name": image, "tag": tag},
@@ -151,9 +151,14 @@ async fn migrate(cluster: &Cluster, hub: &Path, namespace: &str, dir: &Path) -> 
     let file = dir.join("values.json");
     fs::write(&file, values.to_string())?;
     let report = dir.join("report.txt");
-    let migrate = Program::new(hub).arg("migrate").arg(&file).args(["--name", "moved", "--namespace", namespace]);
-    let printed = migrate.arg("--report").arg(&report).output().await.context("hub migrate")?;
-    let report = fs::read_to_string(report)?;
+    let mut migrate = Command::new(hub);
+    migrate.arg("migrate").arg(&file).args(["--name", "moved", "--namespace", namespace]);
+    let ended = migrate.arg("--report").arg(&report).output().await.context("failed to run hub migrate")?;
+    let (printed, report) = (String::from_utf8(ended.stdout)?, fs::read_to_string(report)?);
+    // The password is a secret, so it is left to a person; nothing else is.
+    let by_hand: Vec<_> = report.lines().filter(|line| line.contains("BY HAND") || line.contains("UNKNOWN")).collect();
+    ensure!(ended.status.code() == Some(3), "hub migrate ended with {}: {report}", ended.status);
+    ensure!(by_hand.len() == 1 && by_hand[0].contains("moved-password"), "{report}");
     ensure!(!printed.contains(PASSWORD) && !report.contains(PASSWORD), "a password was printed");
     let mut documents = Vec::new();
     for document in serde_yaml::Deserializer::from_str(&printed) {
