@@ -76,7 +76,7 @@ impl<'a> Place<'a> {
         // Servers outlive their hubs here.
         for process in processes_in(self.dir.path())? {
             let pid = process.strip_prefix("/proc/").and_then(|rest| rest.split(':').next()).unwrap_or_default();
-            let _ = std::process::Command::new("kill").args(["-9", pid]).status();
+            let _ = std::process::Command::new("kill").args(["-9", pid]).stderr(Stdio::null()).status();
         }
         let words = [Side::Before, Side::Theirs, Side::Ours]
             .map(|side| format!("{side:?}: {}", last_lines(&self.log(side), 25)));
