@@ -2,54 +2,64 @@
 //!
 //! A hub on PostgreSQL starts beside the one that it will replace. It counts as ready once it waits for nothing but that
 //! one's end; so requests that come meanwhile, of which there are some until every node has heard of the change, are answered
-//! by the hub that takes over instead of being refused.
+//! by the hub that takes over instead of being refused. A hub that goes on is none that this one replaces: two Hubs may have
+//! been given one database. Then this one is not ready, and refuses requests.
 
 use axum::{
     Router,
     extract::{Request, State},
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use tokio::sync::watch;
+use std::time::Duration;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 use tower::ServiceExt;
+
+/// How long the end of another hub may take, and a request may wait for it.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How far the hub behind the door is.
 #[derive(Clone)]
 enum Stage {
     /// It isn't ready.
     Starting,
-    /// Nothing is missing but the end of another hub.
-    Waiting,
+    /// Nothing is missing but the end of another hub, since then.
+    Waiting(Instant),
     Open(Router),
 }
 
 /// Lets requests in once the hub is there.
 pub struct Door {
     health: String,
+    patience: Duration,
     stage: watch::Sender<Stage>,
 }
 
 #[derive(Clone)]
 struct Visitors {
     health: String,
+    patience: Duration,
     stage: watch::Receiver<Stage>,
 }
 
 impl Door {
     /// `health` is the path at which the hub is asked whether it is ready.
     pub fn new(health: String) -> Self {
-        Self { health, stage: watch::Sender::new(Stage::Starting) }
+        Self { health, patience: PATIENCE, stage: watch::Sender::new(Stage::Starting) }
     }
 
     /// What is served at the door.
     pub fn router(&self) -> Router {
-        let visitors = Visitors { health: self.health.clone(), stage: self.stage.subscribe() };
+        let visitors = Visitors { health: self.health.clone(), patience: self.patience, stage: self.stage.subscribe() };
         Router::new().fallback(visit).with_state(visitors)
     }
 
     /// The hub only waits for another one's end.
     pub fn wait(&self) {
-        self.stage.send_replace(Stage::Waiting);
+        self.stage.send_replace(Stage::Waiting(Instant::now()));
     }
 
     /// From now on the hub answers.
@@ -61,14 +71,16 @@ impl Door {
 async fn visit(State(mut visitors): State<Visitors>, request: Request) -> Response {
     let is_health = request.uri().path() == visitors.health;
     let wanted = |stage: &Stage| is_health || matches!(stage, Stage::Open(_));
-    let stage = match visitors.stage.wait_for(wanted).await {
-        Ok(stage) => stage.clone(),
-        Err(_) => Stage::Starting,
+    let stage = match timeout(visitors.patience, visitors.stage.wait_for(wanted)).await {
+        Ok(Ok(stage)) => stage.clone(),
+        _ => Stage::Starting,
     };
     match stage {
         Stage::Open(hub) => hub.oneshot(request).await.unwrap_or_else(|never| match never {}),
-        Stage::Waiting => StatusCode::OK.into_response(),
-        Stage::Starting => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        Stage::Waiting(since) if since.elapsed() < visitors.patience => StatusCode::OK.into_response(),
+        Stage::Waiting(_) | Stage::Starting => {
+            (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")]).into_response()
+        }
     }
 }
 
@@ -76,7 +88,6 @@ async fn visit(State(mut visitors): State<Visitors>, request: Request) -> Respon
 mod tests {
     use super::*;
     use axum::{body::Body, routing::get};
-    use std::time::Duration;
 
     async fn ask(door: &Door, path: &str) -> StatusCode {
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
@@ -96,5 +107,13 @@ mod tests {
         door.open(Router::new().route("/hub/home", get(|| async { StatusCode::IM_A_TEAPOT })));
         assert_eq!(answer.await.unwrap().unwrap().status(), StatusCode::IM_A_TEAPOT);
         assert_eq!(ask(&door, "/hub/health").await, StatusCode::NOT_FOUND);
+    }
+
+    #[tokio::test]
+    async fn a_hub_that_goes_on_is_not_waited_for_for_ever() {
+        let door = Door { patience: Duration::from_millis(30), ..Door::new("/hub/health".to_owned()) };
+        door.wait();
+        assert_eq!(ask(&door, "/hub/home").await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(ask(&door, "/hub/health").await, StatusCode::SERVICE_UNAVAILABLE);
     }
 }
