@@ -4,7 +4,9 @@ use k8s_openapi::api::core::v1::LocalObjectReference;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-use crate::{ActivityTimes, ApiPages, ClientRules, HttpsType, Landing, ServerLimits, Sessions, SingleUser};
+use crate::{
+    ActivityTimes, ApiPages, ClientRules, HttpsType, Landing, LoginLimits, ServerLimits, Sessions, SingleUser,
+};
 
 mod rbac;
 
@@ -43,6 +45,9 @@ pub struct HubConfig {
     pub cookie_host_prefix: bool,
     pub proxy: ProxyConnection,
     pub auth: AuthConfig,
+    /// How often a login may fail.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub login_limits: LoginLimits,
     #[serde(default)]
     pub servers: ServerLimits,
     #[serde(default)]
@@ -81,6 +86,9 @@ pub struct ProxyConnection {
     pub service: Option<String>,
     /// The token that both agree upon (S49). Other versions of it are beside it: [`crate::versions`].
     pub token_file: PathBuf,
+    /// Addresses, such as `10.0.0.0/8`, of what stands in front of it and whose word it passes on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted_proxies: Vec<String>,
 }
 
 /// Who may log in, and how.

@@ -4,8 +4,10 @@ use axum::body::Bytes;
 use hub_auth::{
     cookie::{HOST_PREFIX, Keys},
     failure_limit::FailureLimit,
+    lockout::Lockouts,
 };
 use hub_crds::{ApiPages, ClientRules, Landing, Sessions};
+use ipnet::IpNet;
 use jiff::Timestamp;
 use std::{ops::Deref, path::PathBuf, sync::Arc};
 use tokio_util::sync::CancellationToken;
@@ -47,6 +49,8 @@ pub struct Parts {
     /// People use a connection that TLS protects, or the settings say that they know it doesn't.
     pub secure: bool,
     pub clients: ClientRules,
+    /// The proxies in front of the hub's own, whose word it passes on.
+    pub trusted_proxies: Vec<IpNet>,
     pub sessions: Sessions,
     pub landing: Landing,
     pub api_pages: ApiPages,
@@ -56,6 +60,8 @@ pub struct Parts {
     pub request_durations: Durations,
     /// When the newest logins were signed.
     pub login_times: LoginTimes,
+    /// Whose logins have failed.
+    pub lockouts: Lockouts,
     /// Who has tried share codes that don't exist.
     pub share_code_failures: FailureLimit<i64>,
     /// The API's own description, in JSON.

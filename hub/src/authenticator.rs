@@ -1,7 +1,7 @@
 //! Who is at the door: the ways of logging in. Whether that person may come in is the business of [`allow`].
 
 use hub_crds::config::AuthenticatorConfig;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::reread::RereadError;
 
@@ -19,6 +19,9 @@ pub enum Authenticator {
     /// Any name, one shared password: for trials.
     Dummy(DummyPassword),
 }
+
+/// The longest name or password that is looked at, in bytes: whatever hashes them must not take long (attack row 33).
+const LONGEST: usize = 1024;
 
 /// What the login form sent.
 pub struct Credentials {
@@ -40,6 +43,9 @@ impl Authenticator {
     /// # Errors
     /// The file that holds the password can't be used: nobody can log in.
     pub fn login(&self, credentials: &Credentials) -> Result<Option<String>, RereadError> {
+        if credentials.username.len().max(credentials.password.expose_secret().len()) > LONGEST {
+            return Ok(None);
+        }
         match self {
             Self::Token(tokens) => Ok(tokens.login(credentials)),
             Self::Dummy(dummy) => dummy.login(credentials),
@@ -51,6 +57,14 @@ impl Authenticator {
         match self {
             Self::Token(tokens) => tokens.user_of(token),
             Self::Dummy(_) => None,
+        }
+    }
+
+    /// Whether guessing at login tokens could succeed.
+    pub fn has_guessable_tokens(&self) -> bool {
+        match self {
+            Self::Token(tokens) => tokens.has_guessable(),
+            Self::Dummy(_) => false,
         }
     }
 
@@ -75,6 +89,11 @@ impl Authenticator {
     /// Whether the login form asks for a token rather than for a name and password.
     pub fn is_token(&self) -> bool {
         matches!(self, Self::Token(_))
+    }
+
+    /// What people prove with who they are, in the words of the audit log.
+    pub fn proof(&self) -> &'static str {
+        if self.is_token() { "token" } else { "password" }
     }
 
     /// Name for `GET /hub/api/info`.

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use hub_crds::{
-    HttpsType, Sessions,
+    HttpsType, LoginLimits, Sessions,
     config::{HubConfig, Problem},
 };
 use std::{
@@ -12,7 +12,7 @@ use std::{
 };
 use url::Url;
 
-use crate::{database::Place, urls::landing_address};
+use crate::{client_address::parse_net, database::Place, urls::landing_address};
 
 /// Why the settings can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,7 @@ fn parse(text: &str) -> Result<HubConfig, (String, String)> {
 fn check(config: &HubConfig) -> Result<(), (String, String)> {
     check_addresses(config)
         .and_then(|()| check_sessions(&config.sessions))
+        .and_then(|()| check_login_limits(&config.login_limits))
         .map_err(|(field, message)| (field.to_owned(), message))?;
     match config.rbac.problems().into_iter().next() {
         Some(Problem { field, message }) => Err((format!("rbac.{field}"), message)),
@@ -68,6 +69,19 @@ fn check_sessions(sessions: &Sessions) -> Result<(), (&'static str, String)> {
     }
 }
 
+fn check_login_limits(limits: &LoginLimits) -> Result<(), (&'static str, String)> {
+    for (field, value, most) in [
+        ("loginLimits.maxFailures", limits.max_failures, LoginLimits::MOST_FAILURES),
+        ("loginLimits.windowSeconds", limits.window_seconds, LoginLimits::LONGEST_SECONDS),
+        ("loginLimits.lockoutSeconds", limits.lockout_seconds, LoginLimits::LONGEST_SECONDS),
+    ] {
+        if !(1..=most).contains(&value) {
+            return Err((field, format!("{value} is not possible; write 1 to {most}")));
+        }
+    }
+    Ok(())
+}
+
 fn check_addresses(config: &HubConfig) -> Result<(), (&'static str, String)> {
     check_base_url(&config.base_url).map_err(|message| ("baseUrl", message))?;
     if let Some(public) = &config.public_url {
@@ -85,6 +99,10 @@ fn check_addresses(config: &HubConfig) -> Result<(), (&'static str, String)> {
     }
     if config.bind.parse::<SocketAddr>().is_err() {
         return Err(("bind", format!("`{}` is not an address and port; write 0.0.0.0:8081 for example", config.bind)));
+    }
+    if let Some(bad) = config.proxy.trusted_proxies.iter().find(|net| parse_net(net).is_err()) {
+        let message = format!("`{bad}` is no address and no range of addresses; write 10.0.0.0/8 for example");
+        return Err(("proxy.trustedProxies", message));
     }
     check_http(&config.connect_url).map_err(|message| ("connectUrl", message))?;
     check_http(&config.proxy.api_url).map_err(|message| ("proxy.apiUrl", message))
@@ -270,6 +288,16 @@ controlSocket: /tmp/hub/control.sock
                 "baseUrl: /",
                 "sessions: {cookieMaxAgeDays: 0}\nbaseUrl: /",
                 "sessions.cookieMaxAgeDays: 0 days are not possible; write 1 to 400, which is as long as browsers keep one",
+            ),
+            (
+                "baseUrl: /",
+                "loginLimits: {windowSeconds: 86401}\nbaseUrl: /",
+                "loginLimits.windowSeconds: 86401 is not possible; write 1 to 86400",
+            ),
+            (
+                "proxy: {",
+                "proxy: {trustedProxies: [10.0.0.1, 10.0.0.0/33], ",
+                "proxy.trustedProxies: `10.0.0.0/33` is no address and no range of addresses; write 10.0.0.0/8 for example",
             ),
             ("0.0.0.0:8081", "8081", "bind: `8081` is not an address and port; write 0.0.0.0:8081 for example"),
         ];

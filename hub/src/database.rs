@@ -18,6 +18,7 @@ mod fault;
 mod groups;
 mod hashing;
 mod identity;
+mod login_failures;
 mod login_links;
 mod memo;
 mod oauth;

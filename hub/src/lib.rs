@@ -3,8 +3,10 @@
 pub mod activity;
 pub mod address;
 pub mod app;
+pub mod audit;
 pub mod auth_state;
 pub mod authenticator;
+pub mod client_address;
 pub mod commands;
 pub mod config;
 pub mod control;
@@ -17,6 +19,7 @@ pub mod handlers;
 pub mod internal_tls;
 pub mod log;
 pub mod loggable;
+pub mod login_attempts;
 pub mod login_links;
 pub mod login_token;
 pub mod machine;

@@ -23,12 +23,13 @@ pub fn init() {
     log.finish().init();
     if !is_chosen {
         let _ = SET_LEVEL.set(Box::new(move |level| {
-            let _ = handle.reload(EnvFilter::new(level));
+            let _ = handle.reload(EnvFilter::new(format!("{level},audit=info")));
         }));
     }
 }
 
-/// The most detailed level that is logged from now on, such as `debug`, unless `RUST_LOG` says another.
+/// The most detailed level that is logged from now on, such as `debug`, unless `RUST_LOG` says another. The audit log goes
+/// on at any.
 pub fn set_level(level: &str) {
     if let Some(set) = SET_LEVEL.get() {
         set(level);

@@ -2,6 +2,7 @@
 //! children, servers as processes. What is relative is so to the working directory.
 
 use anyhow::Context;
+use hub_crds::LoginLimits;
 use hub_server::stop_on;
 use hub_settings::{Addresses, Settings, Spawner as SpawnerSettings, SpawnerClass, http};
 use hub_traitlets::Variables;
@@ -174,6 +175,8 @@ fn hub(
         crypt_keys: secrets.crypt_keys,
         keeper: secrets.keeper,
         secure,
+        login_limits: LoginLimits::default(),
+        trusted_proxies: Vec::new(),
         clients: behaviour.clients.clone(),
         sessions: behaviour.sessions.clone(),
         landing: behaviour.landing.clone(),

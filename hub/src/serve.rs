@@ -1,7 +1,8 @@
 //! The hub as a running program: it listens, keeps its servers in order, and ends without cutting anyone off.
 
 use axum::Router;
-use hub_auth::failure_limit::FailureLimit;
+use hub_auth::{failure_limit::FailureLimit, lockout::Lockouts};
+use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 use std::{
     io,
@@ -19,6 +20,7 @@ use crate::{
     control,
     cookie_secret::CookieSecret,
     database::Database,
+    login_attempts,
     metrics::Durations,
     openapi,
     people::People,
@@ -31,7 +33,7 @@ use crate::{
     upkeep,
     urls::Urls,
 };
-use hub_crds::{ActivityTimes, ApiPages, ClientRules, Landing, Sessions};
+use hub_crds::{ActivityTimes, ApiPages, ClientRules, Landing, LoginLimits, Sessions};
 
 /// How long open requests may take once the hub was told to stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -57,6 +59,9 @@ pub struct Hub {
     pub keeper: Keeper,
     /// People use a connection that TLS protects, or the settings say that they know it doesn't.
     pub secure: bool,
+    pub login_limits: LoginLimits,
+    /// The proxies in front of the hub's own, whose word it passes on.
+    pub trusted_proxies: Vec<IpNet>,
     pub clients: ClientRules,
     pub sessions: Sessions,
     pub landing: Landing,
@@ -72,6 +77,7 @@ pub struct Hub {
 pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App> {
     let People { authenticator, allow, rbac, service_tokens } = hub.people;
     let configured = rbac::configured(&rbac, &allow, &service_tokens, &hub.urls)?;
+    let failures = hub.database.login_failures((hub.clock)()).await?;
     let openapi = openapi::document(&hub.urls.at("api"))?.to_string().into();
     let app = App::new(Parts {
         urls: hub.urls,
@@ -86,6 +92,7 @@ pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App>
         keeper: hub.keeper,
         service_tokens,
         secure: hub.secure,
+        trusted_proxies: hub.trusted_proxies,
         clients: hub.clients,
         sessions: hub.sessions,
         landing: hub.landing,
@@ -93,6 +100,7 @@ pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App>
         activity: Activity::new(SignedDuration::from_secs(hub.activity.resolution.into())),
         request_durations: Durations::of_requests(),
         login_times: LoginTimes::default(),
+        lockouts: Lockouts::new(login_attempts::limits(&hub.login_limits), failures),
         share_code_failures: FailureLimit::new(SHARE_CODE_FAILURES, Duration::from_mins(1)),
         openapi,
         clock: hub.clock,

@@ -12,14 +12,19 @@ use hub_auth::{
     xsrf,
 };
 use jiff::Timestamp;
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use crate::{
     app::App,
+    client_address::client_address,
     database::{ApiToken, Principal, User},
     error::{Failure, Result},
     form::Fields,
     handlers::assets,
+    login_attempts,
     pages::Frame,
 };
 
@@ -115,7 +120,7 @@ impl FromRequestParts<App> for Visitor {
         let cookies = cookie_header(&parts.headers);
         let session_id = cookie::value(&cookies, cookie::SESSION_ID).filter(|id| is_random(id));
         let identity = match bearer(&parts.headers) {
-            Some(token) => by_token(app, token).await?,
+            Some(token) => by_token(app, &parts.headers, token).await?,
             None => by_cookie(app, &cookies).await?,
         };
         if let Some(identity) = &identity {
@@ -279,6 +284,11 @@ impl Visitor {
         xsrf::check(self.method.as_str(), carried, &self.xsrf).map_err(|error| Failure::forbidden(error.to_string()))
     }
 
+    /// Where the request comes from, if the proxy told.
+    pub fn address(&self, app: &App) -> Option<IpAddr> {
+        client_address(&self.headers, &app.trusted_proxies)
+    }
+
     fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
@@ -361,11 +371,12 @@ pub async fn user_of_login(app: &App, signed: &str) -> Result<Option<User>> {
     Ok(user.filter(|user| app.allow.admits(&user.name)))
 }
 
-async fn by_token(app: &App, token: &str) -> Result<Option<Identity>> {
+async fn by_token(app: &App, headers: &HeaderMap, token: &str) -> Result<Option<Identity>> {
     if let Some(found) = app.database.find_token(token, app.now()).await? {
         return Ok(app.identity_of_token(found).await?);
     }
-    let Some(name) = app.authenticator.token_user(token).filter(|name| app.allow.admits(name)) else { return Ok(None) };
+    let address = client_address(headers, &app.trusted_proxies);
+    let Some(name) = login_attempts::by_header(app, address, token).await? else { return Ok(None) };
     let user = app.admit(&name).await?;
     Ok(Some(app.identity_of_user(user, Via::LoginToken).await?))
 }

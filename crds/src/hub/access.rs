@@ -26,6 +26,37 @@ pub struct Security {
     /// change up when they are started anew.
     #[serde(rename = "internalTLS")]
     pub internal_tls: bool,
+    /// How often a login may fail.
+    pub login: LoginLimits,
+}
+
+/// How often the login of one user from one address may fail before both are refused together, with the right password
+/// too. The same user from other addresses, other users from the same address and whoever is logged in notice nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LoginLimits {
+    /// Failed logins after which further ones are refused.
+    #[schemars(range(min = 1, max = Self::MOST_FAILURES))]
+    pub max_failures: u32,
+    /// Seconds after the first of them within which they count together.
+    #[schemars(range(min = 1, max = Self::LONGEST_SECONDS))]
+    pub window_seconds: u32,
+    /// Seconds for which logins are refused then.
+    #[schemars(range(min = 1, max = Self::LONGEST_SECONDS))]
+    pub lockout_seconds: u32,
+}
+
+impl LoginLimits {
+    /// More are no limit.
+    pub const MOST_FAILURES: u32 = 1000;
+    /// A day.
+    pub const LONGEST_SECONDS: u32 = 86_400;
+}
+
+impl Default for LoginLimits {
+    fn default() -> Self {
+        Self { max_failures: 10, window_seconds: 300, lockout_seconds: 300 }
+    }
 }
 
 /// A secret of the administrator's, or one that the operator makes once and keeps.

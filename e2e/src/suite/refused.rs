@@ -137,6 +137,16 @@ fn wrong() -> Vec<(&'static str, Value, &'static str)> {
         ("an unknown deletion policy", json!({"deletionPolicy": "Keep"}), r#"supported values: "Retain", "Delete""#),
         ("logins that nobody has", json!({"hub": {"cookieMaxAgeDays": 0}}), "greater than or equal to 1"),
         ("logins that no browser keeps", json!({"hub": {"cookieMaxAgeDays": 401}}), "spec.hub.cookieMaxAgeDays"),
+        (
+            "logins that may never fail",
+            json!({"security": {"login": {"maxFailures": 0}}}),
+            "greater than or equal to 1",
+        ),
+        (
+            "a lockout of more than a day",
+            json!({"security": {"login": {"lockoutSeconds": 86401}}}),
+            "spec.security.login.lockoutSeconds",
+        ),
         ("lists without entries", json!({"hub": {"apiPageMaxLimit": 0}}), "greater than or equal to 1"),
         ("a way to no address", json!({"hub": {"defaultUrl": "//example.org"}}), "spec.hub.defaultUrl"),
         (
@@ -322,6 +332,7 @@ pub(super) async fn good_hubs_are_accepted_and_their_gaps_filled(cluster: &Clust
         ("/spec/deletionPolicy", json!("Retain")),
         ("/spec/hub/cookieMaxAgeDays", json!(14)),
         ("/spec/hub/redirectToServer", json!(true)),
+        ("/spec/security/login/maxFailures", json!(10)),
         ("/spec/proxy/implementation", json!("hub-proxy")),
         ("/spec/proxy/service/type", json!("LoadBalancer")),
         ("/spec/database/type", json!("sqlite")),

@@ -4,6 +4,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     hash::Hash,
+    net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -43,6 +44,14 @@ impl<K: Hash + Eq> FailureLimit<K> {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<K, VecDeque<Instant>>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who has one IPv6 address has its whole /64. All whose address is not known are one.
+pub fn network(peer: Option<IpAddr>) -> IpAddr {
+    match peer.map_or(IpAddr::from([0; 4]), |peer| peer.to_canonical()) {
+        IpAddr::V6(v6) => IpAddr::from((v6.to_bits() & !u128::from(u64::MAX)).to_be_bytes()),
+        v4 => v4,
     }
 }
 

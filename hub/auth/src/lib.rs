@@ -1,11 +1,12 @@
 //! The rules of the hub's security, without any input or output: no clock, no randomness and no storage but what is
-//! passed in, and the memory of [`failure_limit`]. Tokens, passwords, signed cookies, cross-site checks, scopes, PKCE,
+//! passed in, and the memory of [`failure_limit`] and [`lockout`]. Tokens, passwords, signed cookies, cross-site checks, scopes, PKCE,
 //! safe redirects and names.
 
 pub mod cookie;
 pub mod crypt_keys;
 pub mod failure_limit;
 pub mod fernet;
+pub mod lockout;
 pub mod names;
 pub mod next_url;
 pub mod password;

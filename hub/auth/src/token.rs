@@ -16,6 +16,11 @@ pub const LENGTH: std::ops::RangeInclusive<usize> = 8..=64;
 /// A hash from elsewhere may ask for at most this many rounds, so that a row in the database cannot stop the hub.
 const MAX_ROUNDS: u32 = 1 << 20;
 
+/// Whether a token of so many characters can be guessed. One that can't need not be defended from who guesses.
+pub fn is_guessable(length: usize) -> bool {
+    length < 32
+}
+
 /// A token for the REST API or a server: 32 hexadecimal digits.
 pub fn new_token(random: [u8; 16]) -> SecretString {
     hex::encode(random).into()

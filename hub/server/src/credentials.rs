@@ -1,6 +1,10 @@
 //! What lets people in: a token, a password, or a launch token; and how often they may guess.
 
-use hub_auth::{failure_limit::FailureLimit, password, token::equal};
+use hub_auth::{
+    failure_limit::{FailureLimit, network},
+    password,
+    token::{equal, is_guessable},
+};
 use secrecy::{ExposeSecret, SecretString};
 use std::{
     net::IpAddr,
@@ -13,8 +17,6 @@ use crate::launch::LaunchToken;
 /// Guesses from one address within a window; further ones are not even looked at.
 const GUESSES: usize = 10;
 const WINDOW: Duration = Duration::from_secs(60);
-/// A token of as many characters can't be guessed, so it need not be defended from guessing.
-const UNGUESSABLE: usize = 32;
 
 /// What the settings say about logging in.
 #[derive(Clone, Debug, Default)]
@@ -105,7 +107,7 @@ impl Credentials {
     }
 
     fn is_token_guessable(&self) -> bool {
-        self.token.as_ref().is_some_and(|token| token.expose_secret().len() < UNGUESSABLE)
+        self.token.as_ref().is_some_and(|token| is_guessable(token.expose_secret().len()))
     }
 
     /// Notes what was neither the password nor the token.
@@ -114,14 +116,6 @@ impl Credentials {
             Some(_) => self.failures.record(network(peer), Instant::now()),
             None => self.wrong_token(peer),
         }
-    }
-}
-
-/// Who has one IPv6 address has its whole /64. All whose address is not known are one.
-fn network(peer: Option<IpAddr>) -> IpAddr {
-    match peer.map_or(IpAddr::from([0; 4]), |peer| peer.to_canonical()) {
-        IpAddr::V6(v6) => IpAddr::from((v6.to_bits() & !u128::from(u64::MAX)).to_be_bytes()),
-        v4 => v4,
     }
 }
 

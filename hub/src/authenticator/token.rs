@@ -1,6 +1,6 @@
 //! Login by token: a file for each user holds that user's token (S2, S4 to S8).
 
-use hub_auth::names::normalize_user;
+use hub_auth::{names::normalize_user, token::is_guessable};
 use hub_crds::config::TokenLogin;
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
@@ -22,7 +22,13 @@ pub struct LoginTokens {
 pub struct TokenUser {
     pub name: String,
     pub admin: bool,
-    file: Reread<[u8; 32]>,
+    file: Reread<Known>,
+}
+
+/// What is kept of a token.
+struct Known {
+    digest: [u8; 32],
+    is_guessable: bool,
 }
 
 impl LoginTokens {
@@ -31,7 +37,7 @@ impl LoginTokens {
         let users = users.iter().map(|user| TokenUser {
             name: normalize_user(&user.name),
             admin: user.admin,
-            file: Reread::new(dir.join(&user.name), digest_of_file),
+            file: Reread::new(dir.join(&user.name), known_of_file),
         });
         Self { users: users.collect() }
     }
@@ -40,11 +46,16 @@ impl LoginTokens {
         self.users.iter()
     }
 
+    /// Whether any user has a token that can be guessed.
+    pub fn has_guessable(&self) -> bool {
+        self.users.iter().any(|user| user.file.get().is_ok_and(|known| known.is_guessable))
+    }
+
     /// Each digest is compared in full, so that the time taken tells nothing. A token that two users have is nobody's.
     pub fn user_of(&self, token: &str) -> Option<String> {
         let given = digest(token.trim().as_bytes());
         let is_its = |user: &&TokenUser| {
-            let stored = user.file.get().map_or([0; 32], |stored| *stored);
+            let stored = user.file.get().map_or([0; 32], |stored| stored.digest);
             bool::from(stored.ct_eq(&given))
         };
         let found: Vec<_> = self.users.iter().filter(is_its).collect();
@@ -72,7 +83,7 @@ impl LoginTokens {
 impl TokenUser {
     /// Tells the token from another one.
     pub fn digest(&self) -> Option<[u8; 32]> {
-        self.file.get().ok().map(|digest| *digest)
+        self.file.get().ok().map(|known| known.digest)
     }
 
     /// The token itself, for the start's log line (S9).
@@ -86,10 +97,10 @@ fn digest(token: &[u8]) -> [u8; 32] {
     Sha256::digest(token).into()
 }
 
-fn digest_of_file(bytes: &[u8]) -> Result<[u8; 32], String> {
+fn known_of_file(bytes: &[u8]) -> Result<Known, String> {
     match bytes.trim_ascii() {
         token if token.len() < SHORTEST => Err(format!("a login token needs at least {SHORTEST} characters")),
-        token => Ok(digest(token)),
+        token => Ok(Known { digest: digest(token), is_guessable: is_guessable(token.len()) }),
     }
 }
 

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use hub_auth::names;
 use hub_crds::{
-    ActivityTimes, ApiPages, ClientRules, Landing, Sessions,
+    ActivityTimes, ApiPages, ClientRules, Landing, LoginLimits, Sessions,
     config::{AuthConfig, AuthenticatorConfig, RbacConfig, TokenLogin},
 };
 use hub_proxy::{Bind, BindError, ErrorPages, Proxy, ProxyConfig, TlsFiles, Token};
@@ -152,6 +152,8 @@ impl Local {
             crypt_keys: secrets.crypt_keys,
             keeper: secrets.keeper,
             secure: is_secure,
+            login_limits: LoginLimits::default(),
+            trusted_proxies: Vec::new(),
             clients: ClientRules::default(),
             sessions: Sessions::default(),
             landing: Landing::default(),

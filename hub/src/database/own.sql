@@ -31,3 +31,11 @@ CREATE TABLE IF NOT EXISTS hub_login_links (
     user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     expires_at BIGINT NOT NULL
 );
+-- Failed logins, by user (sealed: it may be a password in the wrong field) and network, for as long as they count.
+CREATE TABLE IF NOT EXISTS hub_login_failures (
+    login VARCHAR(64) NOT NULL,
+    network VARCHAR(64) NOT NULL,
+    failures BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    PRIMARY KEY (login, network)
+);

@@ -10,16 +10,19 @@ use axum::{
     http::{StatusCode, Uri},
     response::Response,
 };
+use futures::TryFutureExt;
 use secrecy::SecretString;
 use url::form_urlencoded;
 
 use super::root;
 use crate::{
     app::App,
+    audit::Person,
     authenticator::Credentials,
     error::{self, Failure, Result, found},
     form::{Fields, Form, Query},
     loggable::loggable,
+    login_attempts::{Claim, attempt, by_credentials, quiet_attempt},
     login_token::LoginToken,
     pages::{AskLoginPage, LoginPage, html},
     session::{Visitor, path_and_query, start_login},
@@ -45,12 +48,15 @@ pub async fn post(State(app): State<App>, visitor: Visitor, Form(fields): Form) 
         let error = "Login form invalid or expired. Try again.";
         return Ok(form(&app, &visitor, StatusCode::FORBIDDEN, username, Some(error)));
     }
+    let address = visitor.address(&app);
     let name = match fields.get("token") {
-        Some(token) => user_of_token(&app, token).await?,
-        None => user_of_form(&app, &fields)?,
+        Some(token) => attempt(&app, address, Claim::Token(token), user_of_token(&app, token)).await?,
+        None => {
+            let password = SecretString::from(fields.text("password").to_owned());
+            by_credentials(&app, address, &Credentials { username: username.clone(), password }).await?
+        }
     };
     let Some(name) = name else {
-        tracing::warn!(user.name = loggable(&username), "failed login");
         let by_token = app.authenticator.is_token() || fields.get("token").is_some();
         let error = if by_token { INVALID_TOKEN } else { "Invalid username or password" };
         return Ok(form(&app, &visitor, StatusCode::FORBIDDEN, loggable(&username), Some(error)));
@@ -58,7 +64,11 @@ pub async fn post(State(app): State<App>, visitor: Visitor, Form(fields): Form) 
     let user = app.admit(&name).await?;
     let mut response = found(&root::after_login(&app, &visitor, &user));
     start_login(&app, &visitor, &user, &mut response).await?;
-    tracing::info!(user.name = name, "logged in");
+    Person { user: &name, address }.logged_in(if fields.get("token").is_some() {
+        "token"
+    } else {
+        app.authenticator.proof()
+    });
     Ok(response)
 }
 
@@ -69,31 +79,32 @@ pub async fn by_address(app: &App, visitor: &Visitor, token: &str) -> Result<Opt
     if visitor.is_prefetch() {
         return Err(Failure::bare(StatusCode::SERVICE_UNAVAILABLE));
     }
-    let Some(found) = LoginToken::find(app, token).await? else {
-        if is_of_server(app, &visitor.uri) && visitor.user().is_some() {
-            return Ok(None);
-        }
-        return Ok(Some(refused(app, visitor)));
+    let address = visitor.address(app);
+    let servers = visitor.user().filter(|_| is_of_server(app, &visitor.uri));
+    let look = LoginToken::find(app, token).map_err(Failure::from);
+    let found = match servers {
+        Some(user) => quiet_attempt(app, address, Claim::ServersToken { token, user: &user.name }, look).await?,
+        None => attempt(app, address, Claim::Token(token), look).await?,
     };
+    let Some(found) = found else { return Ok(servers.is_none().then(|| refused(app, visitor))) };
     let name = found.user().to_owned();
-    let address = without_token(app, &visitor.uri, &name);
+    let here = without_token(app, &visitor.uri, &name);
     if !visitor.is_deliberate() || visitor.user().is_some_and(|user| user.name != name) {
         let page =
-            AskLoginPage { frame: visitor.frame(app), action: app.urls.login(&address), name, token: token.to_owned() };
+            AskLoginPage { frame: visitor.frame(app), action: app.urls.login(&here), name, token: token.to_owned() };
         return Ok(Some(visitor.renew_form_cookies(app, html(StatusCode::OK, &page))));
     }
     if !found.take(app, token).await? {
         return Ok(Some(refused(app, visitor)));
     }
     let user = app.admit(&name).await?;
-    let mut response = error::found(&address);
+    let mut response = error::found(&here);
     start_login(app, visitor, &user, &mut response).await?;
-    tracing::info!(user.name = name, "logged in by token in the address");
+    Person { user: &name, address }.logged_in("token in the address");
     Ok(Some(response))
 }
 
 fn refused(app: &App, visitor: &Visitor) -> Response {
-    tracing::warn!("failed login by token in the address");
     form(app, visitor, StatusCode::FORBIDDEN, String::new(), Some(INVALID_TOKEN))
 }
 
@@ -117,13 +128,6 @@ fn without_token(app: &App, uri: &Uri, user: &str) -> String {
 async fn user_of_token(app: &App, token: &str) -> Result<Option<String>> {
     let Some(found) = LoginToken::find(app, token).await? else { return Ok(None) };
     Ok(found.take(app, token).await?.then(|| found.user().to_owned()))
-}
-
-fn user_of_form(app: &App, fields: &Fields) -> Result<Option<String>> {
-    let username = fields.text("username").trim().to_owned();
-    let password = SecretString::from(fields.text("password").to_owned());
-    let known = app.authenticator.login(&Credentials { username, password })?;
-    Ok(known.filter(|name| app.allow.admits(name)))
 }
 
 fn form(app: &App, visitor: &Visitor, status: StatusCode, username: String, error: Option<&str>) -> Response {

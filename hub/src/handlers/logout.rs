@@ -5,6 +5,7 @@ use axum::{extract::State, http::StatusCode, response::Response};
 
 use crate::{
     app::App,
+    audit::Person,
     error::{Result, found},
     pages::{AskPage, html},
     session::{Visitor, end_login, end_logins},
@@ -28,7 +29,7 @@ pub async fn get(State(app): State<App>, visitor: Visitor) -> Result<Response> {
             app.database.delete_session_tokens(user.id, &session_id).await?;
         }
         end_logins(&app, &visitor).await?;
-        tracing::info!(user.name = user.name, "logged out");
+        Person { user: &user.name, address: visitor.address(&app) }.logged_out();
         if app.sessions.shutdown_on_logout {
             app.servers.stop_of(&user.name).await;
         }

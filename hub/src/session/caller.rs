@@ -53,6 +53,10 @@ impl UncheckedCaller {
         Ok(self.0)
     }
 
+    pub fn visitor(&self) -> &Visitor {
+        &self.0.visitor
+    }
+
     /// The caller that the request's body names.
     pub fn named(self, identity: Identity) -> Caller {
         Caller { visitor: self.0.visitor, identity: Some(identity) }

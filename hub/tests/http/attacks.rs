@@ -2,6 +2,7 @@
 
 mod cookies;
 mod forms;
+mod guessing;
 mod input;
 mod load;
 mod log;

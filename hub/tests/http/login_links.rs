@@ -81,7 +81,7 @@ async fn a_link_from_the_socket_works_once_and_the_cookie_goes_on_s10_s11_s12_s1
 
 #[tokio::test]
 async fn of_twenty_who_come_with_a_link_at_once_one_gets_in_s11() {
-    let hub = TestHub::new().await;
+    let hub = TestHub::with(Settings::patient()).await;
     for _ in 0..5 {
         let token = token(&hub).await;
         let mut browsers: Vec<_> = (0..20).map(|_| hub.browser()).collect();

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     oauth::{code, exchange},
-    test_hub::{ADMIN_TOKEN, ALICE_TOKEN, BOB_TOKEN, TestHub},
+    test_hub::{ADMIN_TOKEN, ALICE_TOKEN, BOB_TOKEN, Settings, TestHub},
 };
 
 /// Every value of every row of every table, and every leaf of those that are JSON.
@@ -37,7 +37,7 @@ fn add_leaves(json: &Value, found: &mut BTreeSet<String>) {
 
 #[tokio::test]
 async fn no_value_of_the_database_opens_anything_s33() {
-    let hub = TestHub::new().await;
+    let hub = TestHub::with(Settings::patient()).await;
     let server = hub.start_server("alice", ALICE_TOKEN).await;
     let mut browser = hub.logged_in(ALICE_TOKEN).await;
     let used = code(&mut browser, &server).await;

@@ -9,6 +9,7 @@ use hub::{
     address::Address,
     app::App,
     auth_state::CryptKeeper,
+    client_address::parse_net,
     cookie_secret::CookieSecret,
     database::{Database, DatabaseError, Place},
     own_secret::OwnSecret,
@@ -23,7 +24,7 @@ use hub::{
     urls::Urls,
 };
 use hub_crds::{
-    ActivityTimes, ApiPages, ClientRules, Landing, ServerLimits, Sessions,
+    ActivityTimes, ApiPages, ClientRules, Landing, LoginLimits, ServerLimits, Sessions,
     config::{AuthConfig, AuthenticatorConfig, RbacConfig, TokenLogin},
 };
 use jiff::Timestamp;
@@ -97,6 +98,8 @@ pub(crate) struct Settings {
     pub(crate) blocked: &'static [&'static str],
     pub(crate) secure: bool,
     pub(crate) limits: ServerLimits,
+    pub(crate) login_limits: LoginLimits,
+    pub(crate) trusted_proxies: &'static [&'static str],
     pub(crate) clients: ClientRules,
     pub(crate) sessions: Sessions,
     pub(crate) landing: Landing,
@@ -123,6 +126,8 @@ impl Default for Settings {
             blocked: &[],
             secure: true,
             limits: ServerLimits::default(),
+            login_limits: LoginLimits::default(),
+            trusted_proxies: &[],
             clients: ClientRules::default(),
             sessions: Sessions::default(),
             landing: Landing::default(),
@@ -134,6 +139,14 @@ impl Default for Settings {
             rbac: RbacConfig::default(),
             service_tokens: &[],
         }
+    }
+}
+
+impl Settings {
+    /// Looks at everything that is tried, however many failures came before.
+    pub(crate) fn patient() -> Self {
+        let login_limits = LoginLimits { max_failures: LoginLimits::MOST_FAILURES, ..LoginLimits::default() };
+        Self { login_limits, ..Self::default() }
     }
 }
 
@@ -217,6 +230,8 @@ impl TestHub {
             crypt_keys: crypt_keys(&at(CRYPT_KEYS)),
             keeper: own_keeper(&at("cookie-secret")),
             secure: settings.secure,
+            login_limits: settings.login_limits,
+            trusted_proxies: settings.trusted_proxies.iter().map(|net| parse_net(net).unwrap()).collect(),
             clients: settings.clients,
             sessions: settings.sessions,
             landing: settings.landing,
@@ -247,6 +262,8 @@ impl TestHub {
             crypt_keys: crypt_keys(&self.path(CRYPT_KEYS)),
             keeper: own_keeper(&self.path("cookie-secret")),
             secure: settings.secure,
+            login_limits: settings.login_limits,
+            trusted_proxies: settings.trusted_proxies.iter().map(|net| parse_net(net).unwrap()).collect(),
             clients: settings.clients,
             sessions: settings.sessions,
             landing: settings.landing,

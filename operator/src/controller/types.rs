@@ -4,8 +4,9 @@
 use std::{collections::BTreeMap, marker::PhantomData, sync::Arc, time::Duration};
 
 use hub_crds::{
-    ActivityTimes, ApiPages, ClientRules, DatabaseVolume, Hsts, HttpsType, HubSpec, Landing, ProxyHttpRoute,
-    ProxyImplementation, ProxyIngress, ProxyService, SecretKeyRef, ServerLimits, Sessions, SingleUser, TlsVersion,
+    ActivityTimes, ApiPages, ClientRules, DatabaseVolume, Hsts, HttpsType, HubSpec, Landing, LoginLimits,
+    ProxyHttpRoute, ProxyImplementation, ProxyIngress, ProxyService, SecretKeyRef, ServerLimits, Sessions, SingleUser,
+    TlsVersion,
     config::{AuthConfig, RbacConfig},
     names::{child, label, label_value},
     report::Report,
@@ -136,6 +137,7 @@ pub struct ValidatedHub {
     pub crypt_keys: bool,
     pub rotation: Plan,
     pub auth: AuthConfig,
+    pub login_limits: LoginLimits,
     /// For each user of `auth.token` whose token is there, the address that logs in with it.
     pub login_urls: BTreeMap<String, ByteString>,
     pub server_limits: ServerLimits,

@@ -125,6 +125,7 @@ pub fn validate(found: &Found, images: &Images) -> Result<ValidatedHub, Error> {
         rotation: rotation::plan::plan(found, &secrets_kept),
         login_urls: auth::login_urls(found),
         auth,
+        login_limits: spec.security.login.clone(),
         server_limits: spec.hub.servers.clone(),
         rbac,
         client_rules: spec.hub.clients.clone(),

@@ -15,6 +15,7 @@ use url::Url;
 use crate::{
     address::Address,
     auth_state::CryptKeeper,
+    client_address::parse_net,
     config,
     cookie_secret::CookieSecret,
     database::Database,
@@ -111,6 +112,8 @@ async fn hub(config: HubConfig, urls: Urls, database: Database) -> anyhow::Resul
         crypt_keys: config.crypt_keys_file.as_deref().map(CryptKeeper::file).transpose()?,
         keeper,
         secure: config.https != HttpsType::None,
+        login_limits: config.login_limits,
+        trusted_proxies: config.proxy.trusted_proxies.iter().map(|net| parse_net(net)).collect::<Result<_, _>>()?,
         clients: config.clients,
         sessions: config.sessions,
         landing: config.landing,

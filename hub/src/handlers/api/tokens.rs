@@ -17,11 +17,13 @@ use serde_json::{Map, Value, json};
 use super::{JsonBody, models, no_content};
 use crate::{
     app::App,
+    audit::Person,
     authenticator::Credentials,
     database::{ApiToken, NewToken, RevokedCounts, TokenOwner, User},
     error::{Failure, Result},
+    login_attempts,
     revocation::{RevocationError, Whose, revoke},
-    session::{Caller, Identity, UncheckedCaller, Via},
+    session::{Caller, Identity, UncheckedCaller, Via, Visitor},
 };
 
 pub async fn list(State(app): State<App>, caller: Caller, Path(name): Path<String>) -> Result<Json<Value>> {
@@ -43,7 +45,10 @@ pub async fn create(
     let body = body.object("Body must be a JSON dict or empty")?;
     let caller = match caller.is_known() {
         true => caller.checked()?,
-        false => caller.named(by_body(&app, body.get("auth")).await?),
+        false => {
+            let identity = by_body(&app, caller.visitor(), body.get("auth")).await?;
+            caller.named(identity)
+        }
     };
     let identity = caller.known()?;
     let not_found = || Failure::forbidden(format!("User {name} not found or no permissions to generate tokens"));
@@ -59,15 +64,15 @@ pub async fn create(
 }
 
 /// Who the body's `auth` says: what the login form would be sent.
-async fn by_body(app: &App, auth: Option<&Value>) -> Result<Identity> {
-    let text = |name: &str| auth.and_then(|auth| auth.get(name)).and_then(Value::as_str).unwrap_or_default().to_owned();
+async fn by_body(app: &App, visitor: &Visitor, auth: Option<&Value>) -> Result<Identity> {
+    let refusal = || Failure::bare(StatusCode::FORBIDDEN);
+    let auth = auth.ok_or_else(refusal)?;
+    let text = |name: &str| auth.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let credentials = Credentials { username: text("username"), password: SecretString::from(text("password")) };
-    let known = match auth {
-        Some(_) => app.authenticator.login(&credentials)?.filter(|name| app.allow.admits(name)),
-        None => None,
-    };
-    let name = known.ok_or_else(|| Failure::bare(StatusCode::FORBIDDEN))?;
+    let address = visitor.address(app);
+    let name = login_attempts::by_credentials(app, address, &credentials).await?.ok_or_else(refusal)?;
     let user = app.admit(&name).await?;
+    Person { user: &user.name, address }.logged_in("password or token, for an API token");
     Ok(app.identity_of_user(user, Via::LoginToken).await?)
 }
 

@@ -30,9 +30,10 @@ impl Log {
         String::from_utf8_lossy(&self.text.0.lock().unwrap()).into_owned()
     }
 
-    /// Lines of the hub's own.
+    /// Lines of the hub's own, those of the audit log among them.
     pub(super) fn lines(&self) -> Vec<String> {
-        self.text().lines().filter(|line| line.contains(" hub::")).map(str::to_owned).collect()
+        let is_own = |line: &&str| line.contains(" hub::") || line.contains(" audit: ");
+        self.text().lines().filter(is_own).map(str::to_owned).collect()
     }
 }
 

@@ -123,8 +123,8 @@ async fn no_secret_of_a_whole_session_is_logged_or_counted_attack_row_44() {
     assert_eq!(metrics.status, StatusCode::OK);
     let text = log.text();
     for expected in [
-        "failed login",
-        "logged in by token in the address",
+        "outcome=\"failure\"",
+        "reason=\"token in the address\"",
         "an OAuth code came twice",
         "made a share code",
         "broke its content security policy",

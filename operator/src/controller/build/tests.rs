@@ -1,6 +1,6 @@
 //! Whole objects, built from the Hub of the fixtures through the real `validate`.
 
-use hub_crds::{ActivityTimes, ApiPages, Landing, Sessions};
+use hub_crds::{ActivityTimes, ApiPages, Landing, LoginLimits, Sessions};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
@@ -329,14 +329,26 @@ fn what_is_as_it_always_was_is_not_in_the_settings_file() {
         settings.data.as_mut().unwrap().remove("hub.yaml").unwrap()
     };
     let plain = file(json!({}));
-    for field in ["sessions", "landing", "apiPages", "activity"] {
+    for field in ["sessions", "landing", "apiPages", "activity", "loginLimits", "trustedProxies"] {
         assert!(!plain.contains(field), "{plain}");
     }
     let defaults = json!({"hub": {
         "cookieMaxAgeDays": 14, "oauthTokenExpiresIn": 0, "shutdownOnLogout": false, "redirectToServer": true,
         "apiPageDefaultLimit": 50, "apiPageMaxLimit": 200, "activityResolution": 30, "lastActivityInterval": 60,
-    }});
+    }, "security": {"login": {"maxFailures": 10, "windowSeconds": 300, "lockoutSeconds": 300}}});
     assert_eq!(file(defaults), plain);
+}
+
+#[test]
+fn the_hub_is_told_how_often_a_login_may_fail_and_who_says_where_it_comes_from() {
+    let changes = json!({
+        "security": {"login": {"maxFailures": 3, "windowSeconds": 60, "lockoutSeconds": 900}},
+        "proxy": {"trustedProxies": ["10.0.0.0/8"]},
+    });
+    let settings = built(&changes).config_maps.remove(0);
+    let config: hub_crds::config::HubConfig = serde_yaml::from_str(&settings.data.unwrap()["hub.yaml"]).unwrap();
+    assert_eq!(config.login_limits, LoginLimits { max_failures: 3, window_seconds: 60, lockout_seconds: 900 });
+    assert_eq!(config.proxy.trusted_proxies, ["10.0.0.0/8"]);
 }
 
 #[test]
