@@ -11,7 +11,9 @@ use rustix::system::uname;
 use secrecy::{ExposeSecret, SecretString};
 use std::{
     env,
+    fs::{DirBuilder, File, TryLockError},
     net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::DirBuilderExt,
     path::Path,
     time::Instant,
 };
@@ -62,7 +64,8 @@ pub async fn run(mut settings: Settings, variables: &Variables, started: Instant
     }
     settings.tls.as_ref().map(files::check_tls).transpose()?;
     let stopping = CancellationToken::new();
-    stop_on(&[SignalKind::terminate(), SignalKind::interrupt()], &stopping)?;
+    stop_on(&[SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()], &stopping)?;
+    let _directory = lock_directory(Path::new(CONTROL_SOCKET))?;
     // The database first: its lock tells that no other hub has the proxy and the servers that are found here.
     let database = open_database(&settings.db_url).await?;
     let secrets = Secrets::open(&settings, Path::new(COOKIE_SECRET), files::OTHERS, variables)?;
@@ -101,6 +104,22 @@ pub async fn run(mut settings: Settings, variables: &Variables, started: Instant
     proxy.await?;
     tracing::info!("the hub ended");
     served
+}
+
+/// The working directory is one hub's: what lies in it, the proxy's number and the control socket among it, is found by
+/// name. The lock lasts as long as what this returns.
+fn lock_directory(control_socket: &Path) -> anyhow::Result<File> {
+    let directory = control_socket.parent().context("failed to find the directory of the control socket")?;
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let lock = File::create(directory.join("lock")).context("failed to make the lock of this directory")?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => anyhow::bail!(
+            "another hub runs in this directory, {}; end it, or start this one in a directory of its own",
+            env::current_dir().unwrap_or_default().display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).context("failed to lock this directory"),
+    }
 }
 
 /// The database of `db_url`, as soon as no other hub uses it.

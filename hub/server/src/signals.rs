@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 /// # Errors
 /// A signal can't be listened for.
 pub fn stop_on(kinds: &[SignalKind], stopping: &CancellationToken) -> io::Result<()> {
-    for kind in kinds {
+    // Under `nohup` a closed terminal is nothing to end for.
+    for kind in kinds.iter().filter(|kind| !is_ignored(**kind)) {
         let (mut signals, stopping) = (signal(*kind)?, stopping.clone());
         tokio::spawn(async move {
             signals.recv().await;
@@ -17,4 +18,12 @@ pub fn stop_on(kinds: &[SignalKind], stopping: &CancellationToken) -> io::Result
         });
     }
     Ok(())
+}
+
+/// Whether whoever started this program asked it to pass a signal over (proc(5), `SigIgn`).
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()).unwrap_or_default();
+    ignored & (1 << (kind.as_raw_value() - 1)) != 0
 }

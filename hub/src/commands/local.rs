@@ -166,7 +166,7 @@ impl Local {
 
         let end_of_proxy = CancellationToken::new();
         let proxy = tokio::spawn(proxy.run(end_of_proxy.clone()));
-        stop_on(&[SignalKind::terminate(), SignalKind::interrupt()], &stopping)?;
+        stop_on(&[SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()], &stopping)?;
         announce(&app, missing.map(|error| error.to_string()), started);
         let serving = serve(listener, router(&app), stopping.clone());
         let served = run(app, serving, &files.control_socket).await;

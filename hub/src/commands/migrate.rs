@@ -4,7 +4,7 @@ use anyhow::Context;
 use hub_settings::migrate::{Migration, Options, migrate};
 use std::{
     fs,
-    io::{self, Read},
+    io::{self, Read, Write},
     path::PathBuf,
     process::ExitCode,
 };
@@ -52,12 +52,14 @@ impl Migrate {
         let values = self.read()?;
         let options = Options { name: self.name, namespace: self.namespace, release: self.release };
         let Migration { manifest, report } = migrate(&values, &options)?;
-        print!("{manifest}");
+        io::stdout().lock().write_all(manifest.as_bytes()).context("failed to print the Hub")?;
         match self.report {
             Some(path) => {
                 fs::write(&path, report.to_string()).with_context(|| format!("failed to write {}", path.display()))?;
             }
-            None => eprint!("{report}"),
+            None => {
+                io::stderr().lock().write_all(report.to_string().as_bytes()).context("failed to print the report")?
+            }
         }
         Ok(if report.needs_attention() { ExitCode::from(ATTENTION) } else { ExitCode::SUCCESS })
     }

@@ -34,13 +34,18 @@ pub(super) fn find_settings(path: &Path, flags: Config, variables: &Variables) -
 
 /// Whether a file is the operator's: in YAML, and no key of it is the name of a class, which begins with a capital.
 fn is_operators(path: &Path) -> bool {
-    let is_traitlets = path.extension().is_some_and(|ending| ending == "py" || ending == "json");
+    let is_yaml = path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
     // One that can't be read is complained of as the operator's.
-    !is_traitlets && fs::read_to_string(path).map_or(true, |text| is_operators_text(&text))
+    is_yaml && fs::read_to_string(path).map_or(true, |text| is_operators_text(&text))
 }
 
 fn is_operators_text(text: &str) -> bool {
-    let Ok(serde_yaml::Value::Mapping(document)) = serde_yaml::from_str(text) else { return true };
+    let document = match serde_yaml::from_str(text) {
+        Ok(serde_yaml::Value::Mapping(document)) => document,
+        Ok(serde_yaml::Value::Null) => return true,
+        // People write them by hand, the operator doesn't; what is wrong is told without a word of what is in it.
+        _ => return false,
+    };
     let mut keys = document.keys().filter_map(serde_yaml::Value::as_str);
     !keys.any(|key| key.starts_with(char::is_uppercase) || key == "version")
 }
@@ -57,7 +62,8 @@ mod tests {
             ("version: 1", false),
             ("baseUrl: /\nbind: 0.0.0.0:8081", true),
             ("", true),
-            ("[", true),
+            ("[", false),
+            ("c = get_config()", false),
         ] {
             assert_eq!(is_operators_text(text), is_operators, "{text}");
         }

@@ -129,9 +129,13 @@ impl Program {
             format!("failed to start the proxy, {program}; install it or correct ConfigurableHTTPProxy.command")
         })?;
         let pid = child.id().map(|pid| pid.to_string()).unwrap_or_default();
-        fs::write(&self.pid_file, pid)
-            .with_context(|| format!("failed to write {}, the proxy's pid file", self.pid_file.display()))?;
-        match self.wait_until_up(&mut child).await {
+        let noted = fs::write(&self.pid_file, pid)
+            .with_context(|| format!("failed to write {}, the proxy's pid file", self.pid_file.display()));
+        let is_up = match noted {
+            Ok(()) => self.wait_until_up(&mut child).await,
+            Err(error) => Err(error),
+        };
+        match is_up {
             Ok(()) => Ok(child),
             Err(error) => {
                 self.end(child).await;

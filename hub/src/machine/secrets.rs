@@ -38,7 +38,7 @@ impl Secrets {
             CookieSecretPlace::Value { secret, place } => {
                 (CookieSecret::fixed(secret.expose_secret()), Err(elsewhere("cookie secret", place)))
             }
-            CookieSecretPlace::File(None) => of_file(own_file, own_mask)?,
+            CookieSecretPlace::File(None) => of_file(&std::path::absolute(own_file)?, own_mask)?,
             CookieSecretPlace::File(Some(file)) => of_file(&std::path::absolute(file)?, OTHERS)?,
         };
         let (proxy_token, keeps_proxy_token) = proxy_token(settings.proxy.token.as_ref());

@@ -181,8 +181,18 @@ impl Running {
 
     /// Ends it as Ctrl-C and systemd do.
     pub(crate) fn stop(mut self) -> ExitStatus {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
         self.child.wait().unwrap()
+    }
+
+    /// Ends it as a terminal does that is closed.
+    pub(crate) fn hang_up(mut self) -> ExitStatus {
+        self.signal(Signal::HUP);
+        self.child.wait().unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::machine::{Machine, PASSWORD, eventually, is_alive, kill, wait_until};
+use crate::machine::{Machine, PASSWORD, Running, eventually, is_alive, kill, wait_until};
 
 const TOKEN: &str = "a-token-of-the-environment";
 
@@ -141,4 +141,45 @@ async fn a_certificate_is_served_by_the_proxy_s37_s38() {
     let answer = client.get(format!("https://localhost:{}/hub/login", machine.port)).send().await.unwrap();
     let cookies: Vec<_> = answer.headers().get_all("set-cookie").iter().map(|it| it.to_str().unwrap()).collect();
     assert!(!cookies.is_empty() && cookies.iter().all(|cookie| cookie.contains("; Secure")), "{cookies:?}");
+}
+
+/// What lies in a directory is found by its name: a second hub there would end the proxy of the first.
+#[test]
+fn a_directory_is_one_hubs() {
+    let machine = Machine::new();
+    let _hub = machine.start("");
+    let proxy = machine.proxy_pid().unwrap();
+    let second = machine.command(&["--JupyterHub.db_url=sqlite:///other.sqlite"]).output().unwrap();
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert!(!second.status.success() && said.contains("another hub runs in this directory"), "{said}");
+    assert!(is_alive(proxy) && machine.proxy_pid() == Some(proxy));
+}
+
+#[test]
+fn a_proxy_that_could_not_be_found_again_is_ended() {
+    let machine = Machine::new();
+    let said = machine.refused("c.ConfigurableHTTPProxy.pid_file = '/nonexistent/proxy.pid'");
+    assert!(said.contains("/nonexistent/proxy.pid"), "{said}");
+    wait_until("the port to be free", || std::net::TcpStream::connect(("127.0.0.1", machine.port)).is_err());
+}
+
+#[test]
+fn a_closed_terminal_ends_hub_and_proxy_unless_nohup_says_otherwise() {
+    let machine = Machine::new();
+    let hub = machine.start("");
+    let proxy = machine.proxy_pid().unwrap();
+    assert!(hub.hang_up().success());
+    assert!(!is_alive(proxy));
+
+    machine.write_settings("");
+    let mut nohup = Command::new("nohup");
+    nohup.arg(env!("CARGO_BIN_EXE_hub")).args(["serve", "--config", "jupyterhub_config.py"]);
+    nohup.current_dir(machine.path("")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let hub = Running { child: nohup.spawn().unwrap() };
+    wait_until("the hub to have a proxy", || machine.proxy_pid().is_some_and(is_alive));
+    let proxy = machine.proxy_pid().unwrap();
+    hub.signal(rustix::process::Signal::HUP);
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert!(is_alive(proxy), "nohup is passed over");
+    assert!(hub.stop().success());
 }

@@ -45,6 +45,10 @@ fn a_hub_does_not_start_with_what_it_cannot_carry_out() {
         ("c.JupyterHub.default_url = '/hub/'", "JupyterHub.default_url"),
         ("c.Spawner.pre_spawn_hook = 'x'", "Spawner.pre_spawn_hook from jupyterhub_config.py"),
         ("import subprocess", "jupyterhub_config.py"),
+        // A variable that isn't there must not let everybody in.
+        ("import os\nc.DummyAuthenticator.password = os.environ.get('NOT_THERE')", "DummyAuthenticator.password"),
+        ("c.Spawner.env_keep = ['JPY_COOKIE_SECRET']", "JPY_COOKIE_SECRET is the hub's own secret"),
+        ("c.SimpleLocalProcessSpawner.home_dir_template = '/home/{user}'", "home_dir_template"),
     ] {
         let refused = machine.refused(settings);
         assert!(refused.contains(said) && !refused.contains("hunter2"), "{settings}: {refused}");
@@ -63,5 +67,19 @@ fn the_same_settings_are_read_from_json_and_yaml() {
         command.args(["serve", "--print-settings", "--config", name]).current_dir(machine.path(""));
         let shown = String::from_utf8(command.output().unwrap().stdout).unwrap();
         assert!(shown.contains(&format!("JupyterHub.authenticator_class = 'dummy'  # {name}")), "{shown}");
+    }
+}
+
+/// What is no settings file is not told by what is in it.
+#[test]
+fn a_file_of_another_kind_is_refused_without_a_word_of_it() {
+    let machine = Machine::new();
+    for name in ["settings", "settings.txt", "settings.yaml", "settings.yml"] {
+        fs::write(machine.path(name), format!("c = get_config()\nc.DummyAuthenticator.password = '{PASSWORD}'\n"))
+            .unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hub"));
+        let output = command.args(["serve", "--config", name]).current_dir(machine.path("")).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(name) && !said.contains(PASSWORD), "{name}: {said}");
     }
 }

@@ -213,6 +213,10 @@ fn merge(into: &mut Value, value: &Value) {
 
 /// Adds to a list. What has a name joins its namesake; mounts are named after their volumes, and stay apart.
 fn add(items: &mut Vec<Value>, item: &Value) {
+    // Lists of texts are sets.
+    if item.is_string() && items.contains(item) {
+        return;
+    }
     let name = item.get("name").filter(|_| item.get("mountPath").is_none());
     match items.iter_mut().find(|other| name.is_some() && other.get("name") == name) {
         Some(namesake) => merge(namesake, item),

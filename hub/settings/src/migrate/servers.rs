@@ -47,7 +47,7 @@ const KEYS: [(&str, &str); 32] = [
 
 const ONE_CLAIM: &str = "a Hub gives each person a claim of their own; copy each person's directory into claim-<name>";
 /// Words in the names of variables whose values are nobody's business.
-const LIKE_SECRETS: [&str; 4] = ["SECRET", "TOKEN", "PASSWORD", "KEY"];
+const LIKE_SECRETS: [&str; 7] = ["SECRET", "TOKEN", "PASS", "PWD", "KEY", "CREDENTIAL", "PAT"];
 const POD: &str = "spec.singleuser.podTemplate.spec";
 const CONTAINERS: &str = "spec.singleuser.podTemplate.spec.containers";
 
@@ -255,6 +255,20 @@ fn storage(draft: &mut Draft<'_>) {
     }
 }
 
+/// By a whole word of the name, but for those that are secrets inside others, too.
+fn is_like_secret(name: &str) -> bool {
+    let name = name.to_uppercase();
+    LIKE_SECRETS.iter().any(|word| match *word {
+        "PAT" => name.split('_').any(|part| part == "PAT"),
+        word => name.contains(word),
+    })
+}
+
+/// An address with a password in it.
+fn has_password(value: &Value) -> bool {
+    value.as_str().and_then(|text| url::Url::parse(text).ok()).is_some_and(|url| url.password().is_some())
+}
+
 /// Variables by name, whose values may be objects such as `valueFrom`.
 pub(super) fn environment(draft: &mut Draft<'_>, key: &str, field: &str, value: &Value) {
     const OURS: &str = "the operator and the hub set it; remove it";
@@ -269,7 +283,7 @@ pub(super) fn environment(draft: &mut Draft<'_>, key: &str, field: &str, value: 
             draft.by_hand(key, OURS);
             continue;
         }
-        if !value.is_object() && LIKE_SECRETS.iter().any(|word| name.to_uppercase().contains(word)) {
+        if !value.is_object() && (is_like_secret(&name) || has_password(&value)) {
             draft.by_hand(key, &format!("{SECRET} {field}, with valueFrom.secretKeyRef"));
             continue;
         }

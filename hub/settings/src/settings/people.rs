@@ -73,7 +73,8 @@ impl People {
         reader.read(classes, "auto_login", Found::bool)?;
         let authenticator = match is_dummy {
             true => Authenticator::Dummy {
-                password: reader.string(&["DummyAuthenticator"], "password")?.map(SecretString::from),
+                // A variable that isn't there must not let everybody in.
+                password: reader.text(&["DummyAuthenticator"], "password")?.map(|(_, text)| text.into()),
             },
             false => Authenticator::Other(class),
         };

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{HUB, people::texts};
+use super::{COOKIE_SECRET_VARIABLE, HUB, PROXY_TOKEN_VARIABLE, people::texts};
 use crate::reader::{Classes, Reader, SettingsError, unusable};
 
 /// What starts servers.
@@ -70,14 +70,14 @@ impl Spawner {
         // Servers that end are noticed at once, so nothing asks now and then.
         reader.read(classes, "poll_interval", Found::int::<u32>)?;
         let home = match class {
-            SpawnerClass::Simple => reader.string(&["SimpleLocalProcessSpawner"], "home_dir_template")?,
+            SpawnerClass::Simple => home(reader)?,
             _ => None,
         };
         Ok(Self {
             class,
             command,
             environment,
-            env_keep: reader.read(classes, "env_keep", Found::strings)?.unwrap_or_default(),
+            env_keep: env_keep(reader, classes)?,
             default_url: reader.string(classes, "default_url")?,
             notebook_dir: reader.string(classes, "notebook_dir")?,
             home: home.unwrap_or_else(|| "/tmp/{username}".to_owned()),
@@ -96,6 +96,29 @@ fn class(reader: &Reader<'_>) -> Result<(SpawnerClass, Classes), SettingsError> 
         "simple" | "jupyterhub.spawner.SimpleLocalProcessSpawner" => (SpawnerClass::Simple, SIMPLE),
         _ => (SpawnerClass::Other(name), BASE),
     })
+}
+
+/// Variables that servers get of the hub's own; never those with a secret of the hub's.
+fn env_keep(reader: &Reader<'_>, classes: Classes) -> Result<Vec<String>, SettingsError> {
+    let Some(found) = reader.find(classes, "env_keep") else { return Ok(Vec::new()) };
+    let names = found.strings()?;
+    match names.iter().find(|name| HUB_ONLY.contains(&name.as_str())) {
+        Some(name) => Err(unusable(&found, format!("{name} is the hub's own secret; remove it, or people have it"))),
+        None => Ok(names),
+    }
+}
+
+const HUB_ONLY: [&str; 3] = [COOKIE_SECRET_VARIABLE, PROXY_TOKEN_VARIABLE, "JUPYTERHUB_CRYPT_KEY"];
+
+/// Where the files of a [`SpawnerClass::Simple`] server are.
+fn home(reader: &Reader<'_>) -> Result<Option<String>, SettingsError> {
+    let Some(found) = reader.find(&["SimpleLocalProcessSpawner"], "home_dir_template") else { return Ok(None) };
+    let template = found.string()?;
+    let rest = template.replace("{username}", "");
+    match rest.contains(['{', '}']) {
+        true => Err(unusable(&found, "of what stands in braces only {username} is replaced; correct the rest")),
+        false => Ok(Some(template)),
+    }
 }
 
 fn ip(reader: &Reader<'_>, classes: Classes) -> Result<IpAddr, SettingsError> {
