@@ -106,7 +106,7 @@ impl Database {
             .max_lifetime(None)
             .connect_with(options.foreign_keys(true).busy_timeout(BUSY_TIMEOUT))
             .await
-            .map_err(|source| DatabaseError::Open { place: place.clone(), source })?;
+            .map_err(|source| not_opened(place, source))?;
         check_pages(&pool, place).await?;
         let database = Self::new(Pool::Sqlite(pool), place, hold);
         database.prepare(place).await?;
@@ -197,20 +197,25 @@ fn make_private(path: &Path) -> io::Result<()> {
 
 /// A hub that goes on with damaged pages would damage more (fault row 34).
 async fn check_pages(pool: &SqlitePool, place: &Place) -> Result<()> {
-    let open = |source| DatabaseError::Open { place: place.clone(), source };
-    let mut connection = pool.acquire().await.map_err(open)?;
+    let mut connection = pool.acquire().await.map_err(|source| not_opened(place, source))?;
     match backup::damage(&mut connection, "PRAGMA quick_check(1)").await {
         Ok(None) => Ok(()),
         Ok(Some(found)) => Err(DatabaseError::Damaged { place: place.clone(), found }),
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(CORRUPT) => {
-            Err(DatabaseError::Damaged { place: place.clone(), found: error.to_string() })
-        }
-        Err(source) => Err(open(source)),
+        Err(source) => Err(not_opened(place, source)),
     }
 }
 
-/// SQLite's result code for a file whose pages don't fit together.
-const CORRUPT: &str = "11";
+fn not_opened(place: &Place, source: sqlx::Error) -> DatabaseError {
+    match &source {
+        sqlx::Error::Database(error) if error.code().is_some_and(|code| DAMAGED.contains(&&*code)) => {
+            DatabaseError::Damaged { place: place.clone(), found: error.message().to_owned() }
+        }
+        _ => DatabaseError::Open { place: place.clone(), source },
+    }
+}
+
+/// SQLite's result codes for a file whose pages don't fit together, and for one that is no database.
+const DAMAGED: [&str; 2] = ["11", "26"];
 
 /// A write-ahead log is shared memory, which a file system over the network doesn't have (fault row 35).
 fn journal(path: &Path) -> SqliteJournalMode {

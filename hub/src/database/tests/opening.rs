@@ -84,7 +84,7 @@ async fn what_is_no_database_is_refused() {
         "not a database, but long enough to be taken for the head of one by a careless reader".repeat(20),
     )
     .unwrap();
-    assert!(matches!(Database::open(&path).await, Err(DatabaseError::Open { .. })));
+    assert!(matches!(Database::open(&path).await, Err(DatabaseError::Damaged { .. })));
     let nowhere = directory.path().join("none").join("hub.sqlite");
     assert!(matches!(Database::open(&nowhere).await, Err(DatabaseError::Lock { .. })));
 }
