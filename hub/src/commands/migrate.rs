@@ -58,7 +58,8 @@ impl Migrate {
                 fs::write(&path, report.to_string()).with_context(|| format!("failed to write {}", path.display()))?;
             }
             None => {
-                io::stderr().lock().write_all(report.to_string().as_bytes()).context("failed to print the report")?
+                let written = io::stderr().lock().write_all(report.to_string().as_bytes());
+                written.context("failed to print the report")?;
             }
         }
         Ok(if report.needs_attention() { ExitCode::from(ATTENTION) } else { ExitCode::SUCCESS })
