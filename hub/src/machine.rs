@@ -67,7 +67,8 @@ pub async fn run(mut settings: Settings, variables: &Variables, started: Instant
     stop_on(&[SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()], &stopping)?;
     let _directory = lock_directory(Path::new(CONTROL_SOCKET))?;
     // The database first: its lock tells that no other hub has the proxy and the servers that are found here.
-    let database = open_database(&settings.db_url).await?;
+    let Some(database) = stopping.run_until_cancelled(open_database(&settings.db_url)).await else { return Ok(()) };
+    let database = database?;
     let secrets = Secrets::open(&settings, Path::new(COOKIE_SECRET), files::OTHERS, variables)?;
     let (host, port) = &settings.addresses.hub;
     let listener = TcpListener::bind((host.as_str(), *port)).await.with_context(|| {
@@ -96,7 +97,8 @@ pub async fn run(mut settings: Settings, variables: &Variables, started: Instant
     // Also where it failed.
     stopping.cancel();
     services.await?;
-    if cleanup_servers {
+    // A hub that had to give way to another leaves it the servers.
+    if cleanup_servers && served.is_ok() {
         servers.stop_all().await;
     }
     // Servers tell the proxy that they go, so it goes last.

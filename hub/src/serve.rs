@@ -142,5 +142,9 @@ pub async fn run(app: App, mut serving: JoinHandle<io::Result<()>>, control_sock
     stopping.cancel();
     servers.await?;
     upkeep.await?;
-    Ok(control.await??)
+    // A command that goes on, such as a copy that nobody reads, must not hold the hub up.
+    match tokio::time::timeout(GRACE, control).await {
+        Ok(ended) => Ok(ended??),
+        Err(_) => Ok(()),
+    }
 }

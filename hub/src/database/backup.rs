@@ -3,7 +3,10 @@
 //! A copy is made while the hub runs. One that is to come back is checked, laid beside the database, and takes its place when
 //! the next hub opens it: at no moment is there half of one. What it replaces stays as `<file>.before-restore`.
 
-use sqlx::{ConnectOptions, Connection, Row, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{
+    ConnectOptions, Connection, Row, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqlitePoolOptions},
+};
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
@@ -12,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Database, DatabaseError, REVISION, failed, open, sql::Pool};
+use super::{Database, DatabaseError, Hold, Place, REVISION, failed, open, sql::Pool};
 
 /// Why there is no copy, or why it can't come back.
 #[derive(Debug, thiserror::Error)]
@@ -38,13 +41,26 @@ impl Database {
     /// It isn't SQLite's, or there is no room.
     pub async fn back_up(&self, directory: &Path) -> Result<File, BackupError> {
         let Pool::Sqlite(pool) = &self.pool else { return Err(BackupError::NotAFile) };
-        let path = directory.join(format!(".backup-{}", hex::encode(rand::random::<[u8; 8]>())));
-        // Nobody else may read it, and SQLite takes an empty file.
+        let path = directory.join(format!("{OUTGOING}{}", hex::encode(rand::random::<[u8; 8]>())));
+        // Nobody else may read it, and SQLite takes an empty file. It loses its name also if whoever asks goes away.
         let file = private(&path).map_err(on_file("make", &path))?;
-        let copied = sqlx::query("VACUUM INTO $1").bind(path.display().to_string()).execute(pool).await;
-        fs::remove_file(&path).map_err(on_file("remove", &path))?;
+        let named = Named(path);
+        let copied = sqlx::query("VACUUM INTO $1").bind(named.0.display().to_string()).execute(pool).await;
         copied.map_err(failed("copy the database"))?;
         Ok(file)
+    }
+
+    /// The same of a file that no hub uses, which stays exactly as it is.
+    ///
+    /// # Errors
+    /// A hub uses it, it is no database, or there is no room.
+    pub async fn back_up_closed(database: &Path, directory: &Path) -> Result<File, BackupError> {
+        let place = Place::Sqlite(database.to_owned());
+        let _lock = open::lock(database)?;
+        let options = SqliteConnectOptions::new().filename(database).read_only(true);
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await;
+        let pool = pool.map_err(|source| DatabaseError::Open { place: place.clone(), source })?;
+        Self::new(Pool::Sqlite(pool), &place, Hold::Nothing).back_up(directory).await
     }
 
     /// A copy of a file of SQLite as it is at this moment, under this name. One that is there is replaced.
@@ -61,7 +77,7 @@ impl Database {
         };
         let vacuum = sqlx::query("VACUUM INTO $1").bind(partial.display().to_string()).execute(pool);
         vacuum.await.map_err(failed("copy the database"))?;
-        fs::rename(&partial, to).map_err(copy)
+        fs::rename(&partial, to).and_then(|()| sync_directory(to)).map_err(copy)
     }
 
     /// Where a copy is laid that is to come back at the next start.
@@ -73,10 +89,25 @@ impl Database {
     }
 }
 
-/// A copy on its way back to a database.
-#[derive(Clone, Debug)]
+/// A copy on its way back to a database. What was not accepted goes with this.
+#[derive(Debug)]
 pub struct Incoming {
     database: PathBuf,
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.partial());
+    }
+}
+
+/// A file that loses its name with this.
+struct Named(PathBuf);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 impl Incoming {
@@ -109,7 +140,8 @@ impl Incoming {
         }
         let staged = with_suffix(&self.database, STAGED);
         let flush = File::open(&partial).and_then(|file| file.sync_all());
-        flush.and_then(|()| fs::rename(&partial, &staged)).map_err(on_file("store", &staged))
+        let stored = flush.and_then(|()| fs::rename(&partial, &staged)).and_then(|()| sync_directory(&staged));
+        stored.map_err(on_file("store", &staged))
     }
 
     /// Puts the copy in the place of a database that no hub uses.
@@ -122,8 +154,31 @@ impl Incoming {
     }
 
     fn partial(&self) -> PathBuf {
-        with_suffix(&self.database, ".restore-partial")
+        with_suffix(&self.database, PARTIAL)
     }
+}
+
+const PARTIAL: &str = ".restore-partial";
+/// How the names of copies begin that are on their way out.
+const OUTGOING: &str = ".backup-";
+
+/// Removes what a hub left that was killed while it copied.
+pub(super) fn sweep(database: &Path) -> io::Result<()> {
+    let directory = database.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(OUTGOING) || path == with_suffix(database, PARTIAL) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a rename outlive a power cut.
+fn sync_directory(file: &Path) -> io::Result<()> {
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(directory)?.sync_all()
 }
 
 const STAGED: &str = ".restore";
@@ -149,6 +204,7 @@ pub(super) fn take_up(database: &Path) -> io::Result<bool> {
         }
     }
     fs::rename(staged, database)?;
+    sync_directory(database)?;
     Ok(true)
 }
 

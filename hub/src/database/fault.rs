@@ -37,10 +37,12 @@ fn of(error: &sqlx::Error) -> Option<Fault> {
 /// The first two characters are the class: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 fn of_sqlstate(code: &str) -> Option<Fault> {
     match code.get(..2)? {
-        // A connection, its lack, the resources, the operator's intervention (a shutdown), the system, a standby that only reads.
-        "08" | "53" | "57" | "58" | "XX" => Some(Fault::Unavailable),
+        // A connection, its lack, a transaction that was ended for another's sake, the resources, the operator's intervention (a
+        // shutdown), the system.
+        "08" | "40" | "53" | "57" | "58" | "XX" => Some(Fault::Unavailable),
         "22" => Some(Fault::BadValue),
-        _ if code == "25006" => Some(Fault::Unavailable),
+        // A standby that only reads, a transaction that has failed already, a lock that is not to be had.
+        _ if ["25006", "25P02", "55P03"].contains(&code) => Some(Fault::Unavailable),
         _ => None,
     }
 }
@@ -63,6 +65,7 @@ mod tests {
             ("57P01", Some(Fault::Unavailable)),
             ("53300", Some(Fault::Unavailable)),
             ("25006", Some(Fault::Unavailable)),
+            ("40P01", Some(Fault::Unavailable)),
             ("22001", Some(Fault::BadValue)),
             ("22021", Some(Fault::BadValue)),
             ("23505", None),

@@ -53,6 +53,8 @@ impl Database {
             Place::Sqlite(path) => Self::open(path).await,
             Place::Postgres(options) => {
                 let open = |source| DatabaseError::Open { place: place.clone(), source };
+                // A hub that could not use it must not count as ready, or it would take the place of one that can.
+                Self::examine(place).await?;
                 let lead = Lead::gain(options, reached).await.map_err(open)?;
                 let pool = postgres::connect(options, &lead).await.map_err(open)?;
                 let id = lead.id().to_owned();
@@ -71,6 +73,8 @@ impl Database {
     pub async fn open(path: &Path) -> Result<Self> {
         let place = Place::Sqlite(path.to_owned());
         let hold = Hold::File { _lock: lock(path)? };
+        let restore = |source| DatabaseError::Restore { place: place.clone(), source };
+        backup::sweep(path).map_err(restore)?;
         let restored =
             backup::take_up(path).map_err(|source| DatabaseError::Restore { place: place.clone(), source })?;
         if restored {
@@ -113,7 +117,7 @@ impl Database {
         Ok(database)
     }
 
-    fn new(pool: Pool, place: &Place, hold: Hold) -> Self {
+    pub(super) fn new(pool: Pool, place: &Place, hold: Hold) -> Self {
         Self { pool, place: place.clone(), memo: Arc::default(), definitions: Arc::default(), hold: Arc::new(hold) }
     }
 
@@ -128,11 +132,10 @@ impl Database {
 
     async fn revision(&self) -> sqlx::Result<Revision> {
         let tables = self.pool.tables().await?;
-        if tables.is_empty() {
-            return Ok(Revision::New);
-        }
-        if !tables.iter().any(|table| table == "alembic_version") {
-            return Ok(Revision::At("none".to_owned()));
+        let has = |name: &str| tables.iter().any(|table| table == name);
+        if !has("alembic_version") {
+            // Tables of somebody else's, such as an extension's, may be beside ours.
+            return Ok(if has("users") { Revision::At("none".to_owned()) } else { Revision::New });
         }
         let found = sql::query("SELECT version_num FROM alembic_version").fetch_optional(&self.pool).await?;
         Ok(Revision::At(found.map_or_else(|| Ok("none".to_owned()), |row| row.try_get(0))?))

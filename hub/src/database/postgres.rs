@@ -33,8 +33,36 @@ const LEAD: &str = "SELECT pg_try_advisory_lock(x'6875626c'::int, hashtext(curre
 /// Connections that serve as long as the hub has the lead.
 pub(super) async fn connect(options: &PgConnectOptions, lead: &Lead) -> sqlx::Result<Pool> {
     let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE);
-    Ok(Pool::Postgres(pool.connect_with(options.clone()).await?, lead.has.clone()))
+    // One that no longer answers must not keep its place until the network notices.
+    let pool = pool.after_release(|connection, _| {
+        Box::pin(async move { timeout(PATIENCE, connection.ping()).await.map_err(|_| silent())?.map(|()| true) })
+    });
+    let options = options.clone().options([("idle_in_transaction_session_timeout", "10000")]);
+    Ok(Pool::Postgres(pool.connect_with(noticed(options)).await?, lead.has.clone()))
 }
+
+fn silent() -> sqlx::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "PostgreSQL does not answer").into()
+}
+
+/// The same options for a session whose end PostgreSQL notices within seconds, also if the hub's node is gone without a word:
+/// until then nobody else gets the lead.
+fn noticed(options: PgConnectOptions) -> PgConnectOptions {
+    options.options([
+        ("tcp_keepalives_idle", "5"),
+        ("tcp_keepalives_interval", "2"),
+        ("tcp_keepalives_count", "3"),
+        ("tcp_user_timeout", "10000"),
+    ])
+}
+
+/// A session for the lead.
+async fn connect_for_lead(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+    timeout(CONNECT, noticed(options.clone()).connect()).await.map_err(|_| silent())?
+}
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(5);
 
 /// One connection, beside the hub that has the lead.
 pub(super) async fn look(options: &PgConnectOptions) -> sqlx::Result<Pool> {
@@ -73,10 +101,10 @@ impl Lead {
     /// # Errors
     /// PostgreSQL can't be reached.
     pub(super) async fn gain(options: &PgConnectOptions, reached: impl FnOnce()) -> sqlx::Result<Self> {
-        let mut session = options.connect().await?;
+        let mut session = connect_for_lead(options).await?;
         reached();
         let mut is_told = false;
-        while !try_lead(&mut session).await? {
+        while !timeout(PATIENCE, try_lead(&mut session)).await.map_err(|_| silent())?? {
             if !std::mem::replace(&mut is_told, true) {
                 tracing::info!("another hub uses the database; this one waits until it has ended");
             }
@@ -144,17 +172,19 @@ async fn until_lost(mut session: PgConnection) {
 async fn regain(options: &PgConnectOptions, id: &str) -> Option<PgConnection> {
     let mut refused = 0;
     loop {
-        if let Ok(Ok(mut session)) = timeout(PATIENCE, options.connect()).await
+        if let Ok(mut session) = connect_for_lead(options).await
             && let Ok(Ok(leads)) = timeout(PATIENCE, try_lead(&mut session)).await
         {
             if leads {
                 match timeout(PATIENCE, leader(&mut session)).await {
                     Ok(Ok(Some(leader))) if leader != id => return None,
                     Ok(Ok(_)) => return Some(session),
-                    _ => continue,
+                    // It is asked again in a moment, in another session.
+                    _ => {}
                 }
+            } else {
+                refused += 1;
             }
-            refused += 1;
         }
         // PostgreSQL may take a while to notice that the old session is gone, if the network went away under it.
         if refused > REFUSALS {

@@ -51,13 +51,17 @@ impl Pool {
         }
     }
 
-    /// A transaction for reading, or for statements whose order nobody else's writing can disturb.
+    /// A transaction for what nobody else does at the same time.
     pub(super) async fn begin(&self) -> sqlx::Result<Transaction> {
         let connection = match self {
             Self::Sqlite(pool) => Connection::SqliteTransaction(pool.begin().await?),
             Self::Postgres(pool, lead) => {
                 lead.check()?;
-                Connection::PostgresTransaction(in_time(pool.begin()).await?)
+                // Whoever asks may go away. sqlx would then leave the connection within a transaction that nobody ends.
+                let pool = pool.clone();
+                let begun = tokio::spawn(async move { pool.begin().await });
+                let begun = async { begun.await.map_err(|_| sqlx::Error::WorkerCrashed)? };
+                Connection::PostgresTransaction(in_time(begun).await?)
             }
         };
         Ok(Transaction(connection))

@@ -224,7 +224,7 @@ impl Database {
     /// If the database cannot be written.
     pub async fn delete_session_tokens(&self, user_id: i64, session_id: &str) -> Result<u64> {
         const ACTION: &str = "delete a session's tokens";
-        let mut tx = self.pool.begin().await.map_err(failed(ACTION))?;
+        let mut tx = self.write(ACTION).await?;
         let mut deleted = 0;
         // Codes first: one that is exchanged later would make a token again.
         for statement in [

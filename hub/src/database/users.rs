@@ -113,7 +113,7 @@ impl Database {
     /// [`super::DatabaseError::Taken`] if the name is in use.
     pub async fn create_user(&self, name: &str, admin: bool, now: Timestamp) -> Result<User> {
         const ACTION: &str = "add a user";
-        let mut tx = self.pool.begin().await.map_err(failed(ACTION))?;
+        let mut tx = self.write(ACTION).await?;
         let id = insert(&mut tx, name, admin, now).await.map_err(failed_or_taken(ACTION, "user name"))?;
         let row = sql::query(user_where!("u.id = $1")).bind(id).fetch_one(&mut *tx).await.map_err(failed(ACTION))?;
         tx.commit().await.map_err(failed(ACTION))?;
@@ -157,7 +157,7 @@ impl Database {
     /// If the database cannot be written.
     pub async fn set_admin(&self, user_id: i64, admin: bool) -> Result<()> {
         const ACTION: &str = "change an administrator";
-        let mut tx = self.pool.begin().await.map_err(failed(ACTION))?;
+        let mut tx = self.write(ACTION).await?;
         sql::query("UPDATE users SET admin = $1 WHERE id = $2")
             .bind(admin)
             .bind(user_id)
@@ -183,7 +183,7 @@ impl Database {
     /// If the database cannot be written.
     pub async fn delete_user(&self, user_id: i64) -> Result<()> {
         const ACTION: &str = "delete a user";
-        let mut tx = self.pool.begin().await.map_err(failed(ACTION))?;
+        let mut tx = self.write(ACTION).await?;
         // These two are referred to by the user's servers, so they don't go by themselves.
         for statement in [
             "DELETE FROM oauth_clients WHERE identifier IN (SELECT oauth_client_id FROM spawners WHERE user_id = $1)",

@@ -44,9 +44,15 @@ async fn find(inner: &Inner, name: &ServerName, server: &ServerRow, entry: &Entr
     let mut pause = FIRST_WAIT;
     loop {
         match inner.spawner.poll(name, &server.state).await {
-            Ok(Health::Running { address }) if server.address.is_some() => {
-                inner.database.save_server_address(server.id, &address).await?;
+            Ok(Health::Running { address }) if server.address.as_ref() == Some(&address) => {
                 return Ok(launch::target(&address));
+            }
+            Ok(Health::Running { address }) if server.address.is_some() => {
+                match inner.database.save_server_address(server.id, &address).await {
+                    Ok(()) => return Ok(launch::target(&address)),
+                    // A database that is away for a moment is no reason to end what runs.
+                    Err(error) => warn!(user.name = name.user, %error, "server's address is not stored yet"),
+                }
             }
             Ok(Health::Running { address }) => return launch::admit(inner, name, entry, &address).await,
             Ok(Health::Stopped { reason }) => return Err(LaunchError::Ended(reason)),

@@ -48,7 +48,10 @@ pub(super) async fn run(config: HubConfig, started: Instant) -> anyhow::Result<(
     };
     let door = Door::new(urls.at("health"));
     let serving = serve(listener, door.router(), stopping.clone());
-    let database = database(&config, &door).await?;
+    check_secrets(&config)?;
+    // Whoever waits for another hub's end may be told to end itself.
+    let Some(database) = stopping.run_until_cancelled(database(&config, &door)).await else { return Ok(()) };
+    let database = database?;
     let app = build(hub(config, urls, database).await?, stopping).await?;
     app.servers.restore().await?;
     door.open(router(&app));
@@ -68,6 +71,14 @@ fn urls(config: &HubConfig) -> Result<Urls, url::ParseError> {
         (Some(host), _) => Urls::with_subdomains(&config.base_url, Url::parse(host)?),
         (None, public) => Urls::new(&config.base_url, public.as_deref().map(Url::parse).transpose()?),
     })
+}
+
+/// What a hub could not start without, before it counts as ready to take another one's place.
+fn check_secrets(config: &HubConfig) -> anyhow::Result<()> {
+    CookieSecret::file(&config.cookie_secret_file)?;
+    ProxyToken::file(&config.proxy.token_file).check()?;
+    config.crypt_keys_file.as_deref().map(CryptKeeper::file).transpose()?;
+    Ok(())
 }
 
 /// The database, as soon as no other hub uses it.

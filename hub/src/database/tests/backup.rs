@@ -112,3 +112,45 @@ async fn a_damaged_file_is_refused_with_the_way_back() {
     assert!(refused.to_string().contains("hub restore"), "{refused}");
     assert_eq!(fs::read(&path).unwrap(), bytes, "it is left as it is");
 }
+
+/// Whoever copies the database of JupyterHub 5 before moving in must have just that.
+#[tokio::test]
+async fn a_copy_of_a_file_that_no_hub_uses_changes_nothing_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("hub.sqlite");
+    let database = open_file(&path).await;
+    run(&database, "UPDATE alembic_version SET version_num = '4621fec11365'").await;
+    assert!(matches!(
+        Database::back_up_closed(&path, directory.path()).await,
+        Err(BackupError::Database(DatabaseError::InUse { .. }))
+    ));
+    database.close().await;
+    drop(database);
+    let before = fs::read(&path).unwrap();
+    let mut bytes = Vec::new();
+    Database::back_up_closed(&path, directory.path()).await.unwrap().read_to_end(&mut bytes).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), before);
+    let copy = directory.path().join("copy.sqlite");
+    fs::write(&copy, bytes).unwrap();
+    let place = Place::Sqlite(copy);
+    assert!(matches!(Database::examine(&place).await, Err(DatabaseError::Revision { .. })));
+}
+
+/// A volume must not fill with halves.
+#[tokio::test]
+async fn what_was_not_finished_is_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let database = open_file(&at("hub.sqlite")).await;
+    let incoming = database.incoming().unwrap();
+    incoming.create().unwrap().write_all(b"half").unwrap();
+    assert!(at("hub.sqlite.restore-partial").exists());
+    drop(incoming);
+    assert!(!at("hub.sqlite.restore-partial").exists());
+    drop(database);
+    for left in ["hub.sqlite.restore-partial", ".backup-0123456789abcdef"] {
+        fs::write(at(left), "of a hub that was killed").unwrap();
+    }
+    open_file(&at("hub.sqlite")).await;
+    assert!(!at("hub.sqlite.restore-partial").exists() && !at(".backup-0123456789abcdef").exists());
+}
