@@ -131,6 +131,18 @@ impl Postgres {
     }
 }
 
+impl Drop for Postgres {
+    /// At once, and its processes with it: those of one that is killed would go on.
+    fn drop(&mut self) {
+        let Some(pid) = self.process.id() else { return };
+        let _ = std::process::Command::new("kill").args(["-s", "QUIT", &pid.to_string()]).status();
+        let end = Instant::now() + STOP;
+        while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < end {
+            std::thread::sleep(POLL);
+        }
+    }
+}
+
 /// The program directory of the newest version.
 fn newest() -> Result<PathBuf> {
     let versions = fs::read_dir(VERSIONS).with_context(|| format!("failed to find PostgreSQL in {VERSIONS}"))?;

@@ -372,7 +372,15 @@ impl TestHub {
         let answer = self.api(Method::POST, &format!("/users/{user}/server"), token, None).await;
         assert!(answer.status.is_success(), "{} {}", answer.status, answer.text);
         self.becomes_ready(user, token).await;
-        serde_json::from_slice(&fs::read(self.path(&format!("{user}.json"))).unwrap()).unwrap()
+        // Another test's server may have answered at its port for a moment.
+        let note = self.path(&format!("{user}.json"));
+        for _ in 0..100 {
+            if note.exists() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        serde_json::from_slice(&fs::read(note).unwrap()).unwrap()
     }
 
     /// Follows a start to its good end.
