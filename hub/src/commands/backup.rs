@@ -89,8 +89,7 @@ impl Backup {
 
 async fn copy_closed(database: &Path, to: &mut (impl AsyncWrite + Unpin)) -> anyhow::Result<u64> {
     anyhow::ensure!(database.is_file(), "there is no database {}", database.display());
-    let directory = database.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let copy = Database::back_up_closed(database, directory).await?;
+    let copy = Database::back_up_closed(database).await?;
     let bytes = tokio::io::copy(&mut tokio::fs::File::from_std(copy), to).await?;
     to.flush().await?;
     Ok(bytes)

@@ -8,14 +8,17 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqlitePoolOptions},
 };
 use std::{
-    ffi::OsString,
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
-use super::{Database, DatabaseError, Hold, Place, REVISION, failed, open, sql::Pool};
+use super::{
+    Database, DatabaseError, Hold, Place, REVISION, failed, open,
+    place::{directory_of, with_suffix},
+    sql::Pool,
+};
 
 /// Why there is no copy, or why it can't come back.
 #[derive(Debug, thiserror::Error)]
@@ -54,13 +57,13 @@ impl Database {
     ///
     /// # Errors
     /// A hub uses it, it is no database, or there is no room.
-    pub async fn back_up_closed(database: &Path, directory: &Path) -> Result<File, BackupError> {
+    pub async fn back_up_closed(database: &Path) -> Result<File, BackupError> {
         let place = Place::Sqlite(database.to_owned());
         let _lock = open::lock(database)?;
         let options = SqliteConnectOptions::new().filename(database).read_only(true);
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await;
         let pool = pool.map_err(|source| DatabaseError::Open { place: place.clone(), source })?;
-        Self::new(Pool::Sqlite(pool), &place, Hold::Nothing).back_up(directory).await
+        Self::new(Pool::Sqlite(pool), &place, Hold::Nothing).back_up(directory_of(database)).await
     }
 
     /// A copy of a file of SQLite as it is at this moment, under this name. One that is there is replaced.
@@ -164,8 +167,7 @@ const OUTGOING: &str = ".backup-";
 
 /// Removes what a hub left that was killed while it copied.
 pub(super) fn sweep(database: &Path) -> io::Result<()> {
-    let directory = database.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    for entry in fs::read_dir(directory)? {
+    for entry in fs::read_dir(directory_of(database))? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if name.starts_with(OUTGOING) || path == with_suffix(database, PARTIAL) {
@@ -177,8 +179,7 @@ pub(super) fn sweep(database: &Path) -> io::Result<()> {
 
 /// Makes a rename outlive a power cut.
 fn sync_directory(file: &Path) -> io::Result<()> {
-    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(directory)?.sync_all()
+    File::open(directory_of(file))?.sync_all()
 }
 
 const STAGED: &str = ".restore";
@@ -230,12 +231,6 @@ pub(super) async fn damage(connection: &mut SqliteConnection, check: &'static st
 
 fn private(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
 }
 
 fn remove(path: &Path) -> Result<(), BackupError> {

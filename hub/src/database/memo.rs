@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Result, Subject};
+use super::{Result, Subject, place::with_suffix};
 
 /// More values than this are not kept.
 const MOST: usize = 20_000;
@@ -70,9 +70,7 @@ struct Value {
 impl Memo {
     /// For the database at this path, which is open already.
     pub(super) fn of(path: &Path) -> Self {
-        let mut name = path.as_os_str().to_owned();
-        name.push("-shm");
-        Self { index: File::open(name).ok(), kept: Mutex::default() }
+        Self { index: File::open(with_suffix(path, "-shm")).ok(), kept: Mutex::default() }
     }
 
     /// The value that `read` gives, or gave while the database was as it is now. `about` names whose activity it holds;

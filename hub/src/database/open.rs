@@ -2,6 +2,7 @@
 
 use super::{
     Database, DatabaseError, Memo, Place, Pool, Result, backup, failed,
+    place::{directory_of, with_suffix},
     postgres::{self, LEADER, Lead},
     schema, sql,
 };
@@ -222,8 +223,7 @@ const DAMAGED: [&str; 2] = ["11", "26"];
 
 /// A write-ahead log is shared memory, which a file system over the network doesn't have (fault row 35).
 fn journal(path: &Path) -> SqliteJournalMode {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let kind = rustix::fs::statfs(directory).map(|found| found.f_type).unwrap_or_default();
+    let kind = rustix::fs::statfs(directory_of(path)).map(|found| found.f_type).unwrap_or_default();
     if !is_over_network(kind) {
         return SqliteJournalMode::Wal;
     }
@@ -257,8 +257,7 @@ fn is_over_network(kind: rustix::fs::FsWord) -> bool {
 /// A lock of our own beside the file: SQLite's would keep other programs out, which may share it.
 pub(super) fn lock(path: &Path) -> Result<File> {
     let place = Place::Sqlite(path.to_owned());
-    let mut name = path.as_os_str().to_owned();
-    name.push(".hub-lock");
+    let name = with_suffix(path, ".hub-lock");
     let failed = |source| DatabaseError::Lock { place: place.clone(), source };
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(name).map_err(failed)?;
     match file.try_lock() {

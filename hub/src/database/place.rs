@@ -55,6 +55,18 @@ impl Place {
     }
 }
 
+/// What lies beside a file under its name and more.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Where a file lies; a bare name is in the working directory.
+pub(super) fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 const REMEDY: &str = "write sqlite:///jupyterhub.sqlite or postgresql://user:password@host:5432/name for example";
 
 fn sqlite(rest: &str, directory: &Path) -> Result<Place, String> {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{Database, DatabaseError, REVISION, Result, failed, sql};
+use super::{Database, DatabaseError, REVISION, Result, failed, place::with_suffix, sql};
 
 /// What each revision lacks that the next one has; the first is that of JupyterHub 5.0 to 5.4.
 const STEPS: [(&str, &str); 4] = [
@@ -45,8 +45,6 @@ impl Database {
     }
 
     async fn keep_copy(&self, file: &Path) -> Result<()> {
-        let mut copy = file.as_os_str().to_owned();
-        copy.push(".before-upgrade");
-        self.copy_to(Path::new(&copy)).await
+        self.copy_to(&with_suffix(file, ".before-upgrade")).await
     }
 }

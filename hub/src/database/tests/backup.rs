@@ -120,15 +120,12 @@ async fn a_copy_of_a_file_that_no_hub_uses_changes_nothing_of_it() {
     let path = directory.path().join("hub.sqlite");
     let database = open_file(&path).await;
     run(&database, "UPDATE alembic_version SET version_num = '4621fec11365'").await;
-    assert!(matches!(
-        Database::back_up_closed(&path, directory.path()).await,
-        Err(BackupError::Database(DatabaseError::InUse { .. }))
-    ));
+    assert!(matches!(Database::back_up_closed(&path).await, Err(BackupError::Database(DatabaseError::InUse { .. }))));
     database.close().await;
     drop(database);
     let before = fs::read(&path).unwrap();
     let mut bytes = Vec::new();
-    Database::back_up_closed(&path, directory.path()).await.unwrap().read_to_end(&mut bytes).unwrap();
+    Database::back_up_closed(&path).await.unwrap().read_to_end(&mut bytes).unwrap();
     assert_eq!(fs::read(&path).unwrap(), before);
     let copy = directory.path().join("copy.sqlite");
     fs::write(&copy, bytes).unwrap();
