@@ -98,6 +98,7 @@ impl Selection {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
     passed: usize,
+    /// Names, with the reason where it is known: it is told again at the end, where whoever reads a long log looks first.
     failed: Vec<String>,
     skipped: usize,
 }
@@ -113,7 +114,7 @@ impl Tally {
         match result {
             Ok(()) => Self { passed: 1, ..Self::default() },
             Err(error) if error.is::<Skipped>() => Self { skipped: 1, ..Self::default() },
-            Err(_) => Self { failed: vec![name.to_owned()], ..Self::default() },
+            Err(error) => Self { failed: vec![format!("{name}: {error:#}")], ..Self::default() },
         }
     }
 }
@@ -427,6 +428,6 @@ mod tests {
     #[test]
     fn a_skipped_test_is_no_failure() {
         assert_eq!(Tally::of("t", &suite::skip("no browser")), Tally { skipped: 1, ..Tally::default() });
-        assert_eq!(Tally::of("t", &Err(anyhow!("no"))).failed, ["t"]);
+        assert_eq!(Tally::of("t", &Err(anyhow!("no").context("why"))).failed, ["t: why: no"]);
     }
 }

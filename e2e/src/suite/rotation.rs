@@ -10,10 +10,11 @@ use hub_crds::{
     names::{RESET_ANNOTATION, ROTATE_ANNOTATION, child, secret_key},
     status::{RotationStatus, SecretVersions, condition},
 };
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{
     Api,
     api::{Patch, PatchParams},
+    runtime::wait::Condition,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 use super::{
     faults::Admin,
     https::renewal::{identity, pods},
-    hubs::{self, Place, restarts},
+    hubs::{self, Place, pod_is_ready, restarts},
     node::Node,
     people::login_token,
     person::Person,
@@ -81,7 +82,11 @@ async fn rotate_cookie_secret(hub: &Place<'_>, node: &Node, browser: &Browser) -
     ensure!(status.accepted == [0, 1] && status.retires_at.is_some(), "the old value is not good any more: {status:?}");
     is_recorded(hub, "rotate cookie-secret").await?;
 
-    // Her server asks the hub past the proxy, which alone waits for it.
+    // Her server asks the hub past the proxy, which alone waits for it; and a Service leads to the hub again once its pod is
+    // ready, of which the hub's own answers say nothing.
+    hub.cluster
+        .eventually("the hub's pod after its death", hubs::READY, async || is_back(hub, &before[0]).await)
+        .await?;
     let still = async || {
         ensure!(ada.is_logged_in().await?, "ada is logged out by the rotation");
         ada.open_lab().await
@@ -94,10 +99,9 @@ async fn rotate_cookie_secret(hub: &Place<'_>, node: &Node, browser: &Browser) -
     let newly_signed = async || {
         let newcomer = hub.visitor("ada").await?;
         ensure!(signed_with(&newcomer)? == 1, "a new cookie is signed with version {}", signed_with(&newcomer)?);
-        Ok(newcomer)
+        newcomer.open_lab().await
     };
-    let newcomer = hub.cluster.eventually("a login that the new value signs", ROTATED, newly_signed).await?;
-    newcomer.open_lab().await?;
+    hub.cluster.eventually("a login that the new value signs", ROTATED, newly_signed).await?;
 
     let after = pods(hub).await?;
     let [(uid, start, _), proxy] = before.each_ref().map(identity);
@@ -219,6 +223,14 @@ async fn everything_ends(hub: &Place<'_>, ada: &Person) -> Result<()> {
 async fn opens(hub: &Place<'_>, token: &str) -> Result<bool> {
     let request = crate::http::client(None)?.get(format!("{}/hub/api/user", hub.address().await?));
     Ok(request.header("Authorization", format!("token {token}")).send().await?.status().is_success())
+}
+
+/// Whether a pod whose process was killed once has another one that is ready.
+async fn is_back(hub: &Place<'_>, before: &Pod) -> Result<()> {
+    let pod = hub.pod("hub").await?;
+    ensure!(restarts(&pod) == restarts(before) + 1, "the hub's pod was started {} times", restarts(&pod) + 1);
+    ensure!(pod_is_ready().matches_object(Some(&pod)), "the hub's pod is not ready");
+    Ok(())
 }
 
 /// What `kubectl annotate` does.

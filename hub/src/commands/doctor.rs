@@ -3,6 +3,7 @@
 use hub_crds::names::path::{CONFIG_DIR, CONFIG_FILE};
 use hub_traitlets::{Config, jupyter::Environment};
 use std::{
+    io::{self, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -30,7 +31,7 @@ its place. Each line starts with `ok` or `wrong`; the remedy follows.
 Exit codes: 0 nothing is wrong, 1 something is, 2 wrong usage.")]
 pub struct Doctor {
     /// The hub's settings
-    #[arg(long, value_name = "FILE", env = "HUB_CONFIG", default_value_os_t = Path::new(CONFIG_DIR).join(CONFIG_FILE))]
+    #[arg(short = 'f', long, value_name = "FILE", env = "HUB_CONFIG", default_value_os_t = Path::new(CONFIG_DIR).join(CONFIG_FILE))]
     config: PathBuf,
 }
 
@@ -50,13 +51,14 @@ impl Doctor {
             Err(error) => vec![("settings", Err(whole(error)))],
         };
         let wrong = findings.iter().filter(|(_, found)| found.is_err()).count();
+        let mut out = io::stdout().lock();
         for (what, found) in findings {
             match found {
-                Ok(how) => println!("ok     {what:<12} {how}"),
-                Err(remedy) => println!("wrong  {what:<12} {remedy}"),
+                Ok(how) => writeln!(out, "ok     {what:<13} {how}")?,
+                Err(remedy) => writeln!(out, "wrong  {what:<13} {remedy}")?,
             }
         }
-        anyhow::ensure!(wrong == 0, "{wrong} of these are wrong");
+        anyhow::ensure!(wrong == 0, "{wrong} of the lines above say what is wrong");
         Ok(())
     }
 }
@@ -82,13 +84,18 @@ async fn proxy(api_url: &str, client: &ProxyClient) -> Result<String, String> {
     Ok(format!("{api_url} has {} routes", routes.len()))
 }
 
-/// As servers reach it.
-async fn hub(connect_url: &str, base_url: &str) -> Result<String, String> {
+/// As servers reach it. `may_rest` says that there may be no hub at this moment.
+async fn hub(connect_url: &str, base_url: &str, may_rest: bool) -> Result<String, String> {
     let health = format!("{connect_url}{base_url}hub/health");
     let client = hub_server::http_client().no_proxy().build().map_err(whole)?;
-    let answer = client.get(&health).send().await.map_err(|error| {
-        format!("{health} does not answer ({}): look at the hub's log, and at what is between", whole(error))
-    })?;
+    let answer = match client.get(&health).send().await {
+        Ok(answer) => answer,
+        Err(error) if may_rest && error.is_connect() => return Ok("does not run at this moment".to_owned()),
+        Err(error) => {
+            let remedy = "look at the hub's log, and at what is between";
+            return Err(format!("{health} does not answer ({}): {remedy}", whole(error)));
+        }
+    };
     match answer.status() {
         status if status.is_success() => Ok(health),
         status => Err(format!("{health} answers {status}: look at the hub's log")),

@@ -36,7 +36,7 @@ Exit codes: 0 ended by a signal, 1 the settings can't be used or the hub failed,
 pub struct Serve {
     /// The settings: JupyterHub's in .py, .json or .yaml, or the operator's in .yaml. A complaint names the setting and what
     /// to write instead.
-    #[arg(long, value_name = "FILE", env = "HUB_CONFIG")]
+    #[arg(short = 'f', long, value_name = "FILE", env = "HUB_CONFIG")]
     config: PathBuf,
     /// Shows what was understood, with the place of each setting and without secrets, and ends
     #[arg(long)]
@@ -52,10 +52,15 @@ impl Serve {
             Found::Operators(config) => cluster::run(*config, started).await,
             Found::JupyterHubs(config) => {
                 let settings = Settings::read(&config, &variables)?;
-                match self.print_settings {
-                    true => show(&print::settings(&config, &settings, &variables)),
-                    false => machine::run(settings, &variables, started).await,
+                if !self.print_settings {
+                    return machine::run(settings, &variables, started).await;
                 }
+                show(&print::settings(&config, &settings, &variables))?;
+                anyhow::ensure!(
+                    settings.refusals.is_empty(),
+                    "the hub does not start with these settings: each `# error` says why"
+                );
+                Ok(())
             }
         }
     }

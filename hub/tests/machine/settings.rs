@@ -11,7 +11,7 @@ fn print_settings_shows_what_was_understood_and_no_secret() {
     machine.write_settings("c.ConfigurableHTTPProxy.auth_token = 'the-token'\nc.JupyterHub.template_paths = ['x']");
     let output = machine.command(&["--print-settings", "--JupyterHub.port=0"]).output().unwrap();
     let shown = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{shown}");
+    assert_eq!(output.status.code(), Some(1), "the hub would not start: {shown}");
     for line in [
         "JupyterHub.authenticator_class = 'dummy'  # jupyterhub_config.py:5\n",
         "JupyterHub.port = '0'  # the command line\n",

@@ -151,11 +151,13 @@ impl Reader<'_> {
         }
     }
 
-    /// The calls that settings files make: of `bytes.fromhex`, `os.environ.get` and `os.getenv`.
+    /// The calls that settings files make: of `set`, `bytes.fromhex`, `os.environ.get` and `os.getenv`.
     fn call(&self, call: &ExprCall) -> Result<Value, Problem> {
         let arguments: &[Expr] = if call.arguments.keywords.is_empty() { &call.arguments.args } else { &[] };
         let is_variable = is_dotted(&call.func, &["os", "environ", "get"]) || is_dotted(&call.func, &["os", "getenv"]);
         match arguments {
+            // An empty set has no literal.
+            [] if call.arguments.is_empty() && is_dotted(&call.func, &["set"]) => Ok(Value::Set(Vec::new())),
             [digits] if is_dotted(&call.func, &["bytes", "fromhex"]) => self.hex(digits),
             [name] if is_variable => Ok(self.variable(name)?.unwrap_or(Value::None)),
             [name, default] if is_variable => {

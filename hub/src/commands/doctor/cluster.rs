@@ -26,7 +26,7 @@ pub(super) async fn examine(file: &Path, config: &HubConfig) -> Vec<Finding> {
     findings.push(("database", in_time(database_of(config)).await));
     findings.push(("names", in_time(names(config)).await));
     findings.push(("proxy", in_time(proxy(&config.proxy.api_url, &client)).await));
-    findings.push(("hub", in_time(hub(&config.connect_url, &config.base_url)).await));
+    findings.push(("hub", in_time(hub(&config.connect_url, &config.base_url, false)).await));
     if let Some(kubernetes) = &config.kubernetes {
         findings.push(("permissions", in_time(allowed(kubernetes)).await));
     }

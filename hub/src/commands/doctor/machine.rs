@@ -27,7 +27,7 @@ pub(super) async fn examine(file: &Path, config: &Config, variables: &Variables)
     findings.push(("database", in_time(database_of(&settings)).await));
     findings.push(("proxy", in_time(proxy_of(&settings)).await));
     let (host, port) = &settings.addresses.hub;
-    findings.push(("hub", in_time(hub(&http(host, *port), &settings.addresses.base_url)).await));
+    findings.push(("hub", in_time(hub(&http(host, *port), &settings.addresses.base_url, true)).await));
     findings.push(("servers", machine::check_servers(settings).map_err(whole)));
     findings
 }

@@ -40,6 +40,7 @@ b\q\101'",
         ("(1)", Value::Int(1)),
         ("{1, 2}", Value::Set(ints(&[1, 2]))),
         ("{}", Value::dict([])),
+        ("set()", Value::Set(Vec::new())),
         (
             "{'a': [], (1,): {}, 'a': 2}",
             Value::dict([("a".into(), Value::Int(2)), (Value::Tuple(ints(&[1])), Value::dict([]))]),
