@@ -8,6 +8,7 @@ mod cargo;
 pub mod clients;
 pub mod cluster;
 pub mod commands;
+mod control_plane;
 mod daemon;
 mod diagnosis;
 mod digest;

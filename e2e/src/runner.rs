@@ -14,7 +14,9 @@ use crate::{
     cargo,
     clients::Clients,
     cluster::Cluster,
-    commands, diagnosis, install,
+    commands,
+    control_plane::ControlPlane,
+    diagnosis, install,
     kind::Kind,
     packages, peers,
     places::Places,
@@ -34,6 +36,10 @@ const TOGETHER: usize = 4;
 const FUZZ_SEED: &str = "1";
 /// Tells tests of the hub to use a PostgreSQL.
 const TEST_DATABASE: &str = "HUB_TEST_DATABASE";
+/// Tells tests of the operator where a Kubernetes API is.
+const TEST_KUBECONFIG: &str = "KUBECONFIG_TEST";
+/// Tells tests that they have time.
+const TEST_LONG: &str = "HUB_TEST_LONG";
 /// How long each target of fuzzing runs, and how long where there is time.
 const FUZZ_SECONDS: &str = "30";
 const FUZZ_SECONDS_LONG: &str = "600";
@@ -179,15 +185,16 @@ async fn unit_area(places: &Places, long: bool, yes: bool) -> Tally {
         packages::ensure(places, yes, &[packages::UNIT, packages::DATABASES].concat()).await?;
         tools::ensure(places, tools::ACME).await?;
         tools::ensure(places, tools::H2SPEC).await?;
+        let control_plane = ControlPlane::start(places).await?;
         step(places, "Run unit and integration tests", async |log| {
             // Binaries first: integration tests start them, and images hold them.
             cargo::command(places).args(["build", "--quiet", "--workspace", "--bins"]).logged(log).await?;
             let test = cargo::command(places).args(["test", "--workspace", "--no-fail-fast"]);
             let test = tools::variables(places).into_iter().fold(test, |test, (name, path)| test.env(name, path));
             let valgrind = which("valgrind").context("valgrind is not on PATH")?;
-            let test = test.env("VALGRIND", valgrind);
+            let test = test.env("VALGRIND", valgrind).env(TEST_KUBECONFIG, control_plane.kubeconfig());
             let test = match long {
-                true => test.env("FUZZ_SECONDS", FUZZ_SECONDS_LONG),
+                true => test.env("FUZZ_SECONDS", FUZZ_SECONDS_LONG).env(TEST_LONG, "1"),
                 false => test.env("FUZZ_SECONDS", FUZZ_SECONDS).env("FUZZ_SEED", FUZZ_SEED),
             };
             let result = test.logged(log).await.and(on_postgresql(places, log).await);

@@ -2,6 +2,8 @@
 //! where an operator runs already, these tests say so and end. Nothing needs to be pulled: pods may stay pending.
 
 mod children;
+mod crashes;
+mod fault;
 mod going;
 mod https;
 mod rotation;
@@ -22,16 +24,19 @@ use k8s_openapi::{
 use kube::{
     Api, Client, Config, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    client::ClientBuilder,
     config::{KubeConfigOptions, Kubeconfig},
     runtime::{conditions, wait::await_condition},
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use self::fault::{DoHarm, Harm};
 use crate::{
     fixtures,
     metrics::Metrics,
-    run::{RunArgs, connect, control},
+    requests::CountRequests,
+    run::{RunArgs, control},
     stored::StoredHub,
     watch::Kind,
 };
@@ -49,6 +54,11 @@ struct Lab {
 
 /// Runs a test in a lab; its namespaces are removed afterwards.
 async fn in_lab<F: Future<Output = ()>>(test: impl FnOnce(Arc<Lab>) -> F) {
+    in_lab_with(Harm::new(None), test).await;
+}
+
+/// The same with an operator that is harmed. One that is killed has a successor that is not.
+async fn in_lab_with<F: Future<Output = ()>>(harm: Arc<Harm>, test: impl FnOnce(Arc<Lab>) -> F) {
     let Some(config) = test_config().await else { return };
     let client = Client::try_from(config.clone()).unwrap();
     install_definition(&client).await;
@@ -59,7 +69,7 @@ async fn in_lab<F: Future<Output = ()>>(test: impl FnOnce(Arc<Lab>) -> F) {
     }
     let stop = CancellationToken::new();
     let lab = Arc::new(Lab { client, namespace, metrics: Arc::default(), config, namespaces, stop });
-    let operator = lab.start_operator();
+    let operator = tokio::spawn(lab.clone().keep_operator(harm));
     test(lab.clone()).await;
     // Once its Hubs are gone nothing of ours holds the namespaces up, and nobody needs to wait for them.
     let hubs = lab.api::<StoredHub>();
@@ -102,7 +112,20 @@ async fn install_definition(client: &Client) {
 }
 
 impl Lab {
-    fn start_operator(&self) -> tokio::task::JoinHandle<anyhow::Result<()>> {
+    /// An operator until the lab's end.
+    async fn keep_operator(self: Arc<Self>, harm: Arc<Harm>) -> anyhow::Result<()> {
+        let operator = self.start_operator(&harm);
+        let killed = operator.abort_handle();
+        tokio::select! {
+            ended = operator => ended?,
+            () = harm.crashed.cancelled() => {
+                killed.abort();
+                self.start_operator(&Harm::new(None)).await?
+            }
+        }
+    }
+
+    fn start_operator(&self, harm: &Arc<Harm>) -> tokio::task::JoinHandle<anyhow::Result<()>> {
         #[derive(Parser)]
         struct Cli {
             #[command(flatten)]
@@ -110,7 +133,8 @@ impl Lab {
         }
         let namespaces = self.namespaces.join(",");
         let args = Cli::parse_from(["hub-operator", "--watch-namespaces", &namespaces]).run;
-        let client = connect(self.config.clone(), self.metrics.clone()).unwrap();
+        let client = ClientBuilder::try_from(self.config.clone()).unwrap();
+        let client = client.with_layer(&DoHarm(harm.clone())).with_layer(&CountRequests(self.metrics.clone())).build();
         tokio::spawn(control(client, args, self.metrics.clone(), self.stop.child_token()))
     }
 

@@ -19,16 +19,16 @@ fn https(settings: &Value) -> Value {
     json!({"https": https})
 }
 
-fn of_secret() -> Value {
+pub(super) fn of_secret() -> Value {
     https(&json!({"type": "secret", "secret": {"name": "mine"}}))
 }
 
-fn data(pair: &Pair) -> Value {
+pub(super) fn data(pair: &Pair) -> Value {
     json!({"tls.crt": pair.chain(), "tls.key": pair.key})
 }
 
 impl Lab {
-    async fn put_secret(&self, name: &str, data: &Value) {
+    pub(super) async fn put_secret(&self, name: &str, data: &Value) {
         let body = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data});
         let parameters = PatchParams::apply("person").force();
         self.api::<Secret>().patch(name, &parameters, &Patch::Apply(body)).await.unwrap();

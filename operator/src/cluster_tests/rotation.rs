@@ -28,7 +28,7 @@ impl Lab {
         self.api::<StoredHub>().get("physics").await.unwrap().status().rotation.unwrap_or_default()
     }
 
-    async fn annotate(&self, annotation: &str, value: &str) {
+    pub(super) async fn annotate(&self, annotation: &str, value: &str) {
         let body = json!({"metadata": {"annotations": {annotation: value}}});
         self.api::<StoredHub>().patch("physics", &PatchParams::default(), &Patch::Merge(body)).await.unwrap();
     }
@@ -45,7 +45,7 @@ impl Lab {
     }
 
     /// What a hub does that has loaded these versions, and whose proxy took them.
-    async fn report(&self, versions: &[u32], request: Option<Request>) {
+    pub(super) async fn report(&self, versions: &[u32], request: Option<Request>) {
         let versions: BTreeSet<u32> = versions.iter().copied().collect();
         let report = Report {
             pod: "physics-hub-0".into(),
