@@ -216,8 +216,9 @@ pub struct AdminUser {
 
 /// A server on the admin page.
 pub struct AdminServer {
+    /// With its user's: `alice/lab`, or `alice/` for the default one.
+    pub full_name: String,
     /// Empty for the default one.
-    pub name: String,
     pub title: String,
     pub state: ServerState,
     pub starts: bool,

@@ -50,8 +50,8 @@ pub async fn post(
 ) -> Result<Response> {
     person.visitor.check_xsrf(&fields)?;
     may_open(&person)?;
-    let action = fields.text("action");
-    match act(&app, &person, action, &fields).await {
+    let (action, what) = asked(&fields)?;
+    match act(&app, &person, action, what, &fields).await {
         Ok(()) => Ok(found(&with_query(&here(&app, &query, None), "done", action))),
         Err(Failure::Status { status, message, .. }) if status.is_client_error() => {
             let message = message.unwrap_or_else(|| "There is no such user or server".to_owned());
@@ -77,18 +77,25 @@ fn may_open(person: &LoggedIn) -> Result<()> {
     person.caller().holds("admin-ui").map(|_| ())
 }
 
-async fn act(app: &App, person: &LoggedIn, action: &str, fields: &Fields) -> Result<()> {
-    let (app, caller, user) = (State(app.clone()), person.caller(), fields.text("user"));
-    let server = servers::path(user, fields.text("server"));
+/// The button that was pressed, and the user or the server (`alice/lab`) that it is about.
+fn asked(fields: &Fields) -> Result<(&'static str, &str)> {
+    let pressed = DONE.into_iter().find_map(|(action, _)| Some((action, fields.get(action)?)));
+    pressed.ok_or_else(|| Failure::bad_request("The form asks for nothing that this page does"))
+}
+
+async fn act(app: &App, person: &LoggedIn, action: &str, what: &str, fields: &Fields) -> Result<()> {
+    let (app, caller) = (State(app.clone()), person.caller());
+    let (user, server) = what.split_once('/').unwrap_or((what, ""));
+    let server = servers::path(user, server);
     let set_admin = |admin: bool| JsonBody(Some(json!({"admin": admin})));
     match action {
         "start" => servers::start(app, caller, server, JsonBody(None)).await.map(drop),
         "stop" => servers::stop(app, caller, server, JsonBody(None)).await.map(drop),
         "add" => users::create_many(app, caller, new_users(fields)).await.map(drop),
-        "delete" => users::delete(app, caller, Path(user.to_owned())).await.map(drop),
-        "make-admin" => users::change(app, caller, Path(user.to_owned()), set_admin(true)).await.map(drop),
-        "remove-admin" => users::change(app, caller, Path(user.to_owned()), set_admin(false)).await.map(drop),
-        _ => Err(Failure::bad_request("The form asks for nothing that this page does")),
+        "delete" => users::delete(app, caller, Path(what.to_owned())).await.map(drop),
+        "make-admin" => users::change(app, caller, Path(what.to_owned()), set_admin(true)).await.map(drop),
+        "remove-admin" => users::change(app, caller, Path(what.to_owned()), set_admin(false)).await.map(drop),
+        _ => Err(Failure::not_found()),
     }
 }
 
@@ -184,7 +191,7 @@ fn servers_of(app: &App, identity: &Identity, user: &str, models: Option<&Value>
         let full = full_server_name(user, name);
         let may = |scope| identity.may(scope, Resource::server(&full));
         AdminServer {
-            name: name.to_owned(),
+            full_name: full.clone(),
             title: title.to_owned(),
             state: home::state(app.servers.status(user, name)).0,
             starts: may("start:servers"),

@@ -195,7 +195,11 @@ async fn a_start_is_cancelled_from_its_page() {
     let mut browser = hub.logged_in(ALICE_TOKEN).await;
     assert_eq!(browser.get("/hub/spawn").await.location(), "/hub/spawn-pending/alice");
     let page = browser.get("/hub/spawn-pending/alice").await;
-    assert!(page.text.contains("id=\"progress-cancel\" method=\"post\" action=\"/hub/spawn-pending/alice\""), "{}", page.text);
+    assert!(
+        page.text.contains("id=\"progress-cancel\" method=\"post\" action=\"/hub/spawn-pending/alice\""),
+        "{}",
+        page.text
+    );
     assert_eq!(browser.submit("/hub/spawn-pending/alice", &[]).await.location(), "/hub/home");
     hub.stop_server("alice", ALICE_TOKEN).await;
     assert!(browser.get("/hub/home").await.text.contains("id=\"start\""));

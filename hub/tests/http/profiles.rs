@@ -47,7 +47,12 @@ async fn the_form_shows_what_a_person_may_choose_and_nothing_starts_before_row_5
 
     let mut alice = hub.logged_in(ALICE_TOKEN).await;
     let page = alice.get("/hub/spawn/alice/lab").await;
-    for part in ["value=\"gpu\"", "name=\"profile-option-gpu--image\"", "value=\"unlisted-choice\"", "begins with quay.io/jupyter/"] {
+    for part in [
+        "value=\"gpu\"",
+        "name=\"profile-option-gpu--image\"",
+        "value=\"unlisted-choice\"",
+        "begins with quay.io/jupyter/",
+    ] {
         assert!(page.text.contains(part), "{part}: {}", page.text);
     }
     assert_eq!(hub.get("/users/alice/server", ALICE_TOKEN).await.json()["stopped"], true);
@@ -58,7 +63,8 @@ async fn what_a_form_sends_is_what_starts_and_is_chosen_again() {
     let hub = hub_with(profiles()).await;
     let mut alice = hub.logged_in(ALICE_TOKEN).await;
     alice.get("/hub/spawn").await;
-    let chosen = [("profile", "gpu"), ("profile-option-gpu--image", "jax"), ("profile-option-gpu--image--unlisted-choice", "")];
+    let chosen =
+        [("profile", "gpu"), ("profile-option-gpu--image", "jax"), ("profile-option-gpu--image--unlisted-choice", "")];
     let answer = alice.submit("/hub/spawn?next=%2Fuser%2Falice%2Flab", &chosen).await;
     assert_eq!(answer.location(), "/hub/spawn-pending/alice?next=%2Fuser%2Falice%2Flab");
     hub.becomes_ready("alice", ALICE_TOKEN).await;
@@ -133,7 +139,10 @@ async fn a_forged_choice_is_refused_by_the_form_and_by_the_api_row_52() {
 async fn who_has_left_a_group_does_not_start_its_profile_again_row_52() {
     let hub = hub_with(profiles()).await;
     let gpu = json!({"display_name": "Lab", "user_options": {"profile": "gpu"}});
-    assert_eq!(hub.api(Method::PUT, "/users/alice/servers/lab", ALICE_TOKEN, Some(gpu)).await.status, StatusCode::CREATED);
+    assert_eq!(
+        hub.api(Method::PUT, "/users/alice/servers/lab", ALICE_TOKEN, Some(gpu)).await.status,
+        StatusCode::CREATED
+    );
     let members = Some(json!({"users": ["alice"]}));
     assert_eq!(hub.api(Method::DELETE, "/groups/ml/users", ADMIN_TOKEN, members).await.status, StatusCode::OK);
     let answer = hub.api(Method::POST, "/users/alice/servers/lab", ALICE_TOKEN, None).await;
@@ -152,8 +161,8 @@ async fn who_may_choose_nothing_is_told_so() {
     assert_eq!(page.status, StatusCode::FORBIDDEN);
     assert!(page.text.contains("Ask your administrator") && !page.text.contains("id=\"start\""), "{}", page.text);
     let answer = hub.api(Method::POST, "/users/bob/server", BOB_TOKEN, None).await;
-    assert_eq!((answer.status, answer.json()["message"].as_str().unwrap()), (
-        StatusCode::BAD_REQUEST,
-        "There is no profile that you may choose; ask your administrator for one"
-    ));
+    assert_eq!(
+        (answer.status, answer.json()["message"].as_str().unwrap()),
+        (StatusCode::BAD_REQUEST, "There is no profile that you may choose; ask your administrator for one")
+    );
 }
