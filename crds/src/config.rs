@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 use crate::{
-    ActivityTimes, ApiPages, ClientRules, HttpsType, Landing, LoginLimits, ServerLimits, Sessions, SingleUser,
+    ActivityTimes, ApiPages, ClientRules, HttpsType, Landing, LoginLimits, PageLink, ServerLimits, Sessions, SingleUser,
 };
 
 mod rbac;
@@ -60,6 +60,8 @@ pub struct HubConfig {
     pub api_pages: ApiPages,
     #[serde(default, skip_serializing_if = "is_default")]
     pub activity: ActivityTimes,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub pages: PagesConfig,
     /// Where commands such as `hub token` reach this hub: its directory is made for its owner only.
     pub control_socket: PathBuf,
     /// Services, roles, groups and custom scopes.
@@ -73,6 +75,21 @@ pub struct HubConfig {
 /// What the settings don't mention changes no checksum.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+/// The look of the hub's pages: [`crate::Pages`], with the logo as a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PagesConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// A picture, of the kind that its ending says. Read at each request; the hub's own is shown where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logo_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub announcement: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<PageLink>,
 }
 
 /// How the hub reaches the proxy.

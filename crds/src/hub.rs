@@ -4,6 +4,8 @@
 mod access;
 mod components;
 mod https;
+mod pages;
+mod profiles;
 mod rbac;
 mod schema;
 mod singleuser;
@@ -11,6 +13,8 @@ mod singleuser;
 pub use access::*;
 pub use components::*;
 pub use https::*;
+pub use pages::*;
+pub use profiles::*;
 pub use rbac::*;
 pub use schema::*;
 pub use singleuser::*;
@@ -133,6 +137,9 @@ pub struct HubSpec {
     /// The servers of the users.
     #[serde(default)]
     pub singleuser: SingleUser,
+    /// The look of the hub's pages.
+    #[serde(default)]
+    pub pages: Pages,
     /// NetworkPolicies around hub, proxy and user pods.
     #[serde(default)]
     pub network_policy: NetworkPolicySpec,

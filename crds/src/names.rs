@@ -110,6 +110,8 @@ pub mod path {
     /// The rendered [`crate::config::HubConfig`].
     pub const CONFIG_DIR: &str = "/etc/jupyterhub/config";
     pub const CONFIG_FILE: &str = "hub.yaml";
+    /// The administrator's logo.
+    pub const PAGES_DIR: &str = "/etc/jupyterhub/pages";
     /// Each below it is a whole directory: `cookie`, `proxy`, `login-tokens` (a file for each user), `dummy`,
     /// `services` (a file for each service).
     pub const SECRETS_DIR: &str = "/etc/jupyterhub/secrets";

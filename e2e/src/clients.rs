@@ -16,7 +16,7 @@ use crate::{
     cargo,
     environments::{self, Environment, Version},
     local_hub::LocalHub,
-    packages,
+    node_modules, packages,
     places::Places,
     program::{Program, processes_in},
     progress::explained,
@@ -38,7 +38,7 @@ pub struct Clients {
 impl Clients {
     /// Makes what is not there yet.
     pub(crate) async fn prepare(places: &Places, yes: bool) -> Result<Self> {
-        packages::ensure(places, yes, &[packages::BROWSER, packages::DATABASES].concat()).await?;
+        packages::ensure(places, yes, &[packages::BROWSER, packages::DATABASES, packages::NPM].concat()).await?;
         let v5 = environments::ensure(places, Version::V5).await?;
         let v6 = environments::ensure(places, Version::V6).await?;
         let [hub, proxy] = cargo::build_hub_and_proxy(places).await?;
@@ -83,6 +83,12 @@ impl Clients {
         self.places.output()
     }
 
+    /// axe's script, which judges pages as people with disabilities meet them.
+    pub(crate) async fn axe(&self) -> Result<PathBuf> {
+        let modules = node_modules::ensure(&self.places, "axe").await?;
+        Ok(modules.join("axe-core/axe.min.js"))
+    }
+
     /// Gives a test a hub of its own whose servers are of a version, and ends it, whatever the test says. A failed test
     /// leaves the hub's log as `NAME-hub.log`.
     pub(crate) async fn with_hub(
@@ -125,7 +131,8 @@ impl Clients {
         ended(hub, dir.path(), test).await
     }
 
-    async fn with_flags(
+    /// The same with more flags of `hub local`.
+    pub(crate) async fn with_flags(
         &self,
         name: &str,
         version: Version,

@@ -21,6 +21,7 @@ mod jupyter_server;
 mod kind;
 mod local_hub;
 mod node_image;
+mod node_modules;
 mod packages;
 pub mod peers;
 mod places;

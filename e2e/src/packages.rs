@@ -45,6 +45,8 @@ pub(crate) const BROWSER: &[Need] = &[
     need("chromedriver", "chromium-driver"),
     need("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", "fonts-dejavu-core"),
 ];
+/// To fetch what judges pages.
+pub(crate) const NPM: &[Need] = &[need("npm", "npm")];
 /// To fetch the proxy that ours stands in for, and to look at ours as others do.
 pub(crate) const PEERS: &[Need] = &[need("npm", "npm"), need("curl", "curl")];
 /// To pin what is measured to a core, and to count what it asks of the disk.

@@ -6,7 +6,7 @@ use hub_auth::{
     failure_limit::FailureLimit,
     lockout::Lockouts,
 };
-use hub_crds::{ApiPages, ClientRules, Landing, Sessions};
+use hub_crds::{ApiPages, ClientRules, Landing, Sessions, config::PagesConfig};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use std::{ops::Deref, path::PathBuf, sync::Arc};
@@ -53,6 +53,8 @@ pub struct Parts {
     pub trusted_proxies: Vec<IpNet>,
     pub sessions: Sessions,
     pub landing: Landing,
+    /// The look of the pages.
+    pub pages: PagesConfig,
     pub api_pages: ApiPages,
     /// What is not written yet of who was active.
     pub activity: Activity,

@@ -2,8 +2,8 @@
 
 use anyhow::Context;
 use hub_crds::{
-    HttpsType, LoginLimits, Sessions,
-    config::{HubConfig, Problem},
+    HttpsType, LoginLimits, PageLink, Sessions,
+    config::{HubConfig, PagesConfig, Problem},
 };
 use std::{
     fs,
@@ -49,6 +49,7 @@ fn check(config: &HubConfig) -> Result<(), (String, String)> {
     check_addresses(config)
         .and_then(|()| check_sessions(&config.sessions))
         .and_then(|()| check_login_limits(&config.login_limits))
+        .and_then(|()| check_pages(&config.pages))
         .map_err(|(field, message)| (field.to_owned(), message))?;
     match config.rbac.problems().into_iter().next() {
         Some(Problem { field, message }) => Err((format!("rbac.{field}"), message)),
@@ -80,6 +81,18 @@ fn check_login_limits(limits: &LoginLimits) -> Result<(), (&'static str, String)
         }
     }
     Ok(())
+}
+
+/// # Errors
+/// A link leads nowhere that a page may lead to, such as into a script.
+pub(crate) fn check_pages(pages: &PagesConfig) -> Result<(), (&'static str, String)> {
+    match pages.links.iter().find(|link| landing_address(&link.url).is_none()) {
+        Some(PageLink { url, .. }) => Err((
+            "pages.links",
+            format!("`{url}` is neither a path nor a web address; write https://example.com/help for example"),
+        )),
+        None => Ok(()),
+    }
 }
 
 fn check_addresses(config: &HubConfig) -> Result<(), (&'static str, String)> {
@@ -298,6 +311,12 @@ controlSocket: /tmp/hub/control.sock
                 "proxy: {",
                 "proxy: {trustedProxies: [10.0.0.1, 10.0.0.0/33], ",
                 "proxy.trustedProxies: `10.0.0.0/33` is no address and no range of addresses; write 10.0.0.0/8 for example",
+            ),
+            (
+                "baseUrl: /",
+                "pages: {links: [{text: Help, url: 'javascript:alert(1)'}]}\nbaseUrl: /",
+                "pages.links: `javascript:alert(1)` is neither a path nor a web address; write https://example.com/help for \
+                 example",
             ),
             ("0.0.0.0:8081", "8081", "bind: `8081` is not an address and port; write 0.0.0.0:8081 for example"),
         ];

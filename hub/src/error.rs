@@ -12,7 +12,6 @@ use serde_json::json;
 use crate::{
     app::App,
     database::Fault,
-    handlers::assets,
     middleware::headers::is_api,
     pages::{ErrorPage, Frame, html},
 };
@@ -135,8 +134,7 @@ pub async fn shape_failures(State(app): State<App>, request: Request, next: Next
 }
 
 fn page(app: &App, status: StatusCode, message: Option<String>) -> Response {
-    let frame = Frame { hub: app.urls.hub().to_owned(), user: None, xsrf: String::new(), version: assets::version() };
-    html(status, &ErrorPage { frame, status: status.as_u16(), reason: reason(status), message })
+    html(status, &ErrorPage { frame: Frame::new(app), status: status.as_u16(), reason: reason(status), message })
 }
 
 /// The reason phrase, without which a status is only a number.

@@ -1,6 +1,7 @@
 //! The endpoints: a file for each page, and the REST API below [`api`].
 
 pub mod accept_share;
+pub mod admin;
 pub mod api;
 pub mod assets;
 pub mod authorize;

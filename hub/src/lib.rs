@@ -30,6 +30,7 @@ pub mod openapi;
 pub mod own_secret;
 pub mod pages;
 pub mod people;
+pub mod profiles;
 pub mod proxy;
 pub mod rbac;
 pub mod redaction;

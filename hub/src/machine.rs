@@ -201,6 +201,7 @@ fn hub(
         clients: behaviour.clients.clone(),
         sessions: behaviour.sessions.clone(),
         landing: behaviour.landing.clone(),
+        pages: behaviour.pages.clone(),
         api_pages: behaviour.api_pages.clone(),
         activity: behaviour.activity.clone(),
         clock: Timestamp::now,

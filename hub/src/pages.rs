@@ -5,17 +5,47 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{Html, IntoResponse, Response},
 };
+use hub_crds::PageLink;
+
+use crate::{app::App, handlers::assets};
 
 /// What every page shows around its content.
 pub struct Frame {
     /// Path of the hub, such as `/hub/`.
     pub hub: String,
+    /// What the administrator calls the place.
+    pub title: String,
+    /// What everybody should know now, as text.
+    pub announcement: Option<String>,
+    /// Links at the foot.
+    pub links: Vec<PageLink>,
+    /// Which page it is, as its path below the hub's: `home`.
+    pub here: String,
     /// Who is logged in.
     pub user: Option<String>,
+    /// They may open the admin page.
+    pub admin: bool,
     /// Goes into every form.
     pub xsrf: String,
     /// Changes when a static file does, so that browsers may keep them.
     pub version: &'static str,
+}
+
+impl Frame {
+    /// What it is for somebody whom the hub doesn't know.
+    pub fn new(app: &App) -> Self {
+        Self {
+            hub: app.urls.hub().to_owned(),
+            title: app.pages.title.clone().unwrap_or_else(|| "Jupyter".to_owned()),
+            announcement: app.pages.announcement.clone(),
+            links: app.pages.links.clone(),
+            here: String::new(),
+            user: None,
+            admin: false,
+            xsrf: String::new(),
+            version: assets::version(),
+        }
+    }
 }
 
 #[derive(Template)]
@@ -30,7 +60,8 @@ pub struct LoginPage {
     pub insecure: bool,
 }
 
-/// How the home page shows a server.
+/// How pages show a server.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum ServerState {
     Ready,
     Starting,
@@ -76,13 +107,56 @@ pub struct SpawnPage {
     pub action: String,
     pub own: bool,
     pub owner: String,
+    /// Empty for the default one.
+    pub server: String,
     pub error: Option<String>,
+    /// There is something to choose, and nothing that this user may.
+    pub nothing_offered: bool,
+    pub profiles: Vec<ProfileCard>,
+}
+
+/// A profile that somebody may choose.
+pub struct ProfileCard {
+    pub slug: String,
+    pub title: String,
+    pub description: Option<String>,
+    pub checked: bool,
+    pub options: Vec<OptionField>,
+}
+
+/// A choice within a profile.
+pub struct OptionField {
+    /// Of the form's field, and its id.
+    pub name: String,
+    pub title: String,
+    pub choices: Vec<ChoiceLine>,
+    pub unlisted: Option<UnlistedField>,
+}
+
+/// An entry of a list.
+pub struct ChoiceLine {
+    pub value: String,
+    pub title: String,
+    pub selected: bool,
+}
+
+/// Where people write an image of their own.
+pub struct UnlistedField {
+    /// Of the form's field, and its id.
+    pub name: String,
+    pub title: String,
+    /// What it must begin with, for people.
+    pub prefixes: String,
+    /// What was written before.
+    pub value: String,
 }
 
 #[derive(Template)]
 #[template(path = "spawn_pending.html")]
 pub struct SpawnPendingPage {
     pub frame: Frame,
+    /// Where its start is cancelled.
+    pub action: String,
     pub own: bool,
     pub owner: String,
     pub stopping: bool,
@@ -100,6 +174,68 @@ pub struct NotRunningPage {
     pub owner: String,
     pub failure: Option<String>,
     pub spawn_url: String,
+}
+
+/// All users, a page at a time.
+#[derive(Template)]
+#[template(path = "admin.html")]
+pub struct AdminPage {
+    pub frame: Frame,
+    /// Where forms go: this page, with the part of the list that is shown.
+    pub action: String,
+    /// What was done, in words.
+    pub done: Option<&'static str>,
+    pub error: Option<String>,
+    pub name_filter: String,
+    pub state: String,
+    pub sort: String,
+    pub users: Vec<AdminUser>,
+    /// Such as `1-50 of 10000`.
+    pub range: String,
+    pub previous_url: Option<String>,
+    pub next_url: Option<String>,
+    /// They may make others administrators.
+    pub grants_admin: bool,
+    /// They may add users.
+    pub adds_users: bool,
+}
+
+/// A user on the admin page.
+pub struct AdminUser {
+    pub name: String,
+    pub admin: bool,
+    /// It is the visitor.
+    pub own: bool,
+    pub last_activity: String,
+    pub groups: String,
+    pub servers: Vec<AdminServer>,
+    pub changes: bool,
+    /// Where a deletion is asked for, if the visitor may.
+    pub delete_url: Option<String>,
+}
+
+/// A server on the admin page.
+pub struct AdminServer {
+    /// With its user's: `alice/lab`, or `alice/` for the default one.
+    pub full_name: String,
+    /// Empty for the default one.
+    pub title: String,
+    pub state: ServerState,
+    pub starts: bool,
+    pub stops: bool,
+    /// Where it is, if it runs and the visitor may use it.
+    pub open_url: Option<String>,
+    /// The page that chooses a profile before a start.
+    pub spawn_url: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "admin_delete.html")]
+pub struct AdminDeletePage {
+    pub frame: Frame,
+    pub action: String,
+    pub back_url: String,
+    pub name: String,
 }
 
 /// A line of the table of tokens, as people read it.

@@ -63,7 +63,7 @@ impl Table<'_> {
 
 /// What people see.
 fn pages(table: Table<'_>) -> Table<'_> {
-    use handlers::{accept_share, home, login, logout, proxy_error, root, spawn, spawn_pending, token};
+    use handlers::{accept_share, admin, home, login, logout, proxy_error, root, spawn, spawn_pending, token};
     table
         .at("", get(root::get))
         .at("login", get(login::get).post(login::post))
@@ -73,7 +73,9 @@ fn pages(table: Table<'_>) -> Table<'_> {
         .at("accept-share", get(accept_share::get).post(accept_share::post))
         .at("spawn", get(spawn::get).post(spawn::post))
         .at("spawn/{*path}", get(spawn::get).post(spawn::post))
-        .at("spawn-pending/{*path}", get(spawn_pending::get))
+        .at("spawn-pending/{*path}", get(spawn_pending::get).post(spawn_pending::post))
+        .at("admin", get(admin::get).post(admin::post))
+        .at("admin/delete", get(admin::confirm_delete))
         .at("user-redirect/{*path}", get(root::user_redirect))
         .at("user-redirect/", get(root::user_redirect))
         .at("error/{code}", get(proxy_error::get))

@@ -33,7 +33,7 @@ use crate::{
     upkeep,
     urls::Urls,
 };
-use hub_crds::{ActivityTimes, ApiPages, ClientRules, Landing, LoginLimits, Sessions};
+use hub_crds::{ActivityTimes, ApiPages, ClientRules, Landing, LoginLimits, Sessions, config::PagesConfig};
 
 /// How long open requests may take once the hub was told to stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -65,6 +65,8 @@ pub struct Hub {
     pub clients: ClientRules,
     pub sessions: Sessions,
     pub landing: Landing,
+    /// The look of the pages.
+    pub pages: PagesConfig,
     pub api_pages: ApiPages,
     pub activity: ActivityTimes,
     pub clock: fn() -> Timestamp,
@@ -96,6 +98,7 @@ pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App>
         clients: hub.clients,
         sessions: hub.sessions,
         landing: hub.landing,
+        pages: hub.pages,
         api_pages: hub.api_pages,
         activity: Activity::new(SignedDuration::from_secs(hub.activity.resolution.into())),
         request_durations: Durations::of_requests(),

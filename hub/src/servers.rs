@@ -10,7 +10,7 @@
 //! hub is in the database and at the spawner; after a restart [`Servers::restore`] finds it again.
 
 use futures::{Stream, StreamExt, stream::BoxStream};
-use hub_crds::{ActivityTimes, ServerLimits};
+use hub_crds::{ActivityTimes, Profile, ServerLimits};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::{
@@ -26,8 +26,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    database::{Database, DatabaseError, User},
+    database::{Database, DatabaseError, User, Wanted},
     metrics::Durations,
+    profiles,
     proxy::{ProxyClient, ProxyError, ProxyToken, Route, table::path_of_prefix},
     spawner::{ServerName, Spawner},
     urls::Urls,
@@ -47,6 +48,7 @@ mod upkeep;
 pub use progress::ProgressEvent;
 pub use status::{CheckError, ForgetError, Pending, ServerStatus, StartError, StartOutcome, StopOutcome};
 
+use launch::Wish;
 use progress::ProgressLog;
 
 /// How long the end of a hub waits for its servers.
@@ -63,6 +65,8 @@ pub struct ServerSettings {
     /// People log in with tokens, which may come in addresses of servers.
     pub token_login: bool,
     pub limits: ServerLimits,
+    /// What people choose between when they start one; without any it just starts.
+    pub profiles: Vec<Profile>,
     /// How often it is looked up when the proxy last saw requests for each server, if it is.
     pub activity_interval: Option<Duration>,
     /// How long [`Servers::start`] waits for a server to be ready before it answers that it is pending.
@@ -80,6 +84,7 @@ impl ServerSettings {
             cookie_host_prefix: false,
             token_login: false,
             limits: ServerLimits::default(),
+            profiles: Vec::new(),
             activity_interval: ActivityTimes::default().every(),
             slow_spawn_timeout: Duration::ZERO,
             slow_stop_timeout: Duration::ZERO,
@@ -188,14 +193,48 @@ impl Servers {
         user_options: Option<Value>,
     ) -> Result<StartOutcome, StartError> {
         let name = ServerName { user: user.name.clone(), server: server.to_owned() };
+        let wish = self.wish(user, server, user_options).await?;
         let entry = self.inner.begin(&name)?;
-        tokio::spawn(launch::start(self.inner.clone(), user.clone(), name, entry.clone(), user_options));
+        tokio::spawn(launch::start(self.inner.clone(), user.clone(), name, entry.clone(), wish));
         match entry.left(Pending::Spawn, self.inner.settings.slow_spawn_timeout).await {
             None | Some(ServerStatus::Pending(_)) => Ok(StartOutcome::Pending),
             Some(ServerStatus::Ready { .. }) => Ok(StartOutcome::Started),
             Some(ServerStatus::Stopped { .. }) if entry.cancel.is_cancelled() => Err(StartError::Cancelled),
             Some(ServerStatus::Stopped { last_failure }) => Err(StartError::Failed(last_failure.unwrap_or_default())),
         }
+    }
+
+    /// Whether there is something to choose before a start.
+    pub fn has_profiles(&self) -> bool {
+        !self.inner.settings.profiles.is_empty()
+    }
+
+    /// The profiles that a user may choose.
+    ///
+    /// # Errors
+    /// The user's groups can't be read.
+    pub async fn profiles_for(&self, user: &User) -> Result<Vec<&Profile>, DatabaseError> {
+        let profiles = &self.inner.settings.profiles;
+        if profiles.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wanted = Wanted { roles: false, groups: true, servers: false };
+        let groups = self.inner.database.details_of(user.id, wanted).await?.groups;
+        Ok(profiles::offered(profiles, &user.name, &groups))
+    }
+
+    /// What a start is asked to be, held against what the user may choose (attack row 52). Whose server it is decides, and not
+    /// who presses the button.
+    async fn wish(&self, user: &User, server: &str, options: Option<Value>) -> Result<Wish, StartError> {
+        let options = match options {
+            Some(options) => options,
+            None => self.inner.database.server(user.id, server).await?.map(|row| row.user_options).unwrap_or_default(),
+        };
+        let mut wish = Wish { options, overrides: Vec::new() };
+        if !self.inner.settings.profiles.is_empty() {
+            wish.overrides = profiles::choose(&self.profiles_for(user).await?, &wish.options)?;
+        }
+        Ok(wish)
     }
 
     /// Stops a server; a start that is under way is cancelled. One that does not run is stopped already.

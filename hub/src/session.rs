@@ -23,7 +23,6 @@ use crate::{
     database::{ApiToken, Principal, User},
     error::{Failure, Result},
     form::Fields,
-    handlers::assets,
     login_attempts,
     pages::Frame,
 };
@@ -181,11 +180,13 @@ impl Visitor {
 
     /// What a page shows around its content, for this visitor.
     pub fn frame(&self, app: &App) -> Frame {
+        let here = self.uri.path().strip_prefix(app.urls.hub()).unwrap_or_default();
         Frame {
-            hub: app.urls.hub().to_owned(),
+            here: here.to_owned(),
             user: self.user().map(|user| user.name.clone()),
+            admin: self.identity.as_ref().is_some_and(|identity| identity.scopes.holds("admin-ui")),
             xsrf: self.xsrf.text.clone(),
-            version: assets::version(),
+            ..Frame::new(app)
         }
     }
 
@@ -296,6 +297,13 @@ impl Visitor {
     /// Time of the request.
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+}
+
+impl LoggedIn {
+    /// The same, for what pages leave to the API. Their forms are checked before.
+    pub fn caller(&self) -> Caller {
+        Caller { visitor: self.visitor.clone(), identity: Some(self.identity.clone()) }
     }
 }
 

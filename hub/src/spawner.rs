@@ -1,7 +1,7 @@
 //! Starting and stopping of servers, seen from the rest of the hub: what is asked of a spawner and what it answers.
 //! How it is done is the business of the two spawners below.
 
-use hub_crds::config::KubernetesConfig;
+use hub_crds::{Overrides, config::KubernetesConfig};
 use reqwest::ClientBuilder;
 use secrecy::SecretString;
 use serde_json::Value;
@@ -32,6 +32,8 @@ pub struct StartRequest {
     pub api_token: SecretString,
     /// Options that the user chose.
     pub user_options: Value,
+    /// What they change of the pod, in order: only what the administrator wrote.
+    pub overrides: Vec<Overrides>,
     /// The spawner's state of the server's last run: names once used are used again.
     pub state: Value,
 }

@@ -15,10 +15,10 @@
     if (typeof data.progress === "number") { bar.value = data.progress; }
     if (data.message) {
       message.textContent = data.message;
+      document.getElementById("progress-details").hidden = false;
       var line = document.createElement("li");
       line.textContent = data.message;
       log.appendChild(line);
-      log.scrollTop = log.scrollHeight;
     }
     if (data.ready) {
       finish();
@@ -26,7 +26,10 @@
     } else if (data.failed) {
       finish();
       message.className = "message bad";
+      bar.hidden = true;
       document.getElementById("progress-retry").hidden = false;
+      var cancel = document.getElementById("progress-cancel");
+      if (cancel) { cancel.hidden = true; }
     }
   };
   // The stream ends with the hub; a moment later the page itself knows more.

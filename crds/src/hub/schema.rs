@@ -134,5 +134,25 @@ pub fn environment(generator: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Environment variables of a profile, by name; where a value comes from is open, since the definition has it many times.
+/// The hub's own are put over them.
+pub fn variables(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 64,
+        "items": {
+            "type": "object",
+            "required": ["name"],
+            "properties": {
+                "name": { "type": "string", "minLength": 1, "maxLength": 253 },
+                "value": { "type": "string", "maxLength": 32768 },
+                "valueFrom": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
+            },
+        },
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["name"],
+    })
+}
+
 /// A list of open objects or a single one, as they are stored.
 pub type Open = Value;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{
     components::ImagePullPolicy,
+    profiles::Profile,
     schema::{Amount, Amounts, Open, arguments, environment, open_object, open_objects, rules, string_map},
 };
 
@@ -17,6 +18,8 @@ use super::{
     ("!has(self.extraLabels) || self.extraLabels.all(k, !k.startsWith('jupyter.rs/') && !k.startsWith('hub.jupyter.org/') && !k.startsWith('app.kubernetes.io/') && k != 'component')", "spec.singleuser.extraLabels must not set jupyter.rs/*, hub.jupyter.org/*, app.kubernetes.io/* or component: the hub finds its pods by them"),
     ("!has(self.front) || (size(self.cmd) > 0 && !self.cmd[0].endsWith('jupyterhub-singleuser'))", "spec.singleuser.cmd is required with front: set it to the program that is guarded, such as [jupyter, server, '--ServerApp.sock={socket}']; jupyterhub-singleuser guards itself"),
     ("!has(self.front) || self.cmd.exists(a, a.contains('{socket}') || a.contains('{port}'))", "spec.singleuser.cmd must say with front where the program listens: write {socket} where it takes the path of a Unix socket, or {port} where it takes a port, with 127.0.0.1 as its address"),
+    ("!has(self.profiles) || self.profiles.filter(p, has(p.default) && p.default).size() <= 1", "two of spec.singleuser.profiles have default: true: leave it to one"),
+    ("!has(self.profiles) || self.profiles.all(p, !has(p.default) || !p.default || (!has(p.allowedGroups) && !has(p.allowedUsers)))", "the profile of spec.singleuser.profiles with default: true must be one that everybody may choose: remove its allowedGroups and allowedUsers, or its default"),
 ]))]
 pub struct SingleUser {
     /// Image with `jupyterhub-singleuser` (or what `cmd` names).
@@ -123,6 +126,10 @@ pub struct SingleUser {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "open_object")]
     pub pod_template: Option<Open>,
+    /// What people may choose between when they start a server. Without any a server just starts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["slug"]))]
+    pub profiles: Vec<Profile>,
 }
 
 impl SingleUser {
@@ -164,6 +171,7 @@ impl Default for SingleUser {
             http_timeout: 30,
             extra_env: Vec::new(),
             pod_template: None,
+            profiles: Vec::new(),
         }
     }
 }

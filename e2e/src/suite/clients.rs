@@ -15,6 +15,7 @@ mod idle_culler;
 mod oauth;
 mod one_machine;
 mod openapi;
+mod pages;
 mod services;
 mod singleuser;
 mod token_login;
@@ -41,6 +42,8 @@ pub fn tests() -> Vec<Test<Clients>> {
         test!(chromium::pages_and_cookies_satisfy_chromium, 120),
         test!(chromium::a_logout_ends_every_tab, 120),
         test!(chromium::hub_server_satisfies_chromium, 120),
+        test!(pages::every_page_is_fit_to_be_seen_and_accessible, 300),
+        test!(pages::the_way_to_a_server_is_walked_by_keyboard, 120),
         test!(token_login::a_token_at_a_running_server_logs_in_at_the_hub_s6, 120),
         test!(token_login::a_link_logs_in_once_s10_s11_s12_s13, 120),
         test!(services::a_hub_oauth_service_logs_people_in, 60),

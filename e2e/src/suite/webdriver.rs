@@ -23,9 +23,30 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 /// Shift, as WebDriver's keyboard has it. It stays down to the end of what is typed.
 pub(super) const SHIFT: &str = "\u{E008}";
 pub(super) const ENTER: &str = "\u{E007}";
+pub(super) const TAB: &str = "\u{E004}";
+pub(super) const DOWN: &str = "\u{E015}";
+/// Pictures taller than this are cut: they are for people to look at.
+const TALLEST: f64 = 2400.0;
 
 /// A page that takes longer to load, or a script to run, is a failure that says which.
 const PAGE_LOAD: Duration = Duration::from_secs(45);
+
+/// What the person has set for all pages.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Scheme {
+    Light,
+    Dark,
+}
+
+impl Scheme {
+    /// As CSS calls it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Light => "light",
+            Self::Dark => "dark",
+        }
+    }
+}
 
 /// One of a browser's tabs.
 pub(super) struct Tab(String);
@@ -176,6 +197,36 @@ impl Browser {
         self.command(Method::POST, &format!("/element/{id}/value"), Some(json!({"text": text}))).await.map(|_| ())
     }
 
+    /// Types whatever has the focus.
+    pub(super) async fn press_keys(&self, keys: &str) -> Result<()> {
+        let focused = self.command(Method::GET, "/element/active", None).await?;
+        let id = focused[ELEMENT].as_str().context("an element has an id")?;
+        self.command(Method::POST, &format!("/element/{id}/value"), Some(json!({"text": keys}))).await.map(|_| ())
+    }
+
+    /// Shows pages in this scheme and width, in CSS pixels.
+    pub(super) async fn look_as(&self, scheme: Scheme, width: u32) -> Result<()> {
+        let metrics = json!({"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500});
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics).await?;
+        let features = json!([{"name": "prefers-color-scheme", "value": scheme.name()}]);
+        self.devtools("Emulation.setEmulatedMedia", json!({"features": features})).await.map(|_| ())
+    }
+
+    /// Keeps the page, below the window's edge too, as `NAME.png`.
+    pub(super) async fn whole_page(&self, name: &str) -> Result<()> {
+        let size = &self.devtools("Page.getLayoutMetrics", json!({})).await?["cssContentSize"];
+        let height = size["height"].as_f64().unwrap_or_default().min(TALLEST);
+        let clip = json!({"x": 0, "y": 0, "width": size["width"], "height": height, "scale": 1});
+        let image =
+            self.devtools("Page.captureScreenshot", json!({"captureBeyondViewport": true, "clip": clip})).await?;
+        self.keep(name, image["data"].as_str().context("a screenshot is text")?)
+    }
+
+    async fn devtools(&self, command: &str, params: Value) -> Result<Value> {
+        let command = json!({"cmd": command, "params": params});
+        self.command(Method::POST, "/goog/cdp/execute", Some(command)).await
+    }
+
     /// Waits until an element shows a text.
     pub(super) async fn await_text(&self, css: &str, wanted: &str) -> Result<()> {
         let end = Instant::now() + PAGE;
@@ -237,8 +288,11 @@ impl Browser {
     /// Keeps what is to be seen as `NAME.png`.
     pub(super) async fn screenshot(&self, name: &str) -> Result<()> {
         let image = self.command(Method::GET, "/screenshot", None).await?;
-        let image = BASE64_STANDARD.decode(image.as_str().context("a screenshot is text")?)?;
-        fs::write(self.output.join(format!("{name}.png")), image)?;
+        self.keep(name, image.as_str().context("a screenshot is text")?)
+    }
+
+    fn keep(&self, name: &str, image: &str) -> Result<()> {
+        fs::write(self.output.join(format!("{name}.png")), BASE64_STANDARD.decode(image)?)?;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use hub_auth::names;
 use hub_crds::{
-    ActivityTimes, ApiPages, ClientRules, Landing, LoginLimits, Sessions,
+    ActivityTimes, ApiPages, ClientRules, LoginLimits, Sessions,
     config::{AuthConfig, AuthenticatorConfig, RbacConfig, TokenLogin},
 };
 use hub_proxy::{Bind, BindError, ErrorPages, Proxy, ProxyConfig, TlsFiles, Token};
@@ -42,8 +42,10 @@ use crate::{
 };
 
 mod files;
+mod preview;
 
 use files::Files;
+use preview::Preview;
 
 const HUB: &str = "JupyterHub";
 /// The settings that this command heeds; any other is an error.
@@ -62,6 +64,7 @@ Examples:
   hub local --ssl-key my.key --ssl-cert my.cert
   hub local --config jupyterhub_config.py
   hub local --data-dir ./trial       a hub of its own, with its own database and secrets
+  hub local --preview hub.yaml       with the pages and profiles of a Hub that is to be applied
   hub local --front                  with JupyterLab only, without JupyterHub
   hub local --front -- streamlit run app.py --server.address=127.0.0.1 --server.port={port}
 
@@ -92,6 +95,10 @@ pub struct Local {
     /// Who logs in with the printed token, as an administrator [default: who runs the command].
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
+    /// Shows the pages, the profiles and the limits of this Hub, to see them before it is applied. Servers stay processes of
+    /// this machine, whatever is chosen
+    #[arg(long, value_name = "FILE")]
+    preview: Option<PathBuf>,
     /// Guards servers with `hub server`, so that they need nothing of JupyterHub: Jupyter, or the command
     #[arg(long)]
     front: bool,
@@ -124,6 +131,7 @@ impl Local {
             settings.command = self.command;
         }
         let missing = settings.check().err();
+        let preview = self.preview.as_deref().map(Preview::read).transpose()?.unwrap_or_default();
 
         let stopping = CancellationToken::new();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("failed to listen on 127.0.0.1")?;
@@ -139,7 +147,12 @@ impl Local {
         let address = Address { url, forward: None, show_logins: None };
         let database = Database::open(&files.database).await?;
         let client = ProxyClient::new(&format!("http://{api}"), ProxyToken::Value(secrets.proxy_token));
-        let server_settings = ServerSettings { token_login: true, ..ServerSettings::new(urls.clone(), &connect_url) };
+        let server_settings = ServerSettings {
+            token_login: true,
+            limits: preview.limits,
+            profiles: preview.profiles,
+            ..ServerSettings::new(urls.clone(), &connect_url)
+        };
         let servers = Servers::new(database.clone(), Spawner::local(settings), client, server_settings);
         let hub = Hub {
             urls,
@@ -156,7 +169,8 @@ impl Local {
             trusted_proxies: Vec::new(),
             clients: ClientRules::default(),
             sessions: Sessions::default(),
-            landing: Landing::default(),
+            landing: preview.landing,
+            pages: preview.pages,
             api_pages: ApiPages::default(),
             activity: ActivityTimes::default(),
             clock: Timestamp::now,

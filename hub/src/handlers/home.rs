@@ -2,7 +2,9 @@
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use hub_auth::scopes::Resource;
+use serde_json::json;
 
+use super::api::{JsonBody, servers};
 use crate::{
     app::App,
     database::ServerRow,
@@ -34,12 +36,7 @@ pub async fn get(State(app): State<App>, person: LoggedIn, Query(query): Query) 
 
 /// One server, as the page shows it.
 fn line(app: &App, user: &str, server: &str, row: Option<&ServerRow>) -> ServerLine {
-    let (state, failure) = match app.servers.status(user, server) {
-        ServerStatus::Ready { .. } => (ServerState::Ready, None),
-        ServerStatus::Pending(Pending::Stop) => (ServerState::Stopping, None),
-        ServerStatus::Pending(_) => (ServerState::Starting, None),
-        ServerStatus::Stopped { last_failure } => (ServerState::Stopped, last_failure),
-    };
+    let (state, failure) = state(app.servers.status(user, server));
     ServerLine {
         name: server.to_owned(),
         title: row.and_then(|row| row.display_name.clone()).unwrap_or_else(|| server.to_owned()),
@@ -48,6 +45,16 @@ fn line(app: &App, user: &str, server: &str, row: Option<&ServerRow>) -> ServerL
         server_url: app.urls.server(user, server),
         spawn_url: app.urls.spawn(user, server),
         pending_url: app.urls.spawn_pending(user, server),
+    }
+}
+
+/// How a server stands, and why its last start failed, if it did.
+pub(super) fn state(status: ServerStatus) -> (ServerState, Option<String>) {
+    match status {
+        ServerStatus::Ready { .. } => (ServerState::Ready, None),
+        ServerStatus::Pending(Pending::Stop) => (ServerState::Stopping, None),
+        ServerStatus::Pending(_) => (ServerState::Starting, None),
+        ServerStatus::Stopped { last_failure } => (ServerState::Stopped, last_failure),
     }
 }
 
@@ -63,11 +70,15 @@ async fn services(app: &App, person: &LoggedIn) -> Result<Vec<ServiceLink>> {
     Ok(services.map(|service| ServiceLink { href: app.urls.service(&service.name), name: service.name }).collect())
 }
 
-/// Stops one's own server.
+/// Stops one's own server, or removes a named one.
 pub async fn post(State(app): State<App>, person: LoggedIn, Form(fields): Form) -> Result<Response> {
     person.visitor.check_xsrf(&fields)?;
     if let Some(server) = fields.get("stop") {
         app.servers.stop(&person.user.name, server).await;
+    }
+    if let Some(server) = fields.get("remove") {
+        let (path, body) = (servers::path(&person.user.name, server), JsonBody(Some(json!({"remove": true}))));
+        servers::stop(State(app.clone()), person.caller(), path, body).await?;
     }
     Ok(found(&app.urls.at("home")))
 }

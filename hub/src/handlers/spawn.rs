@@ -1,5 +1,5 @@
-//! `/hub/spawn[/user[/server]]`: starts a server and sends the person to its progress. Nothing is asked, so a visit
-//! starts it, unless another site's page made that visit.
+//! `/hub/spawn[/user[/server]]`: starts a server and sends the person to its progress. Where there are profiles they are asked
+//! for; else a visit starts it, unless another site's page made that visit.
 
 use axum::{
     extract::{Path, State},
@@ -7,7 +7,8 @@ use axum::{
     response::Response,
 };
 use hub_auth::{names::full_server_name, next_url::with_query, scopes::Resource};
-use serde_json::{Map, Value};
+use hub_crds::{Profile, ProfileChoice, ProfileOption};
+use serde_json::Value;
 
 use super::{api::servers::ensure_named, root};
 use crate::{
@@ -15,7 +16,8 @@ use crate::{
     database::User,
     error::{Failure, Result, found},
     form::{Fields, Form, Query},
-    pages::{SpawnPage, html},
+    pages::{ChoiceLine, OptionField, ProfileCard, SpawnPage, UnlistedField, html},
+    profiles::{self, UNLISTED},
     servers::{Pending, ServerStatus, StartError, limits::NamedServerError},
     session::LoggedIn,
 };
@@ -66,10 +68,14 @@ pub async fn get(
             Ok(found(&next.unwrap_or_else(|| app.urls.server(&owner.name, &wanted.server))))
         }
         ServerStatus::Pending(_) => Ok(found(&pending_url(&app, &owner, &wanted, &query))),
-        ServerStatus::Stopped { .. } if !person.visitor.is_deliberate() => {
-            Ok(ask(&app, &person, &owner, &wanted, &query, None))
+        ServerStatus::Stopped { .. } => {
+            let options = options(&query);
+            let is_asked = app.servers.has_profiles() && options.is_none();
+            if is_asked || !person.visitor.is_deliberate() {
+                return ask(&app, &person, &owner, &wanted, &query, options, None).await;
+            }
+            start(&app, &person, &owner, &wanted, &query, options).await
         }
-        ServerStatus::Stopped { .. } => start(&app, &person, &owner, &wanted, &query, options(&query)).await,
     }
 }
 
@@ -102,12 +108,13 @@ async fn start(
     if !wanted.server.is_empty() {
         ensure_named(app, owner, &wanted.server, None).await?;
     }
-    match app.servers.start(owner, &wanted.server, options).await {
+    match app.servers.start(owner, &wanted.server, options.clone()).await {
         Ok(_) | Err(StartError::Running | StartError::Pending(Pending::Spawn)) => {
             Ok(found(&pending_url(app, owner, wanted, query)))
         }
+        Err(StartError::Database(error)) => Err(error.into()),
         Err(error) => {
-            let mut response = ask(app, person, owner, wanted, query, Some(&error));
+            let mut response = ask(app, person, owner, wanted, query, options, Some(&error)).await?;
             if let Some(seconds) = error.retry_after() {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             }
@@ -116,18 +123,28 @@ async fn start(
     }
 }
 
-/// The page with one button: after a failure, and for a visit that another site caused.
-fn ask(
+/// The page with the button and what there is to choose: what was asked for, or else what the last start was made with, is
+/// chosen already.
+async fn ask(
     app: &App,
     person: &LoggedIn,
     owner: &User,
     wanted: &Wanted,
     query: &Fields,
+    options: Option<Value>,
     error: Option<&StartError>,
-) -> Response {
+) -> Result<Response> {
+    let offered = app.servers.profiles_for(owner).await?;
+    let options = match options {
+        Some(options) => options,
+        None => app.database.server(owner.id, &wanted.server).await?.map(|row| row.user_options).unwrap_or_default(),
+    };
+    let nothing_offered = app.servers.has_profiles() && offered.is_empty();
     let status = match error {
+        None if nothing_offered => StatusCode::FORBIDDEN,
         None | Some(StartError::Cancelled) => StatusCode::OK,
         Some(StartError::Throttled { .. } | StartError::Full) => StatusCode::TOO_MANY_REQUESTS,
+        Some(StartError::Refused(_)) => StatusCode::BAD_REQUEST,
         Some(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
     let page = SpawnPage {
@@ -135,9 +152,56 @@ fn ask(
         action: with_next(&app.urls.spawn(&owner.name, &wanted.server), query),
         own: owner.id == person.user.id,
         owner: owner.name.clone(),
+        server: wanted.server.clone(),
         error: error.map(ToString::to_string),
+        nothing_offered,
+        profiles: cards(&offered, &options),
     };
-    person.visitor.with_form_cookies(app, html(status, &page))
+    Ok(person.visitor.with_form_cookies(app, html(status, &page)))
+}
+
+/// What there is to choose, with what is chosen already.
+fn cards(offered: &[&Profile], options: &Value) -> Vec<ProfileCard> {
+    let named = |profile: &&&Profile| options["profile"] == profile.slug.as_str();
+    let Some(chosen) = offered.iter().find(named).copied().or_else(|| profiles::default_of(offered)) else {
+        return Vec::new();
+    };
+    let card = |profile: &&Profile| ProfileCard {
+        slug: profile.slug.clone(),
+        title: profile.display_name.clone(),
+        description: profile.description.clone(),
+        checked: profile.slug == chosen.slug,
+        options: profile.options.iter().map(|option| field(profile, option, options)).collect(),
+    };
+    offered.iter().map(card).collect()
+}
+
+fn field(profile: &Profile, option: &ProfileOption, options: &Value) -> OptionField {
+    let unlisted_value = options[format!("{}--{UNLISTED}", option.slug)].as_str().unwrap_or_default();
+    let is_unlisted = option.unlisted_image.is_some() && !unlisted_value.is_empty();
+    let named = |choice: &&ProfileChoice| options[&option.slug] == choice.slug.as_str();
+    let chosen = option.choices.iter().find(named).or_else(|| profiles::default_choice(option));
+    let line = |choice: &ProfileChoice| ChoiceLine {
+        value: choice.slug.clone(),
+        title: choice.display_name.clone(),
+        selected: !is_unlisted && chosen.is_some_and(|chosen| chosen.slug == choice.slug),
+    };
+    let unlisted_line = option.unlisted_image.as_ref().map(|unlisted| ChoiceLine {
+        value: UNLISTED.to_owned(),
+        title: unlisted.display_name.clone(),
+        selected: is_unlisted,
+    });
+    OptionField {
+        name: profiles::field(&profile.slug, &option.slug),
+        title: option.display_name.clone(),
+        choices: option.choices.iter().map(line).chain(unlisted_line).collect(),
+        unlisted: option.unlisted_image.as_ref().map(|unlisted| UnlistedField {
+            name: profiles::unlisted_field(&profile.slug, &option.slug),
+            title: unlisted.display_name.clone(),
+            prefixes: unlisted.prefixes.join(" or "),
+            value: unlisted_value.to_owned(),
+        }),
+    }
 }
 
 fn pending_url(app: &App, owner: &User, wanted: &Wanted, query: &Fields) -> String {
@@ -151,9 +215,9 @@ fn with_next(url: &str, query: &Fields) -> String {
     }
 }
 
-/// The options of a start: each `opt-<name>`, as a list.
+/// The options of a start: the profile and what belongs to it, and each `opt-<name>`, as a list.
 fn options(fields: &Fields) -> Option<Value> {
-    let mut options = Map::new();
+    let mut options = profiles::read_form(fields).unwrap_or_default();
     for (name, value) in fields.iter() {
         if let Some(name) = name.strip_prefix("opt-").filter(|name| !name.is_empty()) {
             let values = options.entry(name).or_insert_with(|| Value::Array(Vec::new()));

@@ -1,5 +1,5 @@
-//! `/hub/spawn-pending/<user>[/<server>]`: the progress of a start. A script follows the events; without it the page
-//! reloads itself.
+//! `/hub/spawn-pending/<user>[/<server>]`: the progress of a start, and the button that cancels it. A script follows the
+//! events; without it the page reloads itself.
 
 use axum::{
     extract::{Path, State},
@@ -8,11 +8,15 @@ use axum::{
 };
 use hub_auth::next_url::with_query;
 
-use super::{root, spawn::Wanted};
+use super::{
+    api::{JsonBody, servers},
+    root,
+    spawn::Wanted,
+};
 use crate::{
     app::App,
     error::{Result, found},
-    form::Query,
+    form::{Form, Query},
     pages::{NotRunningPage, SpawnPendingPage, html},
     servers::{Pending, ServerStatus},
     session::LoggedIn,
@@ -43,6 +47,23 @@ pub async fn get(
     };
     let status = if failed.is_some() { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
     let events_url = with_query(&app.urls.progress(&owner.name, server), "_xsrf", person.visitor.xsrf_token());
-    let page = SpawnPendingPage { frame, own, owner: owner.name, stopping, failed, events_url, ready_url, spawn_url };
+    let action = app.urls.spawn_pending(&owner.name, server);
+    let owner = owner.name;
+    let page = SpawnPendingPage { frame, action, own, owner, stopping, failed, events_url, ready_url, spawn_url };
     Ok(person.visitor.with_form_cookies(&app, html(status, &page)))
+}
+
+/// Cancels the start.
+pub async fn post(
+    State(app): State<App>,
+    person: LoggedIn,
+    path: Option<Path<String>>,
+    Form(fields): Form,
+) -> Result<Response> {
+    person.visitor.check_xsrf(&fields)?;
+    let wanted = Wanted::parse(path);
+    let owner = wanted.owner(&app, &person).await?;
+    servers::stop(State(app.clone()), person.caller(), servers::path(&owner.name, &wanted.server), JsonBody(None))
+        .await?;
+    Ok(found(&app.urls.at("home")))
 }

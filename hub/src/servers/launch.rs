@@ -1,5 +1,6 @@
 //! The tasks that bring a server up and take it down.
 
+use hub_crds::Overrides;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::{sync::Arc, time::Instant};
@@ -15,13 +16,21 @@ use crate::{
     spawner::{Progress, ServerName, StartRequest, Started},
 };
 
+/// What a start is asked to be.
+pub(super) struct Wish {
+    /// As the user chose, and as they are kept for the next start.
+    pub(super) options: Value,
+    /// What the chosen profile changes, in order.
+    pub(super) overrides: Vec<Overrides>,
+}
+
 /// Starts a server that was made pending, to whichever end.
-pub(super) async fn start(inner: Arc<Inner>, user: User, name: ServerName, entry: Entry, user_options: Option<Value>) {
+pub(super) async fn start(inner: Arc<Inner>, user: User, name: ServerName, entry: Entry, wish: Wish) {
     let begun = Instant::now();
     entry.log.push(ProgressEvent::step(0, "Server requested"));
     let outcome = tokio::select! {
         () = entry.cancel.cancelled() => Err(LaunchError::Cancelled),
-        outcome = bring_up(&inner, &user, &name, &entry, user_options) => outcome,
+        outcome = bring_up(&inner, &user, &name, &entry, wish) => outcome,
     };
     let status = if outcome.is_ok() { "success" } else { "failure" };
     inner.start_durations.record(&[status, ""], begun.elapsed());
@@ -45,9 +54,9 @@ async fn bring_up(
     user: &User,
     name: &ServerName,
     entry: &Entry,
-    user_options: Option<Value>,
+    wish: Wish,
 ) -> Result<String, LaunchError> {
-    let request = note_start(inner, user, name, entry, user_options).await?;
+    let request = note_start(inner, user, name, entry, wish).await?;
     let started = spawn(inner, entry, &request).await?;
     entry.set_state(started.state.clone());
     if let Some(row) = entry.row() {
@@ -62,18 +71,17 @@ async fn note_start(
     user: &User,
     name: &ServerName,
     entry: &Entry,
-    user_options: Option<Value>,
+    wish: Wish,
 ) -> Result<StartRequest, LaunchError> {
     let before = inner.database.server(user.id, &name.server).await?;
-    let (state, last_options) = before.map(|row| (row.state, row.user_options)).unwrap_or_default();
-    let user_options = user_options.unwrap_or(last_options);
+    let state = before.map(|row| row.state).unwrap_or_default();
     let api_token = hub_auth::token::new_token(rand::random());
     let callback = inner.settings.urls.server_callback(&name.user, &name.server);
     let start = ServerStart {
         user,
         name: &name.server,
         base_url: inner.settings.urls.base(),
-        user_options: &user_options,
+        user_options: &wish.options,
         token: &api_token,
         redirect_uri: &callback,
     };
@@ -85,7 +93,8 @@ async fn note_start(
         environment: environment(&inner.settings, name),
         prefix: inner.settings.urls.server_path(&name.user, &name.server),
         api_token,
-        user_options,
+        user_options: wish.options,
+        overrides: wish.overrides,
         state,
     })
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::{database::DatabaseError, proxy::ProxyError, spawner::SpawnError};
+use crate::{database::DatabaseError, profiles::Refusal, proxy::ProxyError, spawner::SpawnError};
 
 /// How a server stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +66,11 @@ pub enum StartError {
     /// Somebody stopped the server while it started.
     #[error("Spawn cancelled")]
     Cancelled,
+    /// The user may not have what was asked for.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
     /// The text is for the user.
     #[error("{0}")]
     Failed(String),

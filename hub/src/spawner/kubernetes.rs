@@ -6,7 +6,7 @@
 //! ```
 //! Pods that kubespawner made are polled and stopped like those made here; see [`inherited`].
 //!
-//! [`pod`], [`merge`], [`slug`], [`restricted`], [`quantity`], [`server_tls`] and [`health`] are pure; the others speak to the API server.
+//! [`pod`], [`chosen`], [`merge`], [`slug`], [`restricted`], [`quantity`], [`server_tls`] and [`health`] are pure; the others speak to the API server.
 
 use hub_crds::{
     StorageType, VolumeDeletePolicy,
@@ -25,6 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Change, Health, ProgressSender, ServerName, SpawnError, StartRequest, Started};
 use crate::internal_tls::{InternalTls, ServerCertificate};
 
+mod chosen;
 mod claims;
 mod events;
 mod front;

@@ -396,6 +396,7 @@ mod tests {
             prefix: "/user/alice/".to_owned(),
             api_token: SecretString::from("t".repeat(32)),
             user_options: Value::Null,
+            overrides: Vec::new(),
             state: Value::Null,
         }
     }

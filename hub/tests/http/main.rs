@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+mod admin;
 mod api;
 mod attacks;
 mod browser;
@@ -14,6 +15,7 @@ mod named_servers;
 mod oauth;
 mod openapi;
 mod pages;
+mod profiles;
 mod revocation;
 mod rotation;
 mod server_list;

@@ -1,9 +1,10 @@
 //! The pages around a server, and what every answer has.
 
 use axum::http::{Method, StatusCode};
+use hub_crds::{PageLink, ServerLimits, config::PagesConfig};
 use std::time::Duration;
 
-use crate::test_hub::{ALICE_TOKEN, BOB_TOKEN, TestHub};
+use crate::test_hub::{ALICE_TOKEN, BOB_TOKEN, Settings, TestHub};
 
 #[tokio::test]
 async fn a_person_starts_a_server_follows_it_and_stops_it_without_a_script() {
@@ -186,6 +187,76 @@ async fn no_page_holds_a_script_or_a_style_of_its_own() {
         }
         assert!(!page.contains("<style") && !page.contains(" style=") && !page.contains(" onclick="));
     }
+}
+
+#[tokio::test]
+async fn a_start_is_cancelled_from_its_page() {
+    let hub = TestHub::with(Settings { server: "import time; time.sleep(60)", ..Settings::default() }).await;
+    let mut browser = hub.logged_in(ALICE_TOKEN).await;
+    assert_eq!(browser.get("/hub/spawn").await.location(), "/hub/spawn-pending/alice");
+    let page = browser.get("/hub/spawn-pending/alice").await;
+    assert!(
+        page.text.contains("id=\"progress-cancel\" method=\"post\" action=\"/hub/spawn-pending/alice\""),
+        "{}",
+        page.text
+    );
+    assert_eq!(browser.submit("/hub/spawn-pending/alice", &[]).await.location(), "/hub/home");
+    hub.stop_server("alice", ALICE_TOKEN).await;
+    assert!(browser.get("/hub/home").await.text.contains("id=\"start\""));
+    // Another's start is nobody else's business.
+    let mut bob = hub.logged_in(BOB_TOKEN).await;
+    bob.get("/hub/home").await;
+    assert_eq!(bob.submit("/hub/spawn-pending/alice", &[]).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_named_server_is_removed_from_the_home_page() {
+    let limits = ServerLimits { allow_named_servers: true, ..ServerLimits::default() };
+    let hub = TestHub::with(Settings { limits, ..Settings::default() }).await;
+    assert_eq!(hub.api(Method::PUT, "/users/alice/servers/lab", ALICE_TOKEN, None).await.status, StatusCode::CREATED);
+    let mut browser = hub.logged_in(ALICE_TOKEN).await;
+    let page = browser.get("/hub/home").await;
+    assert!(page.text.contains("name=\"remove\" value=\"lab\""), "{}", page.text);
+    assert_eq!(browser.post("/hub/home", &[("remove", "lab")]).await.status, StatusCode::FORBIDDEN, "without _xsrf");
+    assert_eq!(browser.submit("/hub/home", &[("remove", "")]).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(browser.submit("/hub/home", &[("remove", "lab")]).await.location(), "/hub/home");
+    assert!(!browser.get("/hub/home").await.text.contains("value=\"lab\""));
+}
+
+/// What the administrator writes is text, on every page, an error's and a stranger's among them.
+#[tokio::test]
+async fn title_announcement_links_and_logo_are_the_administrators_attack_row_42() {
+    let directory = tempfile::tempdir().unwrap();
+    let logo = directory.path().join("logo.svg");
+    std::fs::write(&logo, "<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>").unwrap();
+    let link = |text: &str, url: &str| PageLink { text: text.to_owned(), url: url.to_owned() };
+    let pages = PagesConfig {
+        title: Some("Physics & <b>".to_owned()),
+        logo_file: Some(logo.clone()),
+        announcement: Some("Down on <script>alert(1)</script> Friday".to_owned()),
+        links: vec![link("Help \"x\"", "https://example.org/?a=1&b=\"2"), link("Imprint", "/services/imprint/")],
+    };
+    let hub = TestHub::with(Settings { pages, ..Settings::default() }).await;
+    let mut alice = hub.logged_in(ALICE_TOKEN).await;
+    let mut answers = vec![hub.browser().get("/hub/login").await];
+    for path in ["/hub/home", "/hub/token", "/hub/nothing", "/hub/error/503", "/hub/user/alice/"] {
+        answers.push(alice.get(path).await);
+    }
+    for answer in answers {
+        let page = &answer.text;
+        assert!(page.contains("Physics &#38; &#60;b&#62;</title>"), "{page}");
+        assert!(page.contains("Down on &#60;script&#62;alert(1)&#60;/script&#62; Friday"), "{page}");
+        assert!(page.contains("href=\"https://example.org/?a=1&#38;b=&#34;2\">Help &#34;x&#34;</a>"), "{page}");
+        assert!(page.contains("href=\"/services/imprint/\""), "{page}");
+        assert!(!page.contains("<script>") && !page.contains("<b>"), "{page}");
+    }
+    let shown = alice.get("/hub/logo").await;
+    assert!(shown.text.contains("<svg") && shown.header("content-type") == "image/svg+xml");
+    let policy = shown.header("content-security-policy");
+    assert!(policy.starts_with("default-src 'none'") && policy.ends_with("sandbox"), "{policy}");
+    // It may come later, and it may be gone.
+    std::fs::remove_file(&logo).unwrap();
+    assert!(alice.get("/hub/logo").await.text.contains("aria-label=\"Hub\""));
 }
 
 #[tokio::test]

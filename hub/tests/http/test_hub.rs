@@ -24,8 +24,8 @@ use hub::{
     urls::Urls,
 };
 use hub_crds::{
-    ActivityTimes, ApiPages, ClientRules, Landing, LoginLimits, ServerLimits, Sessions,
-    config::{AuthConfig, AuthenticatorConfig, RbacConfig, TokenLogin},
+    ActivityTimes, ApiPages, ClientRules, Landing, LoginLimits, Profile, ServerLimits, Sessions,
+    config::{AuthConfig, AuthenticatorConfig, PagesConfig, RbacConfig, TokenLogin},
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -103,6 +103,8 @@ pub(crate) struct Settings {
     pub(crate) clients: ClientRules,
     pub(crate) sessions: Sessions,
     pub(crate) landing: Landing,
+    pub(crate) pages: PagesConfig,
+    pub(crate) profiles: Vec<Profile>,
     pub(crate) api_pages: ApiPages,
     pub(crate) activity: ActivityTimes,
     pub(crate) clock: fn() -> Timestamp,
@@ -131,6 +133,8 @@ impl Default for Settings {
             clients: ClientRules::default(),
             sessions: Sessions::default(),
             landing: Landing::default(),
+            pages: PagesConfig::default(),
+            profiles: Vec::new(),
             api_pages: ApiPages::default(),
             activity: ActivityTimes::default(),
             clock: Timestamp::now,
@@ -213,6 +217,7 @@ impl TestHub {
         let connect_url = format!("http://{}", listener.local_addr().unwrap());
         let server_settings = ServerSettings {
             limits: settings.limits.clone(),
+            profiles: settings.profiles.clone(),
             activity_interval: settings.activity.every(),
             cookie_host_prefix: settings.cookie_host_prefix,
             token_login: settings.dummy_password.is_none(),
@@ -235,6 +240,7 @@ impl TestHub {
             clients: settings.clients,
             sessions: settings.sessions,
             landing: settings.landing,
+            pages: settings.pages,
             api_pages: settings.api_pages,
             activity: settings.activity,
             clock: settings.clock,
@@ -267,6 +273,7 @@ impl TestHub {
             clients: settings.clients,
             sessions: settings.sessions,
             landing: settings.landing,
+            pages: settings.pages,
             api_pages: settings.api_pages,
             activity: settings.activity,
             clock: settings.clock,

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, marker::PhantomData, sync::Arc, time::Duration};
 
 use hub_crds::{
-    ActivityTimes, ApiPages, ClientRules, DatabaseVolume, Hsts, HttpsType, HubSpec, Landing, LoginLimits,
+    ActivityTimes, ApiPages, ClientRules, DatabaseVolume, Hsts, HttpsType, HubSpec, Landing, LoginLimits, Pages,
     ProxyHttpRoute, ProxyImplementation, ProxyIngress, ProxyService, SecretKeyRef, ServerLimits, Sessions, SingleUser,
     TlsVersion,
     config::{AuthConfig, RbacConfig},
@@ -145,6 +145,7 @@ pub struct ValidatedHub {
     pub client_rules: ClientRules,
     pub sessions: Sessions,
     pub landing: Landing,
+    pub pages: Pages,
     pub api_pages: ApiPages,
     pub activity: ActivityTimes,
     pub singleuser: SingleUser,

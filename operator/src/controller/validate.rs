@@ -131,6 +131,7 @@ pub fn validate(found: &Found, images: &Images) -> Result<ValidatedHub, Error> {
         client_rules: spec.hub.clients.clone(),
         sessions: spec.hub.sessions.clone(),
         landing: spec.hub.landing.clone(),
+        pages: spec.pages.clone(),
         api_pages: spec.hub.api_pages.clone(),
         activity: spec.hub.activity.clone(),
         singleuser: spec.singleuser.clone(),

@@ -73,10 +73,22 @@ fn setting(draft: &mut Draft<'_>, place: &Place, key: &str, class: &str, name: &
         "load_roles" => draft.carry(key, field, value, None),
         "load_groups" => draft.carry(key, field, &groups(value), Some("a list".to_owned())),
         "custom_scopes" => draft.carry(key, field, &named(value), Some("a list".to_owned())),
+        "template_vars" => announcement(draft, key, field, value),
         "services" => draft.by_hand(key, "the chart passes it over; write services below hub.services"),
         "proxy_class" => draft.by_hand(key, "which proxy runs is spec.proxy.implementation"),
         "allowed_users" | "admin_users" | "blocked_users" | "whitelist" => people(draft, key, field, value),
         _ => draft.carry(key, field, value, None),
+    }
+}
+
+/// The one variable of JupyterHub's own templates that a Hub's pages have.
+fn announcement(draft: &mut Draft<'_>, key: &str, field: &str, value: &Value) {
+    for (name, value) in value.as_object().into_iter().flatten() {
+        let key = format!("{key}.{name}");
+        match name.as_str() {
+            "announcement" => draft.carry(&key, field, value, Some("as text: no HTML".to_owned())),
+            _ => draft.by_hand(&key, "a Hub's pages have no such variable; what can be changed is in spec.pages"),
+        }
     }
 }
 

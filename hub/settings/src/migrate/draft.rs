@@ -199,7 +199,8 @@ fn is_template(value: &Value) -> bool {
     }
 }
 
-fn merge(into: &mut Value, value: &Value) {
+/// Puts a value into another one: objects are merged, and lists put together.
+pub(super) fn merge(into: &mut Value, value: &Value) {
     match (into, value) {
         (Value::Object(into), Value::Object(fields)) => {
             for (name, value) in fields {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     draft::{Draft, object, with_name},
+    profiles,
     written::{amount, amounts, binary, list, plain, references, values},
 };
 use crate::table::{self, Meaning};
@@ -104,6 +105,7 @@ pub(super) fn setting(draft: &mut Draft<'_>, key: &str, class: &str, name: &str,
         "cpu_guarantee" | "cpu_limit" | "storage_capacity" => (amount(value), None),
         "extra_resource_guarantees" | "extra_resource_limits" => (amounts(value), None),
         "environment" => return environment(draft, key, field, value),
+        "profile_list" => return profiles::read(draft, key, value),
         "extra_labels" | "common_labels" => return labels(draft, key, field, value),
         "image_pull_secrets" => (references(value), None),
         "volumes" | "volume_mounts" => (values(value), None),
@@ -142,7 +144,7 @@ fn without_field(draft: &mut Draft<'_>, key: &str, name: &str, value: &Value, re
 }
 
 /// Where a setting goes that is a part of a pod, and how Kubernetes writes it there.
-fn of_pod(name: &str, value: &Value) -> Option<(&'static str, Value)> {
+pub(super) fn of_pod(name: &str, value: &Value) -> Option<(&'static str, Value)> {
     let notebook = |field: &str| (CONTAINERS, json!([{"name": "notebook", field: value}]));
     let affinity = |kind: &str, rules: Value| ("spec.singleuser.affinity", object(kind, rules));
     let required = |rules: Value| object("requiredDuringSchedulingIgnoredDuringExecution", rules);
@@ -256,7 +258,7 @@ fn storage(draft: &mut Draft<'_>) {
 }
 
 /// By a whole word of the name, but for those that are secrets inside others, too.
-fn is_like_secret(name: &str) -> bool {
+pub(super) fn is_like_secret(name: &str) -> bool {
     let name = name.to_uppercase();
     LIKE_SECRETS.iter().any(|word| match *word {
         "PAT" => name.split('_').any(|part| part == "PAT"),
@@ -265,7 +267,7 @@ fn is_like_secret(name: &str) -> bool {
 }
 
 /// An address with a password in it.
-fn has_password(value: &Value) -> bool {
+pub(super) fn has_password(value: &Value) -> bool {
     value.as_str().and_then(|text| url::Url::parse(text).ok()).is_some_and(|url| url.password().is_some())
 }
 

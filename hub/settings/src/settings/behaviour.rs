@@ -1,6 +1,6 @@
 //! How the hub behaves to people and to clients of its REST API.
 
-use hub_crds::{ActivityTimes, ApiPages, ClientRules, Landing, Sessions};
+use hub_crds::{ActivityTimes, ApiPages, ClientRules, Landing, Sessions, config::PagesConfig};
 use hub_traitlets::{Found, Value};
 
 use super::HUB;
@@ -14,12 +14,13 @@ pub struct Behaviour {
     pub api_pages: ApiPages,
     pub activity: ActivityTimes,
     pub clients: ClientRules,
+    pub pages: PagesConfig,
 }
 
 impl Behaviour {
     pub(super) fn read(reader: &Reader<'_>) -> Result<Self, SettingsError> {
         let mut read = Self::default();
-        let Self { sessions, landing, api_pages, activity, clients } = &mut read;
+        let Self { sessions, landing, api_pages, activity, clients, pages } = &mut read;
         for (name, number) in [
             ("oauth_token_expires_in", &mut sessions.oauth_token_expires_in),
             ("api_page_default_limit", &mut api_pages.default_limit),
@@ -44,8 +45,30 @@ impl Behaviour {
             sessions.cookie_max_age_days = days(&found)?;
         }
         landing.default_url = reader.string(HUB, "default_url")?;
+        pages.logo_file = reader.string(HUB, "logo_file")?.filter(|file| !file.is_empty()).map(Into::into);
+        if let Some(found) = reader.find(HUB, "template_vars") {
+            pages.announcement = announcement(&found)?;
+        }
         Ok(read)
     }
+}
+
+/// The one variable of JupyterHub's own templates that says something here.
+fn announcement(found: &Found<'_>) -> Result<Option<String>, SettingsError> {
+    let mut announcement = None;
+    for (name, value) in found.dict()? {
+        match (name.as_str(), value) {
+            ("announcement", Value::Str(text)) => announcement = Some(text).filter(|text| !text.is_empty()),
+            ("announcement", _) => return Err(unusable(found, "write the announcement as a text")),
+            _ => {
+                return Err(unusable(
+                    found,
+                    format!("`{name}` is not known; only announcement is, for the pages are fixed"),
+                ));
+            }
+        }
+    }
+    Ok(announcement)
 }
 
 /// JupyterHub takes fractions of a day; here a login lasts whole days.

@@ -10,7 +10,7 @@ const NAMESPACES: &str = "all pods are in one namespace, spec.singleuser.namespa
 const STORAGE: &str = "claims have a size and a class only; make the claims yourself and mount them with \
                        spec.singleuser.extraVolumes";
 const SCOPES: &str = "give the scopes to the role server in spec.roles";
-const FORM: &str = "there is no form before a start; make one Hub for each kind of server";
+const FORM: &str = "the form before a start is made of spec.singleuser.profiles; write them";
 const TEMPLATE: &str = "spec.singleuser.podTemplate";
 const NO_HOOKS: &str = "it is Python, which this hub does not run; say what you can in spec.singleuser.podTemplate";
 const PROGRESS: &str = "the page of a start shows what happens; remove it";
@@ -32,7 +32,7 @@ pub(super) const CLASSES: &[Class] = &[
             never("disable_user_config", "add --disable-user-config to spec.singleuser.args"),
             never("env_keep", "a pod has nothing of the hub's environment; use spec.singleuser.extraEnv"),
             field("environment", "spec.singleuser.extraEnv"),
-            later("group_overrides", FORM),
+            never("group_overrides", FORM),
             field("http_timeout", "spec.singleuser.httpTimeout"),
             never("hub_connect_url", "the operator leads servers to the hub; remove it"),
             never("ip", LISTENS),
@@ -41,8 +41,8 @@ pub(super) const CLASSES: &[Class] = &[
             field("notebook_dir", "spec.singleuser.notebookDir"),
             later("oauth_client_allowed_scopes", SCOPES),
             later("oauth_roles", SCOPES),
-            later("options_form", FORM),
-            later("options_from_form", FORM),
+            never("options_form", FORM),
+            never("options_from_form", FORM),
             never("poll_interval", "the hub sees by itself when a pod ends; remove it"),
             never("poll_jitter", "the hub sees by itself when a pod ends; remove it"),
             never("port", LISTENS),
@@ -75,7 +75,7 @@ pub(super) const CLASSES: &[Class] = &[
         name: "KubeSpawner",
         base: Some("Spawner"),
         traits: &[
-            later("additional_profile_form_template_paths", FORM),
+            never("additional_profile_form_template_paths", FORM),
             never("after_pod_created_hook", PYTHON),
             never("allow_privilege_escalation", "servers run as the Pod Security Standard restricted asks; remove it"),
             field("automount_service_account_token", "spec.singleuser.serviceAccountName"),
@@ -127,8 +127,8 @@ pub(super) const CLASSES: &[Class] = &[
             field("pod_security_context", TEMPLATE),
             field("priority_class_name", "spec.singleuser.priorityClassName"),
             never("privileged", "servers run as the Pod Security Standard restricted asks; remove it"),
-            later("profile_form_template", FORM),
-            later("profile_list", FORM),
+            never("profile_form_template", FORM),
+            field("profile_list", "spec.singleuser.profiles"),
             never("pvc_name_template", NAMES),
             never("remember_pvc_name", NAMES),
             field("scheduler_name", TEMPLATE),

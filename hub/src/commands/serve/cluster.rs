@@ -92,16 +92,17 @@ async fn hub(config: HubConfig, urls: Urls, database: Database) -> anyhow::Resul
     let own_file = config.database_file.as_ref().unwrap_or(&config.control_socket);
     let directory = own_file.parent().unwrap_or(Path::new("/")).to_owned();
     let proxy = ProxyClient::new(&config.proxy.api_url, ProxyToken::file(&config.proxy.token_file));
+    let kubernetes = config
+        .kubernetes
+        .context("failed to find the field kubernetes; servers as local processes are what `hub local` is for")?;
     let settings = ServerSettings {
         limits: config.servers,
+        profiles: kubernetes.singleuser.profiles.clone(),
         activity_interval: config.activity.every(),
         cookie_host_prefix: config.cookie_host_prefix,
         token_login: matches!(config.auth.authenticator, AuthenticatorConfig::Token { .. }),
         ..ServerSettings::new(urls.clone(), &config.connect_url)
     };
-    let kubernetes = config
-        .kubernetes
-        .context("failed to find the field kubernetes; servers as local processes are what `hub local` is for")?;
     let keeper = Keeper::Operator(kubernetes.hub.clone());
     let proxy = match &config.proxy.service {
         Some(service) => {
@@ -128,6 +129,7 @@ async fn hub(config: HubConfig, urls: Urls, database: Database) -> anyhow::Resul
         clients: config.clients,
         sessions: config.sessions,
         landing: config.landing,
+        pages: config.pages,
         api_pages: config.api_pages,
         activity: config.activity,
         clock: Timestamp::now,

@@ -34,6 +34,13 @@ impl Pagination {
         Ok(Self { window: Window { offset: number(query, "offset", 0)?, limit }, accepted })
     }
 
+    /// The same for pages that people read: one page of the usual length, unless they ask for another.
+    pub fn for_people(app: &App, query: &Fields) -> Result<Self> {
+        let ApiPages { default_limit, max_limit } = app.api_pages;
+        let limit = number(query, "limit", default_limit)?.min(max_limit).max(1);
+        Ok(Self { window: Window { offset: number(query, "offset", 0)?, limit }, accepted: true })
+    }
+
     /// The items with their place in the whole list if the client accepts that, else the items alone.
     pub fn answer(self, app: &App, visitor: &Visitor, items: Value, total: u64) -> Value {
         if self.accepted { self.page(app, visitor, items, total) } else { items }

@@ -42,6 +42,11 @@ impl Name {
     }
 }
 
+/// The path that names a server, for pages that leave something to this API.
+pub fn path(user: &str, server: &str) -> Path<Vec<String>> {
+    Path([user, server].into_iter().filter(|part| !part.is_empty()).map(str::to_owned).collect())
+}
+
 impl From<Path<Vec<String>>> for Name {
     fn from(Path(parts): Path<Vec<String>>) -> Self {
         let mut parts = parts.into_iter();
@@ -83,7 +88,8 @@ pub async fn start(
 /// What a start that was not accepted is answered with.
 fn refusal(server: &str, error: StartError) -> Failure {
     match error {
-        StartError::Cancelled => Failure::bad_request(error.to_string()),
+        StartError::Cancelled | StartError::Refused(_) => Failure::bad_request(error.to_string()),
+        StartError::Database(error) => error.into(),
         StartError::Running => Failure::bad_request(format!("{server} is already running")),
         StartError::Pending(pending) => Failure::bad_request(format!("{server} is pending {}", pending.as_str())),
         StartError::Throttled { .. } | StartError::Full => Failure::Status {

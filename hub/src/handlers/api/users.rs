@@ -17,7 +17,7 @@ use super::{JsonBody, NOT_AN_OBJECT, Pagination, models, user::include_stopped};
 use crate::{
     app::App,
     auth_state::auth_state,
-    database::{DatabaseError, User, UserQuery, UserSort, Visible, Window},
+    database::{DatabaseError, User, UserPage, UserQuery, UserSort, Visible, Window},
     error::{Failure, Result},
     form::{Fields, Query},
     loggable::loggable,
@@ -32,15 +32,21 @@ const READ_USER: [&str; 6] =
 pub async fn list(State(app): State<App>, caller: Caller, Query(query): Query) -> Result<Json<Value>> {
     let identity = caller.holds("list:users")?;
     let pagination = Pagination::read(&app, &caller.visitor, &query)?;
-    let (wanted, ready_only) = read_query(&query, identity, pagination.window)?;
+    let page = listed(&app, identity, &query, pagination.window).await?;
+    let items = models::users(&app, identity, &page.users, include_stopped(&query)).await?;
+    Ok(Json(pagination.answer(&app, &caller.visitor, items.into(), page.total)))
+}
+
+/// The users that a query asks for and this caller may list.
+pub async fn listed(app: &App, identity: &Identity, query: &Fields, window: Window) -> Result<UserPage> {
+    let (wanted, ready_only) = read_query(query, identity, window)?;
     let mut page = app.database.list_users(&wanted).await?;
     if ready_only {
         let ready = app.servers.active().into_iter().filter(|(_, status)| matches!(status, ServerStatus::Ready { .. }));
         let ready: HashSet<_> = ready.map(|(name, _)| name.user).collect();
         page.users.retain(|user| ready.contains(&user.name));
     }
-    let items = models::users(&app, identity, &page.users, include_stopped(&query)).await?;
-    Ok(Json(pagination.answer(&app, &caller.visitor, items.into(), page.total)))
+    Ok(page)
 }
 
 /// The query, and whether only users with a ready server are wanted: the database can't tell.
@@ -52,7 +58,7 @@ fn read_query(query: &Fields, identity: &Identity, window: Window) -> Result<(Us
         Some("inactive") => (Some(false), false),
         Some(other) => return Err(Failure::bad_request(format!("Unrecognized state filter: '{other}'"))),
     };
-    let given = query.get("sort").unwrap_or("id");
+    let given = query.get("sort").filter(|sort| !sort.is_empty()).unwrap_or("id");
     let sort = match given.trim_start_matches('-') {
         "id" => UserSort::Id,
         "name" => UserSort::Name,

@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-use super::{front, merge::merge, quantity, restricted, server_tls, slug};
+use super::{chosen, front, merge::merge, quantity, restricted, server_tls, slug};
 use crate::{
     internal_tls::ServerCertificate,
     spawner::{ServerName, StartRequest},
@@ -98,6 +98,7 @@ pub(super) fn build(
     request: &StartRequest,
     tls: Option<&ServerCertificate>,
 ) -> Result<Objects, String> {
+    let config = &chosen::apply(config, &request.overrides);
     let dynamic = config.singleuser.storage.storage_type == StorageType::Dynamic;
     let claim = dynamic.then(|| build_claim(config, request));
     let claim_name = claim.as_ref().and_then(|claim| claim.metadata.name.clone());
@@ -142,7 +143,7 @@ fn build_secret(config: &KubernetesConfig, request: &StartRequest, tls: Option<&
     }
 }
 
-/// The hub's own pod, the administrator's template over it, and over both what the hub must be able to rely on.
+/// The hub's own pod, the administrator's templates over it, and over both what the hub must be able to rely on.
 fn build_pod(
     config: &KubernetesConfig,
     request: &StartRequest,
@@ -150,7 +151,8 @@ fn build_pod(
     tls: Option<&ServerCertificate>,
 ) -> Result<Pod, String> {
     let mut pod = base_pod(config, claim)?;
-    if let Some(template) = &config.singleuser.pod_template {
+    let of_profile = request.overrides.iter().filter_map(|overrides| overrides.pod_template.as_ref());
+    for template in config.singleuser.pod_template.iter().chain(of_profile) {
         let base = serde_json::to_value(&pod).map_err(|error| error.to_string())?;
         pod = parse("podTemplate", &merge(base, template))?;
     }

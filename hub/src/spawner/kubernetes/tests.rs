@@ -77,6 +77,7 @@ fn request(user: &str) -> StartRequest {
         prefix: format!("/user/{user}/"),
         api_token: SecretString::from("0123456789abcdef0123456789abcdef"),
         user_options: Value::Null,
+        overrides: Vec::new(),
         state: Value::Null,
     }
 }

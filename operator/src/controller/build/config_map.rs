@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use hub_crds::{
-    Front,
-    config::{FrontImage, HubConfig, HubIdentity, KubernetesConfig, ProxyConnection},
+    Front, Pages,
+    config::{FrontImage, HubConfig, HubIdentity, KubernetesConfig, PagesConfig, ProxyConnection},
     names::{child, label_value, path, port, secret_key},
 };
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -77,6 +77,7 @@ fn hub_config(hub: &ValidatedHub) -> HubConfig {
         landing: hub.landing.clone(),
         api_pages: hub.api_pages.clone(),
         activity: hub.activity.clone(),
+        pages: pages(hub),
         control_socket: PathBuf::from(path::CONTROL_SOCKET),
         rbac: hub.rbac.clone(),
         kubernetes: Some(KubernetesConfig {
@@ -87,6 +88,16 @@ fn hub_config(hub: &ValidatedHub) -> HubConfig {
             front: hub.singleuser.front.map(|Front::HubServer| front_image(hub)),
             internal_tls_dir: hub.has_internal_tls.then(|| PathBuf::from(path::INTERNAL_TLS_DIR)),
         }),
+    }
+}
+
+fn pages(hub: &ValidatedHub) -> PagesConfig {
+    let Pages { title, logo, announcement, links } = hub.pages.clone();
+    PagesConfig {
+        title,
+        logo_file: logo.map(|logo| PathBuf::from(path::PAGES_DIR).join(logo.key)),
+        announcement,
+        links,
     }
 }
 

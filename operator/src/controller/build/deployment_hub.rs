@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hub_crds::{
-    SecretKeyRef,
+    ConfigMapKeyRef, SecretKeyRef,
     names::{CONFIG_CHECKSUM_ANNOTATION, child, label_value, path, port, secret_key},
 };
 use k8s_openapi::{
@@ -119,6 +119,9 @@ fn build_mounts(hub: &ValidatedHub) -> Vec<VolumeMount> {
     if !hub.secrets.service_tokens.is_empty() {
         mounts.push(pod::read_only_mount("service-tokens", path::SERVICE_TOKENS_DIR));
     }
+    if hub.pages.logo.is_some() {
+        mounts.push(pod::read_only_mount("logo", path::PAGES_DIR));
+    }
     if hub.has_internal_tls {
         mounts.push(pod::read_only_mount(INTERNAL_TLS, path::INTERNAL_TLS_DIR));
     }
@@ -149,6 +152,9 @@ fn build_volumes(hub: &ValidatedHub) -> Vec<Volume> {
     if !hub.secrets.service_tokens.is_empty() {
         volumes.push(tokens_volume("service-tokens", &hub.secrets.service_tokens));
     }
+    if let Some(logo) = &hub.pages.logo {
+        volumes.push(logo_volume(logo));
+    }
     if hub.has_internal_tls {
         volumes.push(internal_tls_volume(hub));
     }
@@ -165,6 +171,20 @@ fn build_database_volume(hub: &ValidatedHub) -> Volume {
         DatabasePlace::Volume(_) => claim(child::database_claim(&hub.name)),
         DatabasePlace::Claim(name) => claim(name.clone()),
         DatabasePlace::Postgres(secret) => pod::secret_volume("database", secret, secret_key::DATABASE_URL),
+    }
+}
+
+/// A hub starts without its logo, too.
+fn logo_volume(logo: &ConfigMapKeyRef) -> Volume {
+    Volume {
+        name: "logo".to_owned(),
+        config_map: Some(ConfigMapVolumeSource {
+            name: logo.name.clone(),
+            items: Some(vec![KeyToPath { key: logo.key.clone(), path: logo.key.clone(), mode: None }]),
+            optional: Some(true),
+            default_mode: None,
+        }),
+        ..Volume::default()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Parts of the spec that are objects of Kubernetes' own API, open in our schema: parsed here, so that a typing error
 //! is a message with the field's path and not a field that does nothing.
 
-use hub_crds::{ExtraResources, SingleUser};
+use hub_crds::{ExtraResources, Overrides, SingleUser};
 use k8s_openapi::api::core::v1::{Affinity, Container, PodSpec, PodTemplateSpec, Volume, VolumeMount};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -80,10 +80,30 @@ pub(super) fn check_singleuser(singleuser: &SingleUser, problems: &mut Problems)
         parse_all(&format!("{path}.initContainers"), &singleuser.init_containers, problems);
     restricted::check_volumes(&format!("{path}.extraVolumes"), &volumes, problems);
     restricted::check_containers(&format!("{path}.initContainers"), &containers, problems);
-    check_extra_resources(&singleuser.extra_resources, problems);
+    check_extra_resources(path, &singleuser.extra_resources, problems);
     if let Some(template) = &singleuser.pod_template {
         check_template(&format!("{path}.podTemplate"), template, problems);
     }
+    for profile in &singleuser.profiles {
+        for (part, overrides) in profile.all_overrides() {
+            check_overrides(&format!("{path}.profiles[{}].{part}", profile.slug), overrides, problems);
+        }
+    }
+}
+
+/// What a profile puts over the rest is judged like the rest.
+fn check_overrides(path: &str, overrides: &Overrides, problems: &mut Problems) {
+    for variable in overrides.extra_env.iter().filter(|variable| is_set_by_the_hub(&variable.name)) {
+        problems.push(format!("{path}.extraEnv must not set {}: the hub sets it", variable.name));
+    }
+    check_extra_resources(path, &overrides.extra_resources, problems);
+    if let Some(template) = &overrides.pod_template {
+        check_template(&format!("{path}.podTemplate"), template, problems);
+    }
+}
+
+fn is_set_by_the_hub(variable: &str) -> bool {
+    variable.starts_with("JUPYTERHUB_") || ["JPY_API_TOKEN", "CONFIGPROXY_AUTH_TOKEN"].contains(&variable)
 }
 
 fn check_template(path: &str, value: &Value, problems: &mut Problems) {
@@ -102,12 +122,10 @@ fn is_ours(label: &str) -> bool {
 }
 
 /// CPU and memory have fields of their own.
-fn check_extra_resources(resources: &ExtraResources, problems: &mut Problems) {
+fn check_extra_resources(path: &str, resources: &ExtraResources, problems: &mut Problems) {
     for (field, amounts) in [("guarantees", &resources.guarantees), ("limits", &resources.limits)] {
         for name in ["cpu", "memory"].into_iter().filter(|name| amounts.contains_key(*name)) {
-            problems.push(format!(
-                "spec.singleuser.extraResources.{field} must not set {name}: use spec.singleuser.{name}"
-            ));
+            problems.push(format!("{path}.extraResources.{field} must not set {name}: use {path}.{name}"));
         }
     }
 }

@@ -27,6 +27,7 @@ fn request(user: &str, server: &str) -> StartRequest {
         prefix: format!("/user/{user}/"),
         api_token: SecretString::from("0123456789abcdef"),
         user_options: Value::Null,
+        overrides: Vec::new(),
         state: Value::Null,
     }
 }
@@ -104,6 +105,59 @@ fn the_default_pod_is_exactly_this() {
         },
     });
     assert_eq!(pod_of(json!({})), expected);
+}
+
+/// What a chosen profile changes is put over the Hub's settings, and what it says of the whole is still held against the
+/// standard.
+#[test]
+fn a_chosen_profile_changes_the_pod_and_no_more_row_52() {
+    let hub = json!({
+        "image": "base:1", "args": ["--debug"], "memory": {"guarantee": "1G", "limit": "2G"}, "extraEnv": [{"name": "A", "value": "hub"}],
+        "podTemplate": {"spec": {"priorityClassName": "low", "schedulerName": "hub"}},
+    });
+    let with = |overrides: Value| {
+        let overrides = serde_json::from_value(overrides).unwrap();
+        build(&config(hub.clone()), &StartRequest { overrides, ..request("alice", "") }, None)
+    };
+    let chosen = json!([
+        {
+            "image": "torch:2", "cpu": {"limit": 4}, "memory": {"limit": "8G"}, "extraResources": {"limits": {"nvidia.com/gpu": 1}},
+            "extraEnv": [{"name": "A", "value": "profile"}, {"name": "JUPYTERHUB_USER", "value": "bob"}],
+            "nodeSelector": {"gpu": "yes"}, "podTemplate": {"spec": {"priorityClassName": "high"}},
+        },
+        {"image": "torch:3", "cmd": ["start-lab"]},
+    ]);
+    let pod = serde_json::to_value(with(chosen).unwrap().pod).unwrap();
+    let container = &pod["spec"]["containers"][0];
+    assert_eq!((&container["image"], &container["args"]), (&json!("torch:3"), &json!(["start-lab"])));
+    assert_eq!(
+        container["resources"],
+        json!({"requests": {"memory": "1G"}, "limits": {"cpu": "4", "memory": "8G", "nvidia.com/gpu": "1"}})
+    );
+    assert_eq!(pod["spec"]["nodeSelector"], json!({"gpu": "yes"}));
+    assert_eq!((&pod["spec"]["priorityClassName"], &pod["spec"]["schedulerName"]), (&json!("high"), &json!("hub")));
+    let value = |name: &str| {
+        let env = container["env"].as_array().unwrap();
+        let named: Vec<_> =
+            env.iter().filter(|variable| variable["name"] == name).map(|it| it["value"].clone()).collect();
+        assert_eq!(named.len(), 1, "{name}");
+        named[0].clone()
+    };
+    assert_eq!((value("A"), value("JUPYTERHUB_USER")), (json!("profile"), json!("alice")));
+    assert_eq!(
+        (value("JUPYTER_IMAGE"), value("MEM_LIMIT"), value("CPU_LIMIT")),
+        (json!("torch:3"), json!("8000000000"), json!("4.0"))
+    );
+
+    let hostile = [
+        json!([{"podTemplate": {"spec": {"hostNetwork": true}}}]),
+        json!([{"podTemplate": {"spec": {"volumes": [{"name": "h", "hostPath": {"path": "/"}}]}}}]),
+        json!([{"podTemplate": {"spec": {"containers": [{"name": "notebook", "securityContext": {"privileged": true}}]}}}]),
+    ];
+    for overrides in hostile {
+        let refused = with(overrides.clone()).err().unwrap_or_else(|| panic!("{overrides} passed"));
+        assert!(refused.contains("restricted"), "{refused}");
+    }
 }
 
 #[test]
