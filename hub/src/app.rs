@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     activity::Activity,
     address::Address,
+    audit::Act,
     auth_state::CryptKeeper,
     authenticator::{Authenticator, allow::AllowList},
     cookie_secret::CookieSecret,
@@ -114,10 +115,16 @@ impl App {
         match self.database.user_by_name(name).await? {
             Some(user) if admin && !user.admin => {
                 self.database.set_admin(user.id, true).await?;
+                Act::of_hub("role changed").on(name).object("administrator").done("the settings say so");
                 Ok(User { admin, ..user })
             }
             Some(user) => Ok(user),
-            None => self.database.create_user(name, admin, self.now()).await,
+            None => {
+                let user = self.database.create_user(name, admin, self.now()).await?;
+                let object = if admin { "administrator" } else { "user" };
+                Act::of_hub("user made").on(name).object(object).done("may log in");
+                Ok(user)
+            }
         }
     }
 

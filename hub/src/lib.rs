@@ -27,6 +27,7 @@ pub mod metrics;
 pub mod middleware;
 pub mod oauth;
 pub mod openapi;
+pub mod origin;
 pub mod own_secret;
 pub mod pages;
 pub mod people;

@@ -9,7 +9,10 @@ use axum::{
 use hub_auth::{names::full_server_name, next_url::with_query, scopes::Resource};
 use serde_json::{Map, Value};
 
-use super::{api::servers::ensure_named, root};
+use super::{
+    api::servers::{act_on_others, ensure_named},
+    root,
+};
 use crate::{
     app::App,
     database::User,
@@ -103,7 +106,10 @@ async fn start(
         ensure_named(app, owner, &wanted.server, None).await?;
     }
     match app.servers.start(owner, &wanted.server, options).await {
-        Ok(_) | Err(StartError::Running | StartError::Pending(Pending::Spawn)) => {
+        started @ (Ok(_) | Err(StartError::Running | StartError::Pending(Pending::Spawn))) => {
+            if started.is_ok() {
+                act_on_others(&person.identity, "server started", owner, &wanted.server);
+            }
             Ok(found(&pending_url(app, owner, wanted, query)))
         }
         Err(error) => {
