@@ -4,9 +4,9 @@
 use std::{collections::BTreeMap, marker::PhantomData, sync::Arc, time::Duration};
 
 use hub_crds::{
-    ActivityTimes, ApiPages, ClientRules, DatabaseVolume, Hsts, HttpsType, HubSpec, Landing, LoginLimits,
-    ProxyHttpRoute, ProxyImplementation, ProxyIngress, ProxyService, SecretKeyRef, ServerLimits, Sessions, SingleUser,
-    TlsVersion,
+    ActivityTimes, ApiPages, AuditLog, ClientRules, DatabaseVolume, Hsts, HttpsType, HubSpec, Landing, LogFormat,
+    LoginLimits, ProxyHttpRoute, ProxyImplementation, ProxyIngress, ProxyService, SecretKeyRef, ServerLimits, Sessions,
+    SingleUser, TlsVersion,
     config::{AuthConfig, RbacConfig},
     names::{child, label, label_value},
     report::Report,
@@ -147,6 +147,8 @@ pub struct ValidatedHub {
     pub landing: Landing,
     pub api_pages: ApiPages,
     pub activity: ActivityTimes,
+    pub log_format: LogFormat,
+    pub audit_log: AuditLog,
     pub singleuser: SingleUser,
     pub user_namespace: String,
     pub network_policy: bool,

@@ -133,6 +133,8 @@ pub fn validate(found: &Found, images: &Images) -> Result<ValidatedHub, Error> {
         landing: spec.hub.landing.clone(),
         api_pages: spec.hub.api_pages.clone(),
         activity: spec.hub.activity.clone(),
+        log_format: spec.log_format,
+        audit_log: spec.hub.audit_log,
         singleuser: spec.singleuser.clone(),
         user_namespace: spec.singleuser.namespace.clone().unwrap_or_else(|| found.namespace.clone()),
         network_policy: spec.network_policy.enabled,
