@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 use crate::{
-    ActivityTimes, ApiPages, ClientRules, HttpsType, Landing, LoginLimits, ServerLimits, Sessions, SingleUser,
+    ActivityTimes, ApiPages, ClientRules, Cull, HttpsType, Landing, LoginLimits, ServerLimits, Sessions, SingleUser,
 };
 
 mod rbac;
@@ -60,6 +60,9 @@ pub struct HubConfig {
     pub api_pages: ApiPages,
     #[serde(default, skip_serializing_if = "is_default")]
     pub activity: ActivityTimes,
+    /// When idle servers are stopped; without it never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cull: Option<Cull>,
     /// Where commands such as `hub token` reach this hub: its directory is made for its owner only.
     pub control_socket: PathBuf,
     /// Services, roles, groups and custom scopes.

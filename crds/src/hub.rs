@@ -3,6 +3,7 @@
 
 mod access;
 mod components;
+mod cull;
 mod https;
 mod rbac;
 mod schema;
@@ -10,6 +11,7 @@ mod singleuser;
 
 pub use access::*;
 pub use components::*;
+pub use cull::*;
 pub use https::*;
 pub use rbac::*;
 pub use schema::*;
@@ -137,6 +139,9 @@ pub struct HubSpec {
     /// The servers of the users.
     #[serde(default)]
     pub singleuser: SingleUser,
+    /// Stops servers that nobody uses. Without it they run until somebody stops them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cull: Option<Cull>,
     /// NetworkPolicies around hub, proxy and user pods.
     #[serde(default)]
     pub network_policy: NetworkPolicySpec,

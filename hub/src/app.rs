@@ -6,7 +6,7 @@ use hub_auth::{
     failure_limit::FailureLimit,
     lockout::Lockouts,
 };
-use hub_crds::{ApiPages, ClientRules, Landing, Sessions};
+use hub_crds::{ApiPages, ClientRules, Cull, Landing, Sessions};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use std::{ops::Deref, path::PathBuf, sync::Arc};
@@ -20,7 +20,7 @@ use crate::{
     authenticator::{Authenticator, allow::AllowList},
     cookie_secret::CookieSecret,
     database::{ApiToken, Database, DatabaseError, Principal, User},
-    metrics::Durations,
+    metrics::Metrics,
     rbac::ServiceTokens,
     reread::{Reread, RereadError},
     rotation::Keeper,
@@ -57,8 +57,8 @@ pub struct Parts {
     pub api_pages: ApiPages,
     /// What is not written yet of who was active.
     pub activity: Activity,
-    /// How long answers took.
-    pub request_durations: Durations,
+    /// When idle servers are stopped, if at all.
+    pub cull: Option<Cull>,
     /// When the newest logins were signed.
     pub login_times: LoginTimes,
     /// Whose logins have failed.
@@ -87,6 +87,11 @@ impl Deref for App {
 impl App {
     pub fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    /// What this hub counts.
+    pub fn metrics(&self) -> &Metrics {
+        self.servers.metrics()
     }
 
     pub fn now(&self) -> Timestamp {

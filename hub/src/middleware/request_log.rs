@@ -31,7 +31,7 @@ pub async fn log(State(app): State<App>, request: Request, next: Next) -> Respon
     }
     let (status, took) = (response.status(), started.elapsed());
     let handler = route.as_ref().map_or("none", MatchedPath::as_str);
-    app.request_durations.record(&[known(&method), handler, status.as_str()], took);
+    app.metrics().requests.record(&[known(&method), handler, status.as_str()], took);
     // A method is any word that the client likes.
     let method = loggable(method.as_str());
     let duration_ms = took.as_secs_f64() * 1000.0;

@@ -6,6 +6,7 @@ mod api;
 mod attacks;
 mod audit;
 mod browser;
+mod culling;
 mod faults;
 mod groups;
 mod guard;

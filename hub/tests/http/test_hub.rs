@@ -24,7 +24,7 @@ use hub::{
     urls::Urls,
 };
 use hub_crds::{
-    ActivityTimes, ApiPages, ClientRules, Landing, LoginLimits, ServerLimits, Sessions,
+    ActivityTimes, ApiPages, ClientRules, Cull, Landing, LoginLimits, ServerLimits, Sessions,
     config::{AuthConfig, AuthenticatorConfig, RbacConfig, TokenLogin},
 };
 use jiff::Timestamp;
@@ -105,6 +105,7 @@ pub(crate) struct Settings {
     pub(crate) landing: Landing,
     pub(crate) api_pages: ApiPages,
     pub(crate) activity: ActivityTimes,
+    pub(crate) cull: Option<Cull>,
     pub(crate) clock: fn() -> Timestamp,
     /// What users' servers run, in Python.
     pub(crate) server: &'static str,
@@ -133,6 +134,7 @@ impl Default for Settings {
             landing: Landing::default(),
             api_pages: ApiPages::default(),
             activity: ActivityTimes::default(),
+            cull: None,
             clock: Timestamp::now,
             server: SERVER,
             front: false,
@@ -237,6 +239,7 @@ impl TestHub {
             landing: settings.landing,
             api_pages: settings.api_pages,
             activity: settings.activity,
+            cull: settings.cull,
             clock: settings.clock,
         };
         let app = build(hub, stopping.clone()).await.unwrap();
@@ -269,6 +272,7 @@ impl TestHub {
             landing: settings.landing,
             api_pages: settings.api_pages,
             activity: settings.activity,
+            cull: settings.cull,
             clock: settings.clock,
         };
         self.app = build(hub, self.stopping.clone()).await.unwrap();

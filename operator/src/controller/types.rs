@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, marker::PhantomData, sync::Arc, time::Duration};
 
 use hub_crds::{
-    ActivityTimes, ApiPages, AuditLog, ClientRules, DatabaseVolume, Hsts, HttpsType, HubSpec, Landing, LogFormat,
+    ActivityTimes, ApiPages, AuditLog, ClientRules, Cull, DatabaseVolume, Hsts, HttpsType, HubSpec, Landing, LogFormat,
     LoginLimits, ProxyHttpRoute, ProxyImplementation, ProxyIngress, ProxyService, SecretKeyRef, ServerLimits, Sessions,
     SingleUser, TlsVersion,
     config::{AuthConfig, RbacConfig},
@@ -147,6 +147,7 @@ pub struct ValidatedHub {
     pub landing: Landing,
     pub api_pages: ApiPages,
     pub activity: ActivityTimes,
+    pub cull: Option<Cull>,
     pub log_format: LogFormat,
     pub audit_log: AuditLog,
     pub singleuser: SingleUser,

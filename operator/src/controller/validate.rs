@@ -133,6 +133,7 @@ pub fn validate(found: &Found, images: &Images) -> Result<ValidatedHub, Error> {
         landing: spec.hub.landing.clone(),
         api_pages: spec.hub.api_pages.clone(),
         activity: spec.hub.activity.clone(),
+        cull: spec.cull.clone().filter(|cull| cull.enabled),
         log_format: spec.log_format,
         audit_log: spec.hub.audit_log,
         singleuser: spec.singleuser.clone(),

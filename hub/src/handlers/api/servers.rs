@@ -328,7 +328,7 @@ async fn must_exist(app: &App, user: &User, server: &str) -> Result<()> {
 }
 
 /// Removes a named server with its volume, as far as the policy says so, once it has stopped.
-async fn remove_stopped(app: App, user: User, server: String) -> Result<()> {
+pub async fn remove_stopped(app: App, user: User, server: String) -> Result<()> {
     app.servers.stopped(&user.name, &server).await;
     let removed = async {
         app.servers.forget(&user, &server).await?;

@@ -304,12 +304,20 @@ pub async fn delete(State(app): State<App>, caller: Caller, Path(name): Path<Str
             return Err(Failure::bad_request(message));
         }
     }
-    for row in app.database.servers_of(user.id).await? {
-        app.servers.forget(&user, &row.name).await?;
-    }
-    app.database.delete_user(user.id).await?;
+    remove(&app, &user).await?;
     Act::by(identity, "user deleted").on(&name).done("asked for");
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Removes a user whose servers have stopped, with what is theirs.
+///
+/// # Errors
+/// The spawner or the database fails.
+pub async fn remove(app: &App, user: &User) -> Result<()> {
+    for row in app.database.servers_of(user.id).await? {
+        app.servers.forget(user, &row.name).await?;
+    }
+    Ok(app.database.delete_user(user.id).await?)
 }
 
 /// An old way for administrators into servers, which JupyterHub has switched off: OAuth lets them in.

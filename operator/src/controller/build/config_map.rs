@@ -77,6 +77,7 @@ fn hub_config(hub: &ValidatedHub) -> HubConfig {
         landing: hub.landing.clone(),
         api_pages: hub.api_pages.clone(),
         activity: hub.activity.clone(),
+        cull: hub.cull.clone(),
         control_socket: PathBuf::from(path::CONTROL_SOCKET),
         rbac: hub.rbac.clone(),
         kubernetes: Some(KubernetesConfig {
