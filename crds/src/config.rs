@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 use crate::{
-    ActivityTimes, ApiPages, ClientRules, HttpsType, Landing, LoginLimits, PageLink, ServerLimits, Sessions, SingleUser,
+    ActivityTimes, ApiPages, ClientRules, Cull, HttpsType, Landing, LoginLimits, PageLink, ServerLimits, Sessions,
+    SingleUser,
 };
 
 mod rbac;
@@ -62,6 +63,9 @@ pub struct HubConfig {
     pub activity: ActivityTimes,
     #[serde(default, skip_serializing_if = "is_default")]
     pub pages: PagesConfig,
+    /// When idle servers are stopped; without it never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cull: Option<Cull>,
     /// Where commands such as `hub token` reach this hub: its directory is made for its owner only.
     pub control_socket: PathBuf,
     /// Services, roles, groups and custom scopes.

@@ -3,6 +3,7 @@
 
 mod access;
 mod components;
+mod cull;
 mod https;
 mod pages;
 mod profiles;
@@ -12,6 +13,7 @@ mod singleuser;
 
 pub use access::*;
 pub use components::*;
+pub use cull::*;
 pub use https::*;
 pub use pages::*;
 pub use profiles::*;
@@ -60,6 +62,7 @@ use crate::status::HubStatus;
     ("!self.security.internalTLS || !has(self.singleuser.front)", "spec.security.internalTLS cannot be used with spec.singleuser.front, whose servers speak no TLS: remove one of them"),
     ("!has(self.hub.defaultUrl) || !(self.hub.defaultUrl in [self.baseUrl, self.baseUrl + 'hub', self.baseUrl + 'hub/', self.baseUrl + 'hub/login'])", "spec.hub.defaultUrl must not be a page that leads to spec.hub.defaultUrl itself: write another one, such as '/hub/home' below spec.baseUrl, or remove it"),
     ("(!has(self.proxy.ingress) && !has(self.proxy.httpRoute)) || (has(self.https) && self.https.type == 'external')", "spec.proxy.ingress and spec.proxy.httpRoute need TLS that ends in front of the proxy: set spec.https.type to 'external' or remove them"),
+    ("self.hub.auditLog != 'file' || self.database.type == 'sqlite'", "spec.hub.auditLog 'file' needs the volume of an SQLite database: remove it, and collect the standard output of the hub's pod"),
     ("!has(oldSelf.database) || self.database.type == oldSelf.database.type", "spec.database.type cannot be changed: make a new Hub and move the data"),
 ]))]
 pub struct HubSpec {
@@ -84,6 +87,9 @@ pub struct HubSpec {
     /// Leave everything as it is: the operator changes nothing until this is false again.
     #[serde(default)]
     pub paused: bool,
+    /// How hub and hub-proxy write their logs. The audit log is JSON in any case.
+    #[serde(default)]
+    pub log_format: LogFormat,
     /// What happens to the database volume and the Secrets of record when this Hub is deleted. `Retain` keeps them;
     /// a Hub of the same name takes them up again and everyone is still logged in.
     #[serde(default)]
@@ -140,6 +146,9 @@ pub struct HubSpec {
     /// The look of the hub's pages.
     #[serde(default)]
     pub pages: Pages,
+    /// Stops servers that nobody uses. Without it they run until somebody stops them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cull: Option<Cull>,
     /// NetworkPolicies around hub, proxy and user pods.
     #[serde(default)]
     pub network_policy: NetworkPolicySpec,

@@ -130,6 +130,8 @@ pub mod path {
     /// The hub's volume, with the SQLite database on it.
     pub const DATA_DIR: &str = "/srv/jupyterhub";
     pub const DATABASE_FILE: &str = "/srv/jupyterhub/jupyterhub.sqlite";
+    /// The audit log, if it is kept there.
+    pub const AUDIT_FILE: &str = "/srv/jupyterhub/audit.log";
     /// Where commands in the hub's pod reach the running hub; nobody else can.
     pub const CONTROL_SOCKET: &str = "/tmp/hub/control.sock";
     /// In a user's pod: the `hub` program, if it is the server's front.

@@ -27,6 +27,7 @@ macro_rules! test {
 mod access;
 mod browser;
 pub mod clients;
+mod culling;
 mod databases;
 mod deletion;
 mod faults;
@@ -75,6 +76,7 @@ pub fn tests() -> Vec<Test<Cluster>> {
         test!(smoke::the_login_page_comes_through_the_proxy, 30),
         test!(installed::every_pod_passes_restricted, 30),
         test!(installed::charts_pass_helm_lint, 30),
+        test!(installed::charts_have_monitors_and_a_dashboard_on_request, 30),
         test!(installed::helm_test_passes, 90),
         test!(refused::wrong_hubs_are_refused_with_a_remedy, 60),
         test!(refused::a_token_without_a_user_is_refused, 30),
@@ -119,6 +121,7 @@ pub fn tests() -> Vec<Test<Cluster>> {
         test!(rotation::nobody_is_logged_out_when_the_cookie_secret_rotates, 300),
         test!(rotation::no_call_fails_when_the_proxy_token_rotates_s49, 240),
         test!(rotation::an_emptied_secret_ends_nothing_and_a_reset_everything_s34_s60_s68, 300),
+        test!(culling::an_idle_server_goes_and_one_with_a_busy_kernel_stays_row_43, 300),
         test!(report::the_report_is_written, 120, alone),
         test!(steady::a_deleted_or_edited_child_is_back_within_two_seconds, 120, alone),
         test!(steady::at_rest_the_operator_writes_and_lists_nothing, 90, alone),

@@ -6,7 +6,7 @@ use hub_auth::{
     failure_limit::FailureLimit,
     lockout::Lockouts,
 };
-use hub_crds::{ApiPages, ClientRules, Landing, Sessions, config::PagesConfig};
+use hub_crds::{ApiPages, ClientRules, Cull, Landing, Sessions, config::PagesConfig};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use std::{ops::Deref, path::PathBuf, sync::Arc};
@@ -15,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     activity::Activity,
     address::Address,
+    audit::Act,
     auth_state::CryptKeeper,
     authenticator::{Authenticator, allow::AllowList},
     cookie_secret::CookieSecret,
     database::{ApiToken, Database, DatabaseError, Principal, User},
-    metrics::Durations,
+    metrics::Metrics,
     rbac::ServiceTokens,
     reread::{Reread, RereadError},
     rotation::Keeper,
@@ -58,8 +59,8 @@ pub struct Parts {
     pub api_pages: ApiPages,
     /// What is not written yet of who was active.
     pub activity: Activity,
-    /// How long answers took.
-    pub request_durations: Durations,
+    /// When idle servers are stopped, if at all.
+    pub cull: Option<Cull>,
     /// When the newest logins were signed.
     pub login_times: LoginTimes,
     /// Whose logins have failed.
@@ -90,6 +91,11 @@ impl App {
         Self(Arc::new(parts))
     }
 
+    /// What this hub counts.
+    pub fn metrics(&self) -> &Metrics {
+        self.servers.metrics()
+    }
+
     pub fn now(&self) -> Timestamp {
         (self.clock)()
     }
@@ -116,10 +122,16 @@ impl App {
         match self.database.user_by_name(name).await? {
             Some(user) if admin && !user.admin => {
                 self.database.set_admin(user.id, true).await?;
+                Act::of_hub("role changed").on(name).object("administrator").done("the settings say so");
                 Ok(User { admin, ..user })
             }
             Some(user) => Ok(user),
-            None => self.database.create_user(name, admin, self.now()).await,
+            None => {
+                let user = self.database.create_user(name, admin, self.now()).await?;
+                let object = if admin { "administrator" } else { "user" };
+                Act::of_hub("user made").on(name).object(object).done("may log in");
+                Ok(user)
+            }
         }
     }
 

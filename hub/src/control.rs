@@ -30,9 +30,10 @@ use tokio_util::io::{ReaderStream, StreamReader};
 
 use crate::{
     app::App,
+    audit::Act,
     database::RevokedCounts,
     login_links::{self, Link, LinkError, Wish},
-    revocation::{RevocationError, Whose, revoke},
+    revocation::{RevocationError, TOKENS_REVOKED, Whose, revoke},
     rotation::{self, Outcome, RotationError, Standing},
     server_list,
 };
@@ -89,7 +90,7 @@ pub async fn serve(app: App, listener: UnixListener) -> std::io::Result<()> {
 }
 
 async fn post_revoke(State(app): State<App>, Json(whose): Json<Whose>) -> Response {
-    match revoke(&app, &whose, "hub token").await {
+    match revoke(&app, &whose, Act::of("hub token", TOKENS_REVOKED)).await {
         Ok(counts) => Json(counts).into_response(),
         Err(error @ RevocationError::Database(_)) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error),
         Err(error) => refusal(StatusCode::NOT_FOUND, &error),

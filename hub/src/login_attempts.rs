@@ -11,7 +11,7 @@ use hub_auth::{
 };
 use hub_crds::LoginLimits;
 use secrecy::ExposeSecret;
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Instant};
 
 use crate::{
     app::App,
@@ -74,15 +74,21 @@ pub async fn attempt<T>(
     let pair = Pair { user, network: network(address).to_string() };
     let person = Person { user: claim.user(), address };
     let begun = app.lockouts.begin(&pair, app.now().as_second());
+    let timed = async {
+        let begun = Instant::now();
+        let found = look.await?;
+        app.metrics().logins.record(&[if found.is_some() { "success" } else { "failure" }], begun.elapsed());
+        Ok(found)
+    };
     let refuse = |seconds: i64| {
         person.refused();
         too_many(seconds.unsigned_abs())
     };
     match (begun, claim.is_guessable()) {
         (Err(seconds), true) => Err(refuse(seconds)),
-        (Err(seconds), false) => look.await?.map(Some).ok_or_else(|| refuse(seconds)),
+        (Err(seconds), false) => timed.await?.map(Some).ok_or_else(|| refuse(seconds)),
         (Ok(()), _) => {
-            let found = look.await;
+            let found = timed.await;
             if let Ok(None) = found {
                 fail(app, &pair, person).await?;
             } else {

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
-use crate::{app::App, database::DatabaseError, loggable::loggable};
+use crate::{app::App, audit::Act, database::DatabaseError, loggable::loggable};
 
 /// A week: whoever can't open a link by then asks for another one.
 pub const LONGEST: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -46,7 +46,7 @@ pub enum LinkError {
     Database(#[from] DatabaseError),
 }
 
-/// Makes a link, stores its hash, and leaves a line in the log. `asker` is who wanted it.
+/// Makes a link, stores its hash, and leaves a line in the audit log. `asker` is who wanted it.
 ///
 /// # Errors
 /// Nobody is named and several may be meant, whoever is may not log in, or the database can't be written.
@@ -66,7 +66,7 @@ pub async fn make(app: &App, wish: &Wish, asker: &str) -> Result<Link, LinkError
     let user = app.admit(&name).await?;
     let token = new_login_token(rand::random());
     app.database.create_login_link(user.id, &token, expires_at).await?;
-    tracing::warn!(audit = "login link made", user.name = name, asker.name = asker, %expires_at, "made a login link");
+    Act::of(asker, "login link made").on(&name).object(format!("until {expires_at}")).done("asked for");
     let url = app.address.login(token.expose_secret());
     Ok(Link { url, forward: app.address.forward.clone(), user: name, expires_at })
 }

@@ -1,6 +1,6 @@
 //! A token that logs somebody in at the hub's pages: a user's own (S4 to S7), or one that works once (S10 to S13).
 
-use crate::{app::App, database::DatabaseError};
+use crate::{app::App, audit::Act, database::DatabaseError};
 
 /// A token that was found good. It has logged nobody in yet.
 pub enum LoginToken {
@@ -38,7 +38,7 @@ impl LoginToken {
         let Self::Once(name) = self else { return Ok(true) };
         let redeemed = app.database.redeem_login_link(token, app.now()).await?;
         if redeemed.is_some() {
-            tracing::warn!(audit = "login link used", user.name = name, "used a login link");
+            Act::of(name, "login link used").on(name).done("it works once");
         }
         Ok(redeemed.is_some())
     }

@@ -90,6 +90,7 @@ pub async fn run(mut settings: Settings, variables: &Variables, started: Instant
     let address = listener.local_addr()?;
     let serving = serve(listener, router(&app), stopping.clone());
     proxy::give_routes(&servers).await;
+    app.metrics().startup.record(&[], started.elapsed());
     tracing::info!(%address, start_ms = started.elapsed().as_millis(), "the hub is healthy");
     tracing::info!("{}", app.address.announcement(None));
     let services = tokio::spawn(services::run(services, stopping.clone()));
@@ -204,6 +205,7 @@ fn hub(
         pages: behaviour.pages.clone(),
         api_pages: behaviour.api_pages.clone(),
         activity: behaviour.activity.clone(),
+        cull: None,
         clock: Timestamp::now,
     })
 }

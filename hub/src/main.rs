@@ -10,6 +10,8 @@ use std::{env, process::ExitCode, time::Instant};
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten, next_help_heading = "Logs")]
+    log: hub::log::LogOptions,
 }
 
 #[derive(Debug, Subcommand)]
@@ -35,7 +37,9 @@ async fn main() -> ExitCode {
         Err(error) => Cli::command().error(ErrorKind::InvalidValue, error).exit(),
     };
     let cli = Cli::parse_from(arguments);
-    hub::log::init();
+    if let Err(error) = hub::log::init(&cli.log) {
+        return exit(Err(error));
+    }
     let result = match cli.command {
         Command::Backup(backup) => backup.run().await,
         Command::Doctor(doctor) => doctor.run(settings).await,

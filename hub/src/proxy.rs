@@ -2,6 +2,7 @@
 
 use futures::future::join_all;
 use hub_crds::proxy_pods::Member;
+use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
@@ -23,7 +24,7 @@ pub use members::watch_members;
 pub use table::Route;
 pub use token::ProxyToken;
 
-use crate::reread::RereadError;
+use crate::{reread::RereadError, spawner::ServerName};
 
 /// How long a change of the table is tried again when the proxy cannot be reached or answers 5xx.
 const RETRY_FOR: Duration = Duration::from_secs(30);
@@ -134,6 +135,24 @@ impl ProxyClient {
     pub async fn routes(&self) -> Result<BTreeMap<String, Route>, ProxyError> {
         let counting = self.apis().into_iter().find_map(|(api, counts)| counts.then_some(api));
         counting.expect("if no pod is ready, all count").routes().await
+    }
+
+    /// When the route of a server was last used at any pod that people are led to. `None`: it has none.
+    ///
+    /// # Errors
+    /// One of these pods can't be read: then nobody knows.
+    pub async fn last_use(&self, path: &str, server: &ServerName) -> Result<Option<Timestamp>, ProxyError> {
+        let mut last = None;
+        for (api, counts) in self.apis() {
+            match api.route(path).await {
+                Err(error) if counts => return Err(error),
+                Ok(Some(route)) if route.server() == Some((&server.user, &server.server)) => {
+                    last = last.max(route.last_activity);
+                }
+                _ => {}
+            }
+        }
+        Ok(last)
     }
 
     /// Waits until the proxy has other pods than before; for ever if nobody knows them.

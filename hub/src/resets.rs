@@ -5,7 +5,7 @@
 
 use hub_crds::versions::Resets;
 
-use crate::{app::App, database::Reset};
+use crate::{app::App, audit::Act, database::Reset};
 
 /// Where the database keeps what tells the cookie secret from another one.
 const FINGERPRINT: &str = "cookie_secret_fingerprint";
@@ -57,25 +57,19 @@ fn due(seen: Resets, now: Resets, is_other: bool) -> Option<Reset> {
 
 async fn end(app: &App, what: Reset, notes: &[(&str, &str)]) -> anyhow::Result<()> {
     let ended = app.database.reset(what, notes).await?;
-    let (tokens, links) = (ended.tokens, ended.links);
-    match what {
+    let event = match what {
         Reset::Sessions => {
-            tracing::warn!(
-                audit = "cookie secret reset",
-                tokens,
-                links,
-                "the cookie secret was reset: all sessions have ended"
-            );
+            tracing::warn!("the cookie secret was reset: all sessions have ended");
+            "sessions reset"
         }
         Reset::Tokens => {
             tracing::warn!(
-                audit = "full reset",
-                tokens,
-                links,
                 "everything was reset: all sessions and tokens have ended, and servers that run have to be started anew"
             );
+            "tokens reset"
         }
-    }
+    };
+    Act::of_hub(event).object("all").count(ended.tokens + ended.links).done("the cookie secret says so");
     Ok(())
 }
 

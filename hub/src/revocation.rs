@@ -4,8 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     app::App,
+    audit::Act,
     database::{DatabaseError, Revoked, RevokedCounts},
 };
+
+/// What the audit log calls it.
+pub const TOKENS_REVOKED: &str = "tokens revoked";
 
 /// Whose tokens end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,11 +31,11 @@ pub enum RevocationError {
     Database(#[from] DatabaseError),
 }
 
-/// Ends the tokens and leaves a line in the log. `asker` is who wanted it.
+/// Ends the tokens and leaves a line in the audit log. `act` says who wanted it.
 ///
 /// # Errors
 /// There is no such user or service, or the database can't be written.
-pub async fn revoke(app: &App, whose: &Whose, asker: &str) -> Result<RevokedCounts, RevocationError> {
+pub async fn revoke(app: &App, whose: &Whose, act: Act<'_>) -> Result<RevokedCounts, RevocationError> {
     let revoked = match whose {
         Whose::All => Revoked::All,
         Whose::User(name) => match app.database.user_by_name(name).await? {
@@ -44,17 +48,11 @@ pub async fn revoke(app: &App, whose: &Whose, asker: &str) -> Result<RevokedCoun
         },
     };
     let counts = app.database.revoke_tokens(revoked).await?;
-    let RevokedCounts { users, services, sessions, servers, links } = counts;
-    tracing::warn!(
-        audit = "tokens revoked",
-        ?whose,
-        asker.name = asker,
-        users,
-        services,
-        sessions,
-        servers,
-        links,
-        "revoked tokens"
-    );
+    let act = match whose {
+        Whose::All => act.object("all"),
+        Whose::User(name) => act.object(format!("user {name}")),
+        Whose::Service(name) => act.object(format!("service {name}")),
+    };
+    act.count(counts.total()).done("asked for");
     Ok(counts)
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tokio::sync::Mutex;
 
-use crate::{app::App, own_secret::OwnSecret};
+use crate::{app::App, audit::Act, own_secret::OwnSecret};
 
 /// The secrets that rotate, as annotations and commands name them.
 pub const SECRETS: [&str; 3] = [COOKIE_SECRET, PROXY_TOKEN, CRYPT_KEYS];
@@ -87,13 +87,13 @@ pub async fn request(app: &App, wish: &Wish) -> Result<Outcome, RotationError> {
             let request = Request { id: app.random_id(), wish: wish.clone() };
             let text = serde_json::to_string(&request).map_err(anyhow::Error::from)?;
             app.database.set_hub_setting(REQUEST, &text).await.map_err(anyhow::Error::from)?;
-            tracing::warn!(audit = "rotation requested", ?wish, "the operator is asked to change secrets");
+            asked(wish, "change of secrets asked for").done("the operator carries it out");
             let HubIdentity { name, namespace, .. } = hub;
             Ok(Outcome::Asked { watch: format!("kubectl --namespace {namespace} describe hub {name}") })
         }
         Keeper::Own { cookie_secret, proxy_token } => {
             carry_out(app, wish, cookie_secret, proxy_token).await?;
-            tracing::warn!(audit = "secrets changed", ?wish, "secrets were changed");
+            asked(wish, "secrets changed").done("asked for");
             Ok(Outcome::Done)
         }
     }
@@ -105,6 +105,14 @@ pub async fn request(app: &App, wish: &Wish) -> Result<Outcome, RotationError> {
 /// The database can't be read.
 pub async fn newest_request(app: &App) -> anyhow::Result<Option<Request>> {
     Ok(app.database.hub_setting(REQUEST).await?.map(|text| serde_json::from_str(&text)).transpose()?)
+}
+
+/// What came of a command, for the audit log.
+fn asked(wish: &Wish, event: &'static str) -> Act<'static> {
+    match wish {
+        Wish::Rotate(secret) => Act::of("hub rotate", event).object(secret),
+        Wish::Reset(secret) => Act::of("hub reset", event).object(secret),
+    }
 }
 
 fn check(wish: &Wish, has_crypt_keys: bool) -> Result<(), RotationError> {

@@ -19,10 +19,9 @@ use crate::{
     auth_state::CryptKeeper,
     control,
     cookie_secret::CookieSecret,
+    culling,
     database::Database,
-    login_attempts,
-    metrics::Durations,
-    openapi,
+    event_loop, login_attempts, openapi,
     people::People,
     rbac,
     reread::Reread,
@@ -33,7 +32,7 @@ use crate::{
     upkeep,
     urls::Urls,
 };
-use hub_crds::{ActivityTimes, ApiPages, ClientRules, Landing, LoginLimits, Sessions, config::PagesConfig};
+use hub_crds::{ActivityTimes, ApiPages, ClientRules, Cull, Landing, LoginLimits, Sessions, config::PagesConfig};
 
 /// How long open requests may take once the hub was told to stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -69,6 +68,8 @@ pub struct Hub {
     pub pages: PagesConfig,
     pub api_pages: ApiPages,
     pub activity: ActivityTimes,
+    /// When idle servers are stopped, if at all.
+    pub cull: Option<Cull>,
     pub clock: fn() -> Timestamp,
 }
 
@@ -101,7 +102,7 @@ pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App>
         pages: hub.pages,
         api_pages: hub.api_pages,
         activity: Activity::new(SignedDuration::from_secs(hub.activity.resolution.into())),
-        request_durations: Durations::of_requests(),
+        cull: hub.cull,
         login_times: LoginTimes::default(),
         lockouts: Lockouts::new(login_attempts::limits(&hub.login_limits), failures),
         share_code_failures: FailureLimit::new(SHARE_CODE_FAILURES, Duration::from_mins(1)),
@@ -131,6 +132,10 @@ pub async fn run(app: App, mut serving: JoinHandle<io::Result<()>>, control_sock
     let control = tokio::spawn(control::serve(app.clone(), control::listen(control_socket)?));
     let servers = tokio::spawn(app.servers.clone().run(stopping.clone()));
     let upkeep = tokio::spawn(upkeep::run(app.clone()));
+    let culling = tokio::spawn(culling::rounds::run(app.clone()));
+    let watching = app.clone();
+    let stalls = async move { event_loop::watch(&watching.metrics().stalls).await };
+    tokio::spawn(stopping.clone().run_until_cancelled_owned(stalls));
     tokio::select! {
         ended = &mut serving => ended??,
         () = app.database.taken_over() => anyhow::bail!("another hub has taken the database over; this one ends"),
@@ -145,6 +150,7 @@ pub async fn run(app: App, mut serving: JoinHandle<io::Result<()>>, control_sock
     stopping.cancel();
     servers.await?;
     upkeep.await?;
+    culling.await?;
     // A command that goes on, such as a copy that nobody reads, must not hold the hub up.
     match tokio::time::timeout(GRACE, control).await {
         Ok(ended) => Ok(ended??),

@@ -20,17 +20,17 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     database::{Database, DatabaseError, User, Wanted},
-    metrics::Durations,
+    metrics::Metrics,
     profiles,
     proxy::{ProxyClient, ProxyError, ProxyToken, Route, table::path_of_prefix},
-    spawner::{ServerName, Spawner},
+    spawner::{Health, ServerName, SpawnError, Spawner},
     urls::Urls,
 };
 
@@ -106,7 +106,7 @@ struct Inner {
     http: reqwest::Client,
     /// Servers that were active since this hub started. One that is not here is stopped.
     table: Mutex<HashMap<ServerName, Entry>>,
-    start_durations: Durations,
+    metrics: Metrics,
 }
 
 /// One server.
@@ -169,8 +169,8 @@ impl Entry {
 impl Servers {
     pub fn new(database: Database, spawner: Spawner, proxy: ProxyClient, settings: ServerSettings) -> Self {
         let table = Mutex::default();
-        let (http, start_durations) = (readiness::client(), Durations::of_starts());
-        Self { inner: Arc::new(Inner { database, spawner, proxy, settings, http, table, start_durations }) }
+        let (http, metrics) = (readiness::client(), Metrics::default());
+        Self { inner: Arc::new(Inner { database, spawner, proxy, settings, http, table, metrics }) }
     }
 
     /// Takes up the servers that were active when the last hub ended, and returns at once: each is looked for in the
@@ -194,7 +194,7 @@ impl Servers {
     ) -> Result<StartOutcome, StartError> {
         let name = ServerName { user: user.name.clone(), server: server.to_owned() };
         let wish = self.wish(user, server, user_options).await?;
-        let entry = self.inner.begin(&name)?;
+        let entry = self.inner.begin(&name).inspect_err(|refusal| self.inner.count_refusal(refusal))?;
         tokio::spawn(launch::start(self.inner.clone(), user.clone(), name, entry.clone(), wish));
         match entry.left(Pending::Spawn, self.inner.settings.slow_spawn_timeout).await {
             None | Some(ServerStatus::Pending(_)) => Ok(StartOutcome::Pending),
@@ -249,6 +249,35 @@ impl Servers {
             true => StopOutcome::Stopped,
             false => StopOutcome::Stopping,
         }
+    }
+
+    /// Stops the run of a server that began at `started`, without waiting for its end; false if it is no such run that is
+    /// ready: somebody stopped it, or started it anew.
+    pub fn stop_run(&self, user: &str, server: &str, started: Timestamp) -> bool {
+        let name = ServerName { user: user.to_owned(), server: server.to_owned() };
+        let Some(entry) = self.inner.entry(&name).filter(|entry| entry.started == started) else { return false };
+        let is_ours = self.inner.begin_stop(&entry);
+        if is_ours {
+            tokio::spawn(launch::stop(self.inner.clone(), name, entry));
+        }
+        is_ours
+    }
+
+    /// When people last used each server, as every pod of the proxy saw it.
+    ///
+    /// # Errors
+    /// One can't be read.
+    pub async fn last_uses(&self) -> Result<LastUses, CheckError> {
+        upkeep::check_routes(&self.inner).await.map(LastUses::of_routes)
+    }
+
+    /// The same for one server, right now. `None`: it has no route.
+    ///
+    /// # Errors
+    /// A pod of the proxy can't be read.
+    pub async fn last_use(&self, user: &str, server: &str) -> Result<Option<Timestamp>, ProxyError> {
+        let name = ServerName { user: user.to_owned(), server: server.to_owned() };
+        self.inner.proxy.last_use(&self.inner.route(&name), &name).await
     }
 
     /// Stops all servers of a user, one that starts among them.
@@ -356,9 +385,9 @@ impl Servers {
         }
     }
 
-    /// How long starts took.
-    pub fn start_durations(&self) -> &Durations {
-        &self.inner.start_durations
+    /// What the hub counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
     }
 
     /// Class of the spawner, for `GET /hub/api/info`.
@@ -367,7 +396,44 @@ impl Servers {
     }
 }
 
+/// When people last used servers.
+#[derive(Debug, Default)]
+pub struct LastUses(HashMap<ServerName, Timestamp>);
+
+impl LastUses {
+    fn of_routes(routes: BTreeMap<String, Route>) -> Self {
+        let used = |route: Route| {
+            let (user, server) = route.server()?;
+            Some((ServerName { user: user.to_owned(), server: server.to_owned() }, route.last_activity?))
+        };
+        Self(routes.into_values().filter_map(used).collect())
+    }
+
+    pub fn at(&self, user: &str, server: &str) -> Option<Timestamp> {
+        self.0.get(&ServerName { user: user.to_owned(), server: server.to_owned() }).copied()
+    }
+}
+
 impl Inner {
+    fn count_refusal(&self, refusal: &StartError) {
+        let reason = match refusal {
+            StartError::Throttled { .. } => "throttled",
+            StartError::Full => "too-many-users",
+            StartError::Pending(_) | StartError::Running => "already-pending",
+            StartError::Cancelled | StartError::Failed(_) => return,
+        };
+        self.metrics.starts.record(&["failure", reason], Duration::ZERO);
+    }
+
+    /// Asks the spawner how a server is doing.
+    async fn poll(&self, name: &ServerName, state: &Value) -> Result<Health, SpawnError> {
+        let begun = Instant::now();
+        let health = self.spawner.poll(name, state).await?;
+        let status = if matches!(health, Health::Stopped { .. }) { "stopped" } else { "running" };
+        self.metrics.polls.record(&[status], begun.elapsed());
+        Ok(health)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<ServerName, Entry>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }

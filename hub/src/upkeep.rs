@@ -8,6 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::{
     activity,
     app::App,
+    audit::Act,
     auth_state::encrypt_anew,
     database::UserQuery,
     resets::{SEALS, end_sessions_after_reset},
@@ -95,8 +96,8 @@ async fn end_sessions(app: &App, user: Option<&str>) -> anyhow::Result<()> {
     };
     for user in users {
         app.database.end_sessions_of(user.id).await?;
-        let audit = "login secret changed";
-        tracing::warn!(audit, user.name = user.name, "the login token or password is another one: sessions have ended");
+        let act = Act::of_hub("sessions ended").on(&user.name);
+        act.done("the login token or password is another one");
     }
     Ok(())
 }

@@ -37,7 +37,12 @@ async fn main() -> anyhow::Result<()> {
         Command::Run(args) => {
             let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
             let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-            log.with_ansi(std::io::stderr().is_terminal()).init();
+            let log = log.with_ansi(std::io::stderr().is_terminal());
+            if args.logs_json() {
+                log.json().flatten_event(true).init()
+            } else {
+                log.init()
+            }
             hub_operator::run(*args).await
         }
         Command::Check(args) => hub_operator::check(args).await,

@@ -113,6 +113,22 @@ fn sample(text: &mut String, name: &str, labels: &str, value: impl std::fmt::Dis
 mod tests {
     use super::*;
 
+    /// A panel that asks for what nobody exports stays empty, and nobody notices.
+    #[test]
+    fn the_dashboard_asks_only_for_what_is_exported() {
+        const DASHBOARD: &str = include_str!("../../charts/hub-operator/dashboards/hubs.json");
+        let metrics = Metrics::default();
+        metrics.set_certificate("lab", "physics", Some(1));
+        let text = metrics.render();
+        let words = DASHBOARD.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let names: Vec<_> = words.filter(|word| word.starts_with("hub_operator_")).collect();
+        assert!(names.len() > 2, "{names:?}");
+        for name in names {
+            let family = name.strip_suffix("_count").unwrap_or(name);
+            assert!(text.contains(&format!("# TYPE {family} ")), "{name}");
+        }
+    }
+
     #[test]
     fn the_exposition_names_each_family_once_and_each_series_with_its_labels() {
         let metrics = Metrics::default();

@@ -71,9 +71,24 @@ pub struct RunArgs {
     /// Who holds the lease; the pod's name
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     pub identity: Option<String>,
+    /// How the log is written: for people, or one object a line
+    #[arg(long, env = "LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
 }
 
 impl RunArgs {
+    /// Whether the log is lines of JSON.
+    pub fn logs_json(&self) -> bool {
+        self.log_format == LogFormat::Json
+    }
+
     fn namespaces(&self) -> Namespaces {
         Namespaces(self.watch_namespaces.iter().filter(|name| !name.is_empty()).cloned().collect())
     }

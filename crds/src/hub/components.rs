@@ -99,8 +99,32 @@ pub struct HubComponent {
     pub api_pages: ApiPages,
     #[serde(flatten)]
     pub activity: ActivityTimes,
+    /// Where the audit log goes.
+    pub audit_log: AuditLog,
     #[serde(flatten)]
     pub pod: PodPlacement,
+}
+
+/// Where the audit log goes: one line of JSON for each login and each use of power over an account, a server or a token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AuditLog {
+    /// Into the log of the hub's pod. The rest of its log is on the standard error.
+    #[default]
+    Stdout,
+    /// To `audit.log` on the volume of the SQLite database. It only grows.
+    File,
+}
+
+/// How a program writes its log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 /// What the hub asks of programs that speak to it.

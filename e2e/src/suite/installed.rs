@@ -40,6 +40,26 @@ pub(super) async fn charts_pass_helm_lint(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
+/// With their values the charts have the objects that Prometheus' operator and Grafana look for, and without them none.
+pub(super) async fn charts_have_monitors_and_a_dashboard_on_request(cluster: &Cluster) -> Result<()> {
+    let monitors = ["kind: ServiceMonitor", "path: /hub/metrics", "kind: PodMonitor", "name: lab-hub-metrics"];
+    let operators = ["kind: ServiceMonitor", "path: /metrics", "grafana_dashboard: \"1\"", "hubs.json: |-"];
+    for (chart, value, expected) in [
+        ("hub", "serviceMonitor.enabled=true", &monitors),
+        ("hub-operator", "serviceMonitor.enabled=true,dashboard.enabled=true", &operators),
+    ] {
+        let path = cluster.repository().join("charts").join(chart);
+        let template = ["template", "lab", &path.to_string_lossy()];
+        let plain = cluster.helm(&template).await?;
+        let asked = cluster.helm(&[&template[..], &["--set", value]].concat()).await?;
+        for text in expected {
+            ensure!(asked.contains(text), "{chart} with {value} has no `{text}`:\n{asked}");
+        }
+        ensure!(!plain.contains("monitoring.coreos.com") && !plain.contains("grafana"), "{chart} has monitors unasked");
+    }
+    Ok(())
+}
+
 /// The chart's own test asks the operator from another pod whether all is there.
 pub(super) async fn helm_test_passes(cluster: &Cluster) -> Result<()> {
     let words = cluster.helm(&["test", "hub-operator", "--namespace", OPERATOR_NAMESPACE, "--timeout", "60s"]).await?;

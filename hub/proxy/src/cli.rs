@@ -47,6 +47,12 @@ enum LogLevel {
     Error,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
 /// A reverse proxy whose routes are set over a REST API; a drop-in for configurable-http-proxy
 #[derive(Debug, Parser)]
 #[command(name = "hub-proxy", version, after_help = EXAMPLES, args_override_self = true)]
@@ -154,6 +160,9 @@ pub struct Cli {
     /// What is logged, to standard error
     #[arg(long, value_enum, default_value = "info", ignore_case = true)]
     log_level: LogLevel,
+    /// How it is written: for people, or one object a line
+    #[arg(long, value_enum, default_value = "text", env = "HUB_PROXY_LOG_FORMAT")]
+    log_format: LogFormat,
     /// Write a line of JSON to standard output for each request
     #[arg(long, env = "HUB_PROXY_ACCESS_LOG")]
     access_log: bool,
@@ -178,6 +187,12 @@ impl Cli {
             LogLevel::Warn => tracing::Level::WARN,
             LogLevel::Error => tracing::Level::ERROR,
         }
+    }
+
+    /// Whether the log is lines of JSON.
+    #[must_use]
+    pub fn logs_json(&self) -> bool {
+        self.log_format == LogFormat::Json
     }
 
     /// What the proxy is told by these options; `started` is when the process began.

@@ -40,6 +40,8 @@ pub(crate) struct Request {
     pub(crate) is_http11: bool,
     pub(crate) keep_alive: bool,
     pub(crate) websocket: bool,
+    /// What the hub calls it, if it goes to the hub.
+    pub(crate) id: Option<String>,
     pub(crate) changes: AnswerChanges,
 }
 

@@ -36,6 +36,13 @@ pub(crate) struct Rewrite {
     pub(crate) custom_headers: Vec<(String, String)>,
 }
 
+impl Rewrite {
+    /// Whether a peer is one of the proxies in front that were named.
+    pub(crate) fn trusts(&self, peer: Option<IpAddr>) -> bool {
+        Belief::of(peer, self.trusted_proxies.as_deref()) == Belief::Trusted
+    }
+}
+
 /// Where one request comes from and goes to.
 pub(crate) struct Hop<'a> {
     pub(crate) peer: Option<IpAddr>,

@@ -57,6 +57,7 @@ mod pool;
 mod proxy;
 mod realm;
 mod redirect;
+mod request_id;
 mod routes;
 mod serve;
 mod shared;

@@ -14,12 +14,13 @@ fn main() -> anyhow::Result<()> {
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .context("failed to keep the process from being dumped")?;
     let cli = Cli::parse();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_max_level(cli.log_level())
-        .with_ansi(false)
-        .with_target(false)
-        .init();
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(cli.log_level());
+    let log = log.with_ansi(false).with_target(false);
+    if cli.logs_json() {
+        log.json().flatten_event(true).init()
+    } else {
+        log.init()
+    }
     hub_proxy::raise_file_limit();
     let pid_file = cli.pid_file.clone();
     let config = cli.into_config(started).unwrap_or_else(|error| error.exit());

@@ -17,6 +17,7 @@ use crate::http1::head::FieldSlots;
 use crate::http1::request::{self, RequestError, RequestFacts, RequestHead};
 use crate::path;
 use crate::redirect;
+use crate::request_id;
 use crate::shared::Shared;
 use crate::table::Route;
 use crate::transfer::Transfer;
@@ -88,6 +89,7 @@ pub(crate) fn plan(
         is_http11: head.is_http11,
         keep_alive: facts.keep_alive,
         websocket: facts.websocket,
+        id: None,
         changes: AnswerChanges::default(),
     };
     let has_body = !facts.body.is_empty();
@@ -110,6 +112,11 @@ pub(crate) fn plan(
                 Some(route) => {
                     let mut passage = passage.unwrap_or_default();
                     request.changes = std::mem::take(&mut passage.answer);
+                    if route.takes_ids {
+                        let id = shared.request_ids.of(head.fields, shared.rewrite.trusts(from.peer));
+                        passage.fields.push((request_id::NAME, Some(id.clone())));
+                        request.id = Some(id);
+                    }
                     let upload = start_upload(&head, facts, from, &target, &route, &passage, shared);
                     Action::Forward(route, upload)
                 }

@@ -20,6 +20,7 @@ use crate::http2;
 use crate::listener::{BoundAddr, Listener};
 use crate::metrics::{CertificateMetrics, Metrics};
 use crate::plan::Entrance;
+use crate::request_id::RequestIds;
 use crate::serve::serve;
 use crate::shared::{Limits, Running, Shared};
 use crate::snapshot::{self, SnapshotError};
@@ -136,6 +137,7 @@ pub async fn bind(config: ProxyConfig) -> Result<Proxy, BindError> {
         error_pages,
         metrics,
         access_log: config.access_log,
+        request_ids: RequestIds::default(),
         gate,
         hsts: config.hsts.map(|hsts| hsts.to_string().into()),
         running: Running::default(),

@@ -111,10 +111,10 @@ async fn forward(client: &mut Client, shared: &Shared, request: &Request, route:
     };
     let (status, method, path) = (status_of(&failure), &request.method, log::path(&request.url));
     let Some(status) = status else {
-        tracing::debug!(method, path, error = %failure, "request ended early");
+        tracing::debug!(method, path, request_id = request.id, error = %failure, "request ended early");
         return Outcome::Answered(Finished { status: 0, reusable: false });
     };
-    tracing::warn!(status, method, path, error = %failure, "request failed");
+    tracing::warn!(status, method, path, request_id = request.id, error = %failure, "request failed");
     if status < 500 {
         client.refuse(status, &failure.to_string()).await;
         return Outcome::Answered(Finished { status, reusable: false });
@@ -206,6 +206,7 @@ fn access_log(peer: Option<IpAddr>, request: &Request, finished: Finished, start
         "client": peer.map(|peer| peer.to_canonical().to_string()),
         "method": request.method.get(..32).unwrap_or(&request.method),
         "path": log::path(&request.url),
+        "request_id": request.id,
         "status": finished.status,
         "duration_ms": u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     });

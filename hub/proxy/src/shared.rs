@@ -13,6 +13,7 @@ use crate::error_page::ErrorPageSource;
 use crate::gate::Gated;
 use crate::headers::Rewrite;
 use crate::metrics::Metrics;
+use crate::request_id::RequestIds;
 use crate::table::RouteTable;
 
 /// How many requests may wait at once for a hub that restarts.
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) error_pages: ErrorPageSource,
     pub(crate) metrics: Metrics,
     pub(crate) access_log: bool,
+    pub(crate) request_ids: RequestIds,
     pub(crate) gate: Option<Gated>,
     /// `Strict-Transport-Security` of each answer over TLS.
     pub(crate) hsts: Option<Arc<str>>,

@@ -39,6 +39,8 @@ pub(crate) struct Route {
     pub(crate) upstream: Arc<Upstream>,
     /// Leads to the hub, for whose restart requests wait.
     pub(crate) is_hub: bool,
+    /// A hub that knows ids of requests put it there for itself.
+    pub(crate) takes_ids: bool,
     /// Visits of its pages with a token in the address are for the hub: `token_login` in the data. A token that logs in
     /// at the hub is then none of the target's business.
     pub(crate) leaves_logins: bool,
@@ -186,6 +188,7 @@ impl RouteTable {
             upstream: self.0.pool.upstream(&target),
             target,
             is_hub: false,
+            takes_ids: false,
             leaves_logins: false,
             realm: None,
             depth: 0,
@@ -206,6 +209,7 @@ impl RouteTable {
         let mut route = Route {
             upstream: self.0.pool.upstream(&target),
             is_hub: is_default || data.get("hub") == Some(&Value::Bool(true)),
+            takes_ids: data.get("hub") == Some(&Value::Bool(true)) && data.contains_key("jupyterhub"),
             leaves_logins: data.get("token_login") == Some(&Value::Bool(true)),
             realm: self.0.has_realms.then(|| Realm::of(&path, &data)).flatten(),
             depth: segments.saturating_sub(usize::from(self.0.by_host)),

@@ -173,6 +173,7 @@ impl Local {
             pages: preview.pages,
             api_pages: ApiPages::default(),
             activity: ActivityTimes::default(),
+            cull: None,
             clock: Timestamp::now,
         };
         let app = build(hub, stopping.clone()).await?;
@@ -295,6 +296,7 @@ fn announce(app: &App, missing: Option<String>, started: Instant) {
     if let Some(missing) = missing {
         let _ = writeln!(out, "No server can be started yet: {missing}");
     }
+    app.metrics().startup.record(&[], started.elapsed());
     tracing::info!(start_ms = started.elapsed().as_millis(), "the hub is healthy");
 }
 

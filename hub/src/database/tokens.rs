@@ -58,6 +58,13 @@ pub struct RevokedCounts {
     pub links: u64,
 }
 
+impl RevokedCounts {
+    /// Everything that ended.
+    pub fn total(&self) -> u64 {
+        self.users + self.services + self.links
+    }
+}
+
 /// What is known of a token; not the token itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ApiToken {

@@ -6,12 +6,13 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
-use hub_auth::scopes::share;
+use hub_auth::{names::full_server_name, scopes::share, token::share_code_id};
 use std::time::Instant;
 
 use super::root::wanted;
 use crate::{
     app::App,
+    audit::Act,
     database::ShareCode,
     error::{Failure, Result, found},
     form::{Fields, Form, Query},
@@ -63,13 +64,8 @@ pub async fn post(
         return Err(Failure::bad_request(OWN));
     }
     let share = app.database.exchange_share_code(text, person.user.id, app.now()).await?.ok_or_else(invalid)?;
-    tracing::info!(
-        user.name = person.user.name,
-        owner.name = share.owner,
-        server = share.server,
-        code.id = code.id,
-        "accepted a share"
-    );
+    let object = format!("{} by {}", full_server_name(&share.owner, &share.server), share_code_id(code.id));
+    Act::by(&person.identity, "share accepted").on(&share.owner).object(object).done("a share code");
     let next = [&fields, &query].into_iter().find_map(|given| wanted(&app, &person.visitor, given, &share.owner));
     let mut response = found(&next.unwrap_or_else(|| app.urls.server(&share.owner, &share.server)));
     // The page with the form had the code in its address, which the shared server must not learn.
@@ -91,7 +87,7 @@ fn given(fields: &Fields) -> Result<&str> {
 async fn look_up(app: &App, person: &LoggedIn, text: &str) -> Result<Option<ShareCode>> {
     let (user, failures) = (&person.user, &app.share_code_failures);
     if let Some(wait) = failures.wait(&user.id, Instant::now()) {
-        tracing::warn!(user.name = user.name, "refused a user who tried too many share codes");
+        Act::by(&person.identity, "share accepted").refused("too many codes that don't exist");
         return Err(Failure::Status {
             status: StatusCode::TOO_MANY_REQUESTS,
             message: Some("Too many share codes that don't exist. Try again later.".to_owned()),
@@ -101,7 +97,7 @@ async fn look_up(app: &App, person: &LoggedIn, text: &str) -> Result<Option<Shar
     let code = app.database.share_code_for(text, user.id, app.now()).await?;
     if code.is_none() {
         failures.record(user.id, Instant::now());
-        tracing::warn!(user.name = user.name, "tried a share code that does not exist");
+        Act::by(&person.identity, "share accepted").refused("there is no such code");
     }
     Ok(code)
 }

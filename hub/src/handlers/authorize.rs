@@ -16,6 +16,7 @@ use secrecy::ExposeSecret;
 
 use crate::{
     app::App,
+    audit::Act,
     database::{ClientTarget, NewCode, OAuthClient},
     error::{Failure, Result, found},
     form::{Fields, Form, Query},
@@ -157,13 +158,28 @@ async fn is_settled(app: &App, person: &LoggedIn, asked: &Asked) -> Result<bool>
     if asked.client.no_confirm {
         return Ok(true);
     }
-    if matches!(&asked.client.target, Some(ClientTarget::Server { user_id, .. }) if *user_id == person.user.id) {
+    if is_own(person, &asked.client) {
         return Ok(true);
     }
     let tokens = app.database.tokens_of(person.user.id, app.now()).await?;
     let of_client = tokens.iter().filter(|token| token.client_id == asked.client.identifier);
     let granted: Vec<_> = of_client.flat_map(|token| &token.scopes).collect();
     Ok(!granted.is_empty() && asked.allowed.iter().all(|scope| granted.contains(&scope)))
+}
+
+fn is_own(person: &LoggedIn, client: &OAuthClient) -> bool {
+    matches!(&client.target, Some(ClientTarget::Server { user_id, .. }) if *user_id == person.user.id)
+}
+
+/// Somebody's way into a server or a service, for the audit log.
+fn access<'a>(person: &LoggedIn, client: &'a OAuthClient) -> Act<'a> {
+    match &client.target {
+        Some(ClientTarget::Server { user, server, .. }) => {
+            Act::by(&person.identity, "server access").on(user).object(full_server_name(user, server))
+        }
+        Some(ClientTarget::Service(name)) => Act::by(&person.identity, "service access").object(name),
+        None => Act::by(&person.identity, "service access").object(&client.identifier),
+    }
 }
 
 /// Only who may use what the client stands for gets a code for it.
@@ -179,7 +195,7 @@ fn check_access(person: &LoggedIn, client: &OAuthClient) -> Result<()> {
     if allowed {
         return Ok(());
     }
-    tracing::warn!(user.name = person.user.name, client.id = client.identifier, "refused access");
+    access(person, client).refused("no scope for it");
     Err(Failure::forbidden(format!("You do not have permission to access {}", name(client))))
 }
 
@@ -201,6 +217,9 @@ async fn grant(app: &App, person: &LoggedIn, asked: &Asked, scopes: Vec<String>)
         expires_at: app.now() + SignedDuration::from_secs(CODE_LIFETIME),
     };
     app.database.create_code(&new).await?;
+    if !is_own(person, &asked.client) {
+        access(person, &asked.client).done(if person.user.admin { "an administrator" } else { "shared, or by a role" });
+    }
     let mut response = found(&asked.request.grant(code.expose_secret()));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if is_new {

@@ -1,9 +1,9 @@
 //! `/hub/security/csp-report`: a browser says that a page broke its content policy.
 
-use axum::{body::Bytes, http::StatusCode};
+use axum::{body::Bytes, extract::State, http::StatusCode};
 use serde::Deserialize;
 
-use crate::{loggable::loggable, redaction::redacted, session::LoggedIn};
+use crate::{app::App, loggable::loggable, redaction::redacted, session::LoggedIn};
 
 /// What of a report is logged. Its addresses may hold tokens and codes, as the page's own does.
 #[derive(Debug, Default, Deserialize)]
@@ -20,7 +20,8 @@ struct Body {
     csp_report: Report,
 }
 
-pub async fn post(person: LoggedIn, body: Bytes) -> StatusCode {
+pub async fn post(State(app): State<App>, person: LoggedIn, body: Bytes) -> StatusCode {
+    app.metrics().csp_reports.count(&[]);
     let report = serde_json::from_slice::<Body>(&body).map(|body| body.csp_report).unwrap_or_default();
     tracing::warn!(
         user.name = person.user.name,

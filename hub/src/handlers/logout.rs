@@ -2,6 +2,7 @@
 //! servers if the settings say so.
 
 use axum::{extract::State, http::StatusCode, response::Response};
+use std::time::Instant;
 
 use crate::{
     app::App,
@@ -12,6 +13,7 @@ use crate::{
 };
 
 pub async fn get(State(app): State<App>, visitor: Visitor) -> Result<Response> {
+    let begun = Instant::now();
     let user = visitor.login().map(|(_, user)| user);
     if user.is_some() && !visitor.is_deliberate() {
         let page = AskPage {
@@ -35,5 +37,6 @@ pub async fn get(State(app): State<App>, visitor: Visitor) -> Result<Response> {
         }
     }
     end_login(&app, &visitor, &mut response);
+    app.metrics().logouts.record(&[], begun.elapsed());
     Ok(response)
 }

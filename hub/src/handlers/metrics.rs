@@ -38,7 +38,6 @@ async fn render(app: &App) -> Result<String> {
     gauge(&mut text, "jupyterhub_active_users", help, &periods);
     let help = "Servers that are ready.";
     gauge(&mut text, "jupyterhub_running_servers", help, &[("", running)]);
-    app.servers.start_durations().render(&mut text);
-    app.request_durations.render(&mut text);
+    app.metrics().render(&mut text);
     Ok(text)
 }

@@ -10,7 +10,10 @@ use hub_auth::{names::full_server_name, next_url::with_query, scopes::Resource};
 use hub_crds::{Profile, ProfileChoice, ProfileOption};
 use serde_json::Value;
 
-use super::{api::servers::ensure_named, root};
+use super::{
+    api::servers::{act_on_others, ensure_named},
+    root,
+};
 use crate::{
     app::App,
     database::User,
@@ -109,7 +112,10 @@ async fn start(
         ensure_named(app, owner, &wanted.server, None).await?;
     }
     match app.servers.start(owner, &wanted.server, options.clone()).await {
-        Ok(_) | Err(StartError::Running | StartError::Pending(Pending::Spawn)) => {
+        started @ (Ok(_) | Err(StartError::Running | StartError::Pending(Pending::Spawn))) => {
+            if started.is_ok() {
+                act_on_others(&person.identity, "server started", owner, &wanted.server);
+            }
             Ok(found(&pending_url(app, owner, wanted, query)))
         }
         Err(StartError::Database(error)) => Err(error.into()),

@@ -10,7 +10,7 @@ use crate::{
     database::ApiToken,
     error::{Result, found},
     form::{Fields, Form},
-    handlers::api::tokens::{TokenWish, issue},
+    handlers::api::tokens::{TokenWish, issue, revoke_one},
     pages::{TokenLine, TokenPage, html},
     session::LoggedIn,
 };
@@ -47,7 +47,7 @@ fn wish(fields: &Fields) -> TokenWish {
 async fn revoke(app: &App, person: &LoggedIn, id: &str) -> Result<()> {
     let Some(row) = parse_token_id(id) else { return Ok(()) };
     if let Some(token) = app.database.token(person.user.id, row, app.now()).await? {
-        app.database.delete_token(&token).await?;
+        revoke_one(app, &person.identity, &person.user, &token).await?;
     }
     Ok(())
 }

@@ -31,6 +31,15 @@ impl ProxyApi {
         response.json().await.map_err(|source| self.failed(action, source))
     }
 
+    /// The route of a decoded path, if there is one.
+    pub async fn route(&self, path: &str) -> Result<Option<Route>, ProxyError> {
+        let action = "read a route";
+        match self.send(Method::GET, path, None, action).await {
+            Err(ProxyError::Status { status: StatusCode::NOT_FOUND, .. }) => Ok(None),
+            response => response?.json().await.map(Some).map_err(|source| self.failed(action, source)),
+        }
+    }
+
     /// Adds the route of a decoded path or replaces it, or without one removes what is there. That nothing is there is no
     /// error.
     pub async fn set(&self, path: &str, route: Option<&Route>) -> Result<(), ProxyError> {

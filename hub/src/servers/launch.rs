@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     database::{ServerStart, User},
+    proxy::ProxyError,
     spawner::{Progress, ServerName, StartRequest, Started},
 };
 
@@ -33,14 +34,14 @@ pub(super) async fn start(inner: Arc<Inner>, user: User, name: ServerName, entry
         outcome = bring_up(&inner, &user, &name, &entry, wish) => outcome,
     };
     let status = if outcome.is_ok() { "success" } else { "failure" };
-    inner.start_durations.record(&[status, ""], begun.elapsed());
+    inner.metrics.starts.record(&[status, ""], begun.elapsed());
     settle(&inner, &name, &entry, outcome).await;
 }
 
 /// Stops a server that was made pending.
 pub(super) async fn stop(inner: Arc<Inner>, name: ServerName, entry: Entry) {
     // Nobody is sent to a server that is going. A route that stays is removed by the next check.
-    if let Err(error) = inner.proxy.remove(&inner.route(&name)).await {
+    if let Err(error) = remove_route(&inner, &name).await {
         warn!(user.name = name.user, server.name = name.server, %error, "the route of a stopping server stays for now");
     }
     take_down(&inner, &name, &entry).await;
@@ -122,7 +123,8 @@ pub(super) async fn admit(
 ) -> Result<String, LaunchError> {
     readiness::wait(inner, name, entry, address).await?;
     let target = target(address);
-    inner.proxy.add(&inner.route(name), &inner.route_to(&target, name)).await?;
+    let (path, route) = (inner.route(name), inner.route_to(&target, name));
+    inner.metrics.route_additions.time(inner.proxy.add(&path, &route)).await?;
     // Only now: a hub that restarts takes a server with an address for one that was ready.
     if let Some(row) = entry.row() {
         inner.database.save_server_address(row, address).await?;
@@ -142,7 +144,7 @@ pub(super) async fn settle(inner: &Inner, name: &ServerName, entry: &Entry, outc
         Err(error) => error,
     };
     warn!(user.name = name.user, server.name = name.server, %error, "server did not start");
-    if let Err(error) = inner.proxy.remove(&inner.route(name)).await {
+    if let Err(error) = remove_route(inner, name).await {
         warn!(user.name = name.user, server.name = name.server, %error, "the route of a failed server stays for now");
     }
     take_down(inner, name, entry).await;
@@ -163,9 +165,14 @@ fn become_ready(entry: &Entry, target: &str) -> bool {
     })
 }
 
+async fn remove_route(inner: &Inner, name: &ServerName) -> Result<(), ProxyError> {
+    inner.metrics.route_removals.time(inner.proxy.remove(&inner.route(name))).await
+}
+
 /// The pod or process first, then what lets it speak to the hub.
 async fn take_down(inner: &Inner, name: &ServerName, entry: &Entry) {
-    if let Err(error) = inner.spawner.stop(name, &entry.state()).await {
+    let state = entry.state();
+    if let Err(error) = inner.metrics.stops.time(inner.spawner.stop(name, &state)).await {
         // Its token goes all the same; what runs on is replaced at the next start.
         warn!(user.name = name.user, server.name = name.server, %error, "server could not be stopped");
     }

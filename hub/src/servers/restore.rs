@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use std::{sync::Arc, time::Duration};
-use tokio::time::Instant;
+use tokio::{task::JoinSet, time::Instant};
 use tracing::{info, warn};
 
 use super::{Entry, Inner, Pending, launch, status::LaunchError};
@@ -19,14 +19,21 @@ pub(super) async fn restore(inner: &Arc<Inner>) -> Result<(), DatabaseError> {
     if !left.is_empty() {
         info!(count = left.len(), "looking for the servers of the last run");
     }
+    let begun = Instant::now();
+    let mut looks = JoinSet::new();
     for server in left {
         let name = ServerName { user: server.user.clone(), server: server.name.clone() };
         let entry = Entry::new(server.started.unwrap_or_else(Timestamp::now), Pending::Check);
         entry.set_row(server.id);
         entry.set_state(server.state.clone());
         inner.lock().insert(name.clone(), entry.clone());
-        tokio::spawn(take_up(inner.clone(), name, server, entry));
+        looks.spawn(take_up(inner.clone(), name, server, entry));
     }
+    let inner = inner.clone();
+    tokio::spawn(async move {
+        looks.join_all().await;
+        inner.metrics.restores.record(&[], begun.elapsed());
+    });
     Ok(())
 }
 
@@ -43,7 +50,7 @@ async fn find(inner: &Inner, name: &ServerName, server: &ServerRow, entry: &Entr
     let deadline = Instant::now() + inner.spawner.start_timeout();
     let mut pause = FIRST_WAIT;
     loop {
-        match inner.spawner.poll(name, &server.state).await {
+        match inner.poll(name, &server.state).await {
             Ok(Health::Running { address }) if server.address.as_ref() == Some(&address) => {
                 return Ok(launch::target(&address));
             }

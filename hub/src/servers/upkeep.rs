@@ -66,6 +66,7 @@ async fn keep_routes(inner: &Inner) {
 
 /// Reads the table of each of the proxy's pods and mends what differs. Returns what they were, as one.
 pub(super) async fn check_routes(inner: &Inner) -> Result<BTreeMap<String, Route>, CheckError> {
+    let begun = Instant::now();
     let checks = inner.proxy.apis().into_iter().map(async |(api, counts)| match check_pod(inner, &api).await {
         Err(error) if !counts => {
             debug!(%error, "a pod of the proxy that is not ready");
@@ -77,11 +78,14 @@ pub(super) async fn check_routes(inner: &Inner) -> Result<BTreeMap<String, Route
     for routes in join_all(checks).await {
         table::merge(&mut merged, routes?);
     }
+    inner.metrics.route_checks.record(&[], begun.elapsed());
     Ok(merged)
 }
 
 async fn check_pod(inner: &Inner, proxy: &ProxyApi) -> Result<BTreeMap<String, Route>, CheckError> {
+    let begun = Instant::now();
     let actual = proxy.routes().await?;
+    inner.metrics.proxy_reads.record(&[], begun.elapsed());
     // Read after the table: a server that became ready meanwhile is added twice at worst.
     let (wanted, pending) = wanted_and_pending(inner).await?;
     let difference = table::difference(&wanted, &actual, &pending);
@@ -160,7 +164,7 @@ async fn follow(inner: Arc<Inner>, change: Change) {
     let Some(entry) = inner.entry(&change.name) else { return };
     let name = change.name;
     let ServerStatus::Ready { target, started } = entry.status.borrow().clone() else { return };
-    match inner.spawner.poll(&name, &entry.state()).await {
+    match inner.poll(&name, &entry.state()).await {
         Ok(Health::Stopped { reason }) if inner.begin_stop(&entry) => {
             info!(user.name = name.user, server.name = name.server, reason, "server ended");
             launch::stop(inner, name, entry).await;

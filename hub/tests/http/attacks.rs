@@ -5,7 +5,7 @@ mod forms;
 mod guessing;
 mod input;
 mod load;
-mod log;
+pub(crate) mod log;
 mod metrics;
 mod oauth;
 mod redirects;

@@ -5,7 +5,9 @@
 mod admin;
 mod api;
 mod attacks;
+mod audit;
 mod browser;
+mod culling;
 mod faults;
 mod groups;
 mod guard;

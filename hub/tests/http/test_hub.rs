@@ -24,7 +24,7 @@ use hub::{
     urls::Urls,
 };
 use hub_crds::{
-    ActivityTimes, ApiPages, ClientRules, Landing, LoginLimits, Profile, ServerLimits, Sessions,
+    ActivityTimes, ApiPages, ClientRules, Cull, Landing, LoginLimits, Profile, ServerLimits, Sessions,
     config::{AuthConfig, AuthenticatorConfig, PagesConfig, RbacConfig, TokenLogin},
 };
 use jiff::Timestamp;
@@ -107,6 +107,7 @@ pub(crate) struct Settings {
     pub(crate) profiles: Vec<Profile>,
     pub(crate) api_pages: ApiPages,
     pub(crate) activity: ActivityTimes,
+    pub(crate) cull: Option<Cull>,
     pub(crate) clock: fn() -> Timestamp,
     /// What users' servers run, in Python.
     pub(crate) server: &'static str,
@@ -137,6 +138,7 @@ impl Default for Settings {
             profiles: Vec::new(),
             api_pages: ApiPages::default(),
             activity: ActivityTimes::default(),
+            cull: None,
             clock: Timestamp::now,
             server: SERVER,
             front: false,
@@ -243,6 +245,7 @@ impl TestHub {
             pages: settings.pages,
             api_pages: settings.api_pages,
             activity: settings.activity,
+            cull: settings.cull,
             clock: settings.clock,
         };
         let app = build(hub, stopping.clone()).await.unwrap();
@@ -276,6 +279,7 @@ impl TestHub {
             pages: settings.pages,
             api_pages: settings.api_pages,
             activity: settings.activity,
+            cull: settings.cull,
             clock: settings.clock,
         };
         self.app = build(hub, self.stopping.clone()).await.unwrap();

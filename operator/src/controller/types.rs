@@ -4,9 +4,9 @@
 use std::{collections::BTreeMap, marker::PhantomData, sync::Arc, time::Duration};
 
 use hub_crds::{
-    ActivityTimes, ApiPages, ClientRules, DatabaseVolume, Hsts, HttpsType, HubSpec, Landing, LoginLimits, Pages,
-    ProxyHttpRoute, ProxyImplementation, ProxyIngress, ProxyService, SecretKeyRef, ServerLimits, Sessions, SingleUser,
-    TlsVersion,
+    ActivityTimes, ApiPages, AuditLog, ClientRules, Cull, DatabaseVolume, Hsts, HttpsType, HubSpec, Landing, LogFormat,
+    LoginLimits, Pages, ProxyHttpRoute, ProxyImplementation, ProxyIngress, ProxyService, SecretKeyRef, ServerLimits,
+    Sessions, SingleUser, TlsVersion,
     config::{AuthConfig, RbacConfig},
     names::{child, label, label_value},
     report::Report,
@@ -148,6 +148,9 @@ pub struct ValidatedHub {
     pub pages: Pages,
     pub api_pages: ApiPages,
     pub activity: ActivityTimes,
+    pub cull: Option<Cull>,
+    pub log_format: LogFormat,
+    pub audit_log: AuditLog,
     pub singleuser: SingleUser,
     pub user_namespace: String,
     pub network_policy: bool,

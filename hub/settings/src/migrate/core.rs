@@ -87,7 +87,7 @@ pub(super) fn read(draft: &mut Draft<'_>, place: &Place) {
     }
     services(draft, place);
     roles(draft);
-    culling(draft, place);
+    culling(draft);
     debug(draft);
 }
 
@@ -132,25 +132,20 @@ fn roles(draft: &mut Draft<'_>) {
 }
 
 /// The chart stops idle servers by default.
-fn culling(draft: &mut Draft<'_>, place: &Place) {
+fn culling(draft: &mut Draft<'_>) {
+    const KEYS: [&str; 7] = ["adminUsers", "concurrency", "every", "maxAge", "removeNamedServers", "timeout", "users"];
     let key = "cull.enabled";
-    let is_off = draft.take(key).is_some_and(|value| value == false);
-    for name in ["users", "adminUsers", "removeNamedServers", "timeout", "every", "concurrency", "maxAge"] {
+    if draft.take(key).is_some_and(|value| value == false) {
+        draft.not_needed(key, "it is off, as without spec.cull");
+        return KEYS.iter().for_each(|name| draft.idle(&format!("cull.{name}"), "it is not enabled"));
+    }
+    draft.carry(key, "spec.cull", &json!({"enabled": true}), None);
+    for name in KEYS {
         let key = &format!("cull.{name}");
-        if draft.take(key).is_none() {
-        } else if is_off {
-            draft.not_needed(key, "it is not enabled");
-        } else {
-            draft.not_needed(key, "it is an argument of the program, see cull.enabled");
+        if let Some(value) = draft.take(key) {
+            draft.carry(key, &format!("spec.cull.{name}"), value, None);
         }
     }
-    if is_off {
-        return draft.not_needed(key, "it is off");
-    }
-    draft.by_hand(
-        key,
-        &format!("the chart stops idle servers by default; run jupyterhub-idle-culler as a Deployment beside the Hub {}, see docs/migrate.md", place.name),
-    );
 }
 
 fn debug(draft: &mut Draft<'_>) {

@@ -55,6 +55,7 @@ pub(super) async fn run(config: HubConfig, started: Instant) -> anyhow::Result<(
     let app = build(hub(config, urls, database).await?, stopping).await?;
     app.servers.restore().await?;
     door.open(router(&app));
+    app.metrics().startup.record(&[], started.elapsed());
     tracing::info!(%address, start_ms = started.elapsed().as_millis(), "the hub is healthy");
     let logins = log_logins.then(|| app.login_urls());
     tracing::info!("{}", app.address.announcement(logins.as_deref()));
@@ -132,6 +133,7 @@ async fn hub(config: HubConfig, urls: Urls, database: Database) -> anyhow::Resul
         pages: config.pages,
         api_pages: config.api_pages,
         activity: config.activity,
+        cull: config.cull,
         clock: Timestamp::now,
     })
 }

@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::{JsonBody, models, users::find};
 use crate::{
     app::App,
+    audit::Act,
     database::{DatabaseError, ServerRow, User},
     error::{Failure, Result},
     loggable::loggable,
@@ -22,7 +23,7 @@ use crate::{
         Pending, ServerStatus, StartError, StartOutcome, StopOutcome,
         limits::{NamedServerError, check_named},
     },
-    session::Caller,
+    session::{Caller, Identity},
 };
 
 /// `alice` for the default server, or `(alice, second)`.
@@ -72,16 +73,26 @@ pub async fn start(
     body: JsonBody,
 ) -> Result<Response> {
     let name = Name::from(path);
-    caller.require(&["start:servers"], Some(Resource::server(&name.full())))?;
+    let identity = caller.require(&["start:servers"], Some(Resource::server(&name.full())))?;
     let user = find(&app, &name.user).await?;
     let wish = Wish::read(body)?;
     if !name.server.is_empty() {
         ensure_named(&app, &user, &name.server, wish.display_name.as_deref()).await?;
     }
     match app.servers.start(&user, &name.server, wish.user_options).await {
-        Ok(StartOutcome::Started) => Ok(empty(StatusCode::CREATED)),
-        Ok(StartOutcome::Pending) | Err(StartError::Pending(Pending::Spawn)) => Ok(empty(StatusCode::ACCEPTED)),
+        Ok(outcome) => {
+            act_on_others(identity, "server started", &user, &name.server);
+            Ok(empty(if outcome == StartOutcome::Started { StatusCode::CREATED } else { StatusCode::ACCEPTED }))
+        }
+        Err(StartError::Pending(Pending::Spawn)) => Ok(empty(StatusCode::ACCEPTED)),
         Err(error) => Err(refusal(&name.spoken(), error)),
+    }
+}
+
+/// Notes in the audit log what somebody does to a server that is another person's.
+pub fn act_on_others(identity: &Identity, event: &'static str, owner: &User, server: &str) {
+    if identity.user().is_none_or(|actor| actor.id != owner.id) {
+        Act::by(identity, event).on(&owner.name).object(full_server_name(&owner.name, server)).done("asked for");
     }
 }
 
@@ -280,7 +291,7 @@ impl Change {
 /// Stops a server, or cancels its start; with `{"remove": true}` a named one is removed once it has stopped.
 pub async fn stop(State(app): State<App>, caller: Caller, path: Path<Vec<String>>, body: JsonBody) -> Result<Response> {
     let name = Name::from(path);
-    caller.require(&["delete:servers"], Some(Resource::server(&name.full())))?;
+    let identity = caller.require(&["delete:servers"], Some(Resource::server(&name.full())))?;
     let user = find(&app, &name.user).await?;
     let remove = match body.object("Body must be a JSON object")?.get("remove") {
         None => false,
@@ -293,6 +304,9 @@ pub async fn stop(State(app): State<App>, caller: Caller, path: Path<Vec<String>
         }
     } else {
         must_exist(&app, &user, &name.server).await?;
+    }
+    if !matches!(app.servers.status(&user.name, &name.server), ServerStatus::Stopped { .. }) {
+        act_on_others(identity, "server stopped", &user, &name.server);
     }
     let outcome = app.servers.stop(&user.name, &name.server).await;
     if remove {
@@ -320,7 +334,7 @@ async fn must_exist(app: &App, user: &User, server: &str) -> Result<()> {
 }
 
 /// Removes a named server with its volume, as far as the policy says so, once it has stopped.
-async fn remove_stopped(app: App, user: User, server: String) -> Result<()> {
+pub async fn remove_stopped(app: App, user: User, server: String) -> Result<()> {
     app.servers.stopped(&user.name, &server).await;
     let removed = async {
         app.servers.forget(&user, &server).await?;

@@ -19,6 +19,7 @@ use std::collections::BTreeSet;
 use super::JsonBody;
 use crate::{
     app::App,
+    audit::Act,
     database::{DatabaseError, NewService, Principal, ServiceRow},
     error::{Failure, Result},
     services,
@@ -121,7 +122,7 @@ pub async fn create(
         Err(DatabaseError::Taken { .. }) => return Err(exists()),
         other => other?,
     };
-    tracing::info!(service.name = name, asker.name = identity.name(), "made a service");
+    Act::by(identity, "service made").object(&name).done("asked for");
     bring_routes_up_to_date(&app).await;
     Ok((StatusCode::CREATED, Json(model(&app, identity, &service).await?)).into_response())
 }
@@ -135,7 +136,7 @@ pub async fn delete(State(app): State<App>, caller: Caller, Path(name): Path<Str
         return Err(Failure::new(StatusCode::METHOD_NOT_ALLOWED, message));
     }
     app.database.delete_service(service.id).await?;
-    tracing::info!(service.name = name, asker.name = identity.name(), "deleted a service");
+    Act::by(identity, "service deleted").object(&name).done("asked for");
     bring_routes_up_to_date(&app).await;
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, "application/json")]).into_response())
 }

@@ -80,7 +80,8 @@ pub async fn create(
     let server = shared.get(&app).await?;
     let (code, now) = (new_share_code(rand::random()), app.now());
     let stored = app.database.create_share_code(&server, &code, &scopes, now + lifetime, now).await?;
-    tracing::info!(server = shared.full_name(), code.id = stored.id, by = identity.name(), "made a share code");
+    let id = share_code_id(stored.id);
+    shared.act(identity, "share code made").object(format!("{} by {id}", shared.full_name())).done("asked for");
     let mut model = model(&app, &stored);
     let code = code.expose_secret();
     let page = app.urls.at("accept-share");
@@ -137,7 +138,7 @@ pub async fn delete(
             1
         }
     };
-    tracing::info!(server = shared.full_name(), deleted, by = identity.name(), "deleted share codes");
+    shared.act(identity, "share codes revoked").count(deleted).done("asked for");
     Ok(no_content())
 }
 

@@ -16,10 +16,11 @@ use super::{
 };
 use crate::{
     app::App,
+    audit::Act,
     database::{Share, ShareWith},
     error::{Failure, Result},
     form::Query,
-    session::Caller,
+    session::{Caller, Identity},
 };
 
 /// What is shared with a user, or with a group of the user.
@@ -68,6 +69,12 @@ impl From<Path<Vec<String>>> for Held {
 }
 
 impl Held {
+    /// That it ends, for the audit log.
+    fn act(&self, by: &Identity, kind: &str) -> Act<'_> {
+        let object = format!("{} with {kind}: {}", self.server.full_name(), self.with);
+        self.server.act(by, "share revoked").object(object)
+    }
+
     fn missing(&self, kind: &str) -> Failure {
         let message = format!("No such share for {kind} {} on {}", self.with, self.server.full_name());
         Failure::new(StatusCode::NOT_FOUND, message)
@@ -114,7 +121,7 @@ pub async fn end_with_user(State(app): State<App>, caller: Caller, path: Path<Ve
     } else {
         end(&app, &held, with).await?;
     }
-    tracing::info!(server = held.server.full_name(), user.name = held.with, by = identity.name(), "ended a share");
+    held.act(identity, "user").done("given up");
     Ok(no_content())
 }
 
@@ -123,7 +130,7 @@ pub async fn end_with_group(State(app): State<App>, caller: Caller, path: Path<V
     let identity = caller.require(&["groups:shares"], Some(Resource::group(&held.with)))?;
     let (with, _) = held.with_group(&app).await?;
     end(&app, &held, with).await?;
-    tracing::info!(server = held.server.full_name(), group.name = held.with, by = identity.name(), "ended a share");
+    held.act(identity, "group").done("given up");
     Ok(no_content())
 }
 

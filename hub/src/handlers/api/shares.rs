@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use super::{JsonBody, Pagination, models, no_content, users::find};
 use crate::{
     app::App,
+    audit::Act,
     database::{ServerRow, Share, ShareWith, SharedBy},
     error::{Failure, Result},
     form::Query,
@@ -59,6 +60,11 @@ impl SharedServer {
     /// The caller if it holds the scope for this server.
     pub(super) fn require<'a>(&self, caller: &'a Caller, scope: &'static str) -> Result<&'a Identity> {
         caller.require(&[scope], Some(Resource::server(&self.full_name())))
+    }
+
+    /// What somebody does to it, for the audit log.
+    pub(super) fn act(&self, by: &Identity, event: &'static str) -> Act<'_> {
+        Act::by(by, event).on(&self.owner).object(self.full_name())
     }
 
     /// What is shared if nothing else is asked for: its use.
@@ -135,7 +141,7 @@ pub async fn grant(
     with.check_is_known_to(identity)?;
     let found = with.find(&app).await?.ok_or_else(|| Failure::bad_request(format!("No such {with}")))?;
     let share = app.database.grant_share(&server, found, &scopes, app.now()).await?;
-    tracing::info!(server = shared.full_name(), with = %with, by = identity.name(), "shared a server");
+    shared.act(identity, "share made").object(format!("{} with {with}", shared.full_name())).done("asked for");
     Ok(Json(share.map_or_else(|| json!({}), |share| model(&app, &share))))
 }
 
@@ -153,7 +159,7 @@ pub async fn revoke(
     let server = shared.get(&app).await?;
     let Some(found) = with.find(&app).await? else { return Ok(Json(json!({}))) };
     let left = app.database.revoke_share(server.id, found, scopes.as_deref(), app.now()).await?;
-    tracing::info!(server = shared.full_name(), with = %with, by = identity.name(), "revoked a share");
+    shared.act(identity, "share revoked").object(format!("{} with {with}", shared.full_name())).done("asked for");
     Ok(Json(left.map_or_else(|| json!({}), |share| model(&app, &share))))
 }
 
@@ -163,7 +169,7 @@ pub async fn revoke_all(State(app): State<App>, caller: Caller, path: Path<Vec<S
     let identity = shared.require(&caller, "shares")?;
     let server = shared.get(&app).await?;
     let shares = app.database.revoke_shares(server.id).await?;
-    tracing::info!(server = shared.full_name(), shares, by = identity.name(), "revoked all shares of a server");
+    shared.act(identity, "shares revoked").count(shares).done("asked for");
     Ok(no_content())
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::JsonBody;
 use crate::{
     app::App,
+    audit::Act,
     error::{Failure, Result},
     session::Caller,
 };
@@ -21,7 +22,8 @@ pub async fn post(State(app): State<App>, caller: Caller, body: JsonBody) -> Res
     // The proxy outlives the hub in any case: it isn't the hub's to stop.
     flag(&body, "proxy")?;
     let with_servers = flag(&body, "servers")?;
-    tracing::warn!(audit = "shutdown", asker.name = identity.name(), with_servers, "the hub was told to end");
+    let what = if with_servers { "the hub and all servers" } else { "the hub" };
+    Act::by(identity, "shutdown").object(what).done("asked for");
     tokio::spawn(async move {
         if with_servers {
             app.servers.stop_all().await;

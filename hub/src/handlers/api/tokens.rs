@@ -8,7 +8,7 @@ use axum::{
 };
 use hub_auth::{
     scopes::{self, Definitions, Owner, Resource, tree},
-    token::{new_token, parse_token_id},
+    token::{new_token, parse_token_id, token_id},
 };
 use jiff::SignedDuration;
 use secrecy::{ExposeSecret, SecretString};
@@ -17,12 +17,12 @@ use serde_json::{Map, Value, json};
 use super::{JsonBody, models, no_content};
 use crate::{
     app::App,
-    audit::Person,
+    audit::{Act, Person},
     authenticator::Credentials,
     database::{ApiToken, NewToken, RevokedCounts, TokenOwner, User},
     error::{Failure, Result},
     login_attempts,
-    revocation::{RevocationError, Whose, revoke},
+    revocation::{RevocationError, TOKENS_REVOKED, Whose, revoke},
     session::{Caller, Identity, UncheckedCaller, Via, Visitor},
 };
 
@@ -157,7 +157,7 @@ pub async fn issue(
         expires_at,
     };
     let token = app.database.create_token(new, app.now()).await?;
-    tracing::info!(user.name = user.name, asker.name = identity.name(), "made an API token");
+    Act::by(identity, "token made").on(&user.name).object(token_id(token.id)).done("asked for");
     Ok(Ok((token, secret)))
 }
 
@@ -190,12 +190,18 @@ pub async fn delete(
     caller: Caller,
     Path((name, id)): Path<(String, String)>,
 ) -> Result<Response> {
-    caller.require(&["tokens"], Some(Resource::user(&name)))?;
+    let identity = caller.require(&["tokens"], Some(Resource::user(&name)))?;
     let user = find(&app, &name).await?;
     let token = find_token(&app, &user, &id).await?;
-    app.database.delete_token(&token).await?;
-    tracing::info!(user.name = name, token.id = id, "revoked a token");
+    revoke_one(&app, identity, &user, &token).await?;
     Ok(no_content())
+}
+
+/// Ends a token; one that came by OAuth with all others of its client.
+pub async fn revoke_one(app: &App, identity: &Identity, owner: &User, token: &ApiToken) -> Result<()> {
+    app.database.delete_token(token).await?;
+    Act::by(identity, "token revoked").on(&owner.name).object(token_id(token.id)).done("asked for");
+    Ok(())
 }
 
 /// `DELETE /hub/api/tokens`: revokes everybody's tokens (S34), the one that this is asked with among them.
@@ -203,7 +209,7 @@ pub async fn revoke_all(State(app): State<App>, caller: Caller) -> Result<Json<R
     // Whoever may end every user's tokens and rule every service: an administrator.
     caller.require(&["tokens"], None)?;
     let identity = caller.require(&["admin:services"], None)?;
-    Ok(Json(revoke(&app, &Whose::All, identity.name()).await.map_err(refusal)?))
+    Ok(Json(revoke(&app, &Whose::All, Act::by(identity, TOKENS_REVOKED)).await.map_err(refusal)?))
 }
 
 /// `DELETE /hub/api/users/{name}/tokens`: revokes a user's tokens (S34), those of servers and sessions among them.
@@ -213,7 +219,7 @@ pub async fn revoke_of_user(
     Path(name): Path<String>,
 ) -> Result<Json<RevokedCounts>> {
     let identity = caller.require(&["tokens"], Some(Resource::user(&name)))?;
-    Ok(Json(revoke(&app, &Whose::User(name), identity.name()).await.map_err(refusal)?))
+    Ok(Json(revoke(&app, &Whose::User(name), Act::by(identity, TOKENS_REVOKED)).await.map_err(refusal)?))
 }
 
 /// `DELETE /hub/api/services/{name}/tokens`: revokes a service's tokens (S34).
@@ -223,7 +229,7 @@ pub async fn revoke_of_service(
     Path(name): Path<String>,
 ) -> Result<Json<RevokedCounts>> {
     let identity = caller.require(&["admin:services"], Some(Resource::service(&name)))?;
-    Ok(Json(revoke(&app, &Whose::Service(name), identity.name()).await.map_err(refusal)?))
+    Ok(Json(revoke(&app, &Whose::Service(name), Act::by(identity, TOKENS_REVOKED)).await.map_err(refusal)?))
 }
 
 fn refusal(error: RevocationError) -> Failure {

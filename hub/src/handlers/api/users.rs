@@ -16,6 +16,7 @@ use std::collections::HashSet;
 use super::{JsonBody, NOT_AN_OBJECT, Pagination, models, user::include_stopped};
 use crate::{
     app::App,
+    audit::Act,
     auth_state::auth_state,
     database::{DatabaseError, User, UserPage, UserQuery, UserSort, Visible, Window},
     error::{Failure, Result},
@@ -114,7 +115,10 @@ pub async fn create_many(State(app): State<App>, caller: Caller, body: JsonBody)
     let mut created = Vec::new();
     for name in &names {
         match app.database.create_user(name, admin, app.now()).await {
-            Ok(user) => created.extend(models::user(&app, identity, &user, false).await?),
+            Ok(user) => {
+                made(identity, &user);
+                created.extend(models::user(&app, identity, &user, false).await?);
+            }
             Err(DatabaseError::Taken { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -123,6 +127,15 @@ pub async fn create_many(State(app): State<App>, caller: Caller, body: JsonBody)
         return Err(Failure::new(StatusCode::CONFLICT, format!("All {} users already exist", names.len())));
     }
     Ok((StatusCode::CREATED, Json(created)).into_response())
+}
+
+fn made(identity: &Identity, user: &User) {
+    Act::by(identity, "user made").on(&user.name).object(role(user.admin)).done("asked for");
+}
+
+/// What somebody is, in the audit log.
+fn role(admin: bool) -> &'static str {
+    if admin { "administrator" } else { "user" }
 }
 
 /// Only an administrator makes another one.
@@ -181,6 +194,7 @@ pub async fn create(
         Err(DatabaseError::Taken { .. }) => return Err(exists()),
         other => other?,
     };
+    made(identity, &user);
     let model = models::user(&app, identity, &user, false).await?;
     Ok((StatusCode::CREATED, Json(model)).into_response())
 }
@@ -209,17 +223,12 @@ pub async fn change(
         caller.require(&["admin:users"], Some(Resource::user(new_name)))?;
         check_may_name(&app, identity, new_name)?;
         rename(&app, &user, new_name).await?;
+        Act::by(identity, "user renamed").on(&user.name).object(new_name).done("asked for");
     }
     if let Some(admin) = change.admin.filter(|admin| *admin != user.admin) {
         app.database.set_admin(user.id, admin).await?;
+        Act::by(identity, "role changed").on(&user.name).object(role(admin)).done("asked for");
     }
-    tracing::info!(
-        user.name = name,
-        user.new_name = new_name,
-        user.admin = change.admin,
-        asker.name = identity.name(),
-        "changed a user"
-    );
     let user = app.database.user(user.id).await?.ok_or_else(Failure::not_found)?;
     let mut model = models::user(&app, identity, &user, false).await?.unwrap_or_default();
     model.insert("auth_state".into(), Value::Null);
@@ -301,17 +310,26 @@ pub async fn delete(State(app): State<App>, caller: Caller, Path(name): Path<Str
             return Err(Failure::bad_request(message));
         }
     }
-    for row in app.database.servers_of(user.id).await? {
-        app.servers.forget(&user, &row.name).await?;
-    }
-    app.database.delete_user(user.id).await?;
-    tracing::info!(user.name = name, "deleted a user");
+    remove(&app, &user).await?;
+    Act::by(identity, "user deleted").on(&name).done("asked for");
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Removes a user whose servers have stopped, with what is theirs.
+///
+/// # Errors
+/// The spawner or the database fails.
+pub async fn remove(app: &App, user: &User) -> Result<()> {
+    for row in app.database.servers_of(user.id).await? {
+        app.servers.forget(user, &row.name).await?;
+    }
+    Ok(app.database.delete_user(user.id).await?)
 }
 
 /// An old way for administrators into servers, which JupyterHub has switched off: OAuth lets them in.
 pub async fn admin_access(caller: Caller, Path(name): Path<String>) -> Result<StatusCode> {
-    caller.require(&["servers"], Some(Resource::user(&name)))?;
+    let identity = caller.require(&["servers"], Some(Resource::user(&name)))?;
+    Act::by(identity, "admin access").on(&loggable(&name)).refused("OAuth is the way into servers");
     Err(Failure::forbidden("admin access to user servers disabled"))
 }
 

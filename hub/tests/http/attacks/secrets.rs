@@ -84,7 +84,7 @@ async fn no_secret_of_a_whole_session_is_logged_or_counted_attack_row_44() {
     bob.agree_to_login(&asked).await;
     bob.get(&format!("/hub/home?token={link}")).await;
     for audit in ["login link made", "login link used"] {
-        assert!(log.text().contains(&format!("audit=\"{audit}\" user.name=\"alice\"")), "{audit}: {}", log.text());
+        assert!(log.text().contains(&format!("event=\"{audit}\" user=\"alice\"")), "{audit}: {}", log.text());
     }
 
     // Tokens and share codes.
@@ -126,7 +126,7 @@ async fn no_secret_of_a_whole_session_is_logged_or_counted_attack_row_44() {
         "outcome=\"failure\"",
         "reason=\"token in the address\"",
         "an OAuth code came twice",
-        "made a share code",
+        "event=\"share code made\"",
         "broke its content security policy",
         "kept the last good content of a file",
         "the proxy is at another place",

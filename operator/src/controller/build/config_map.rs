@@ -78,6 +78,7 @@ fn hub_config(hub: &ValidatedHub) -> HubConfig {
         api_pages: hub.api_pages.clone(),
         activity: hub.activity.clone(),
         pages: pages(hub),
+        cull: hub.cull.clone(),
         control_socket: PathBuf::from(path::CONTROL_SOCKET),
         rbac: hub.rbac.clone(),
         kubernetes: Some(KubernetesConfig {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hub_crds::{
-    ConfigMapKeyRef, SecretKeyRef,
+    AuditLog, ConfigMapKeyRef, SecretKeyRef,
     names::{CONFIG_CHECKSUM_ANNOTATION, child, label_value, path, port, secret_key},
 };
 use k8s_openapi::{
@@ -78,11 +78,7 @@ fn build_container(hub: &ValidatedHub) -> Container {
         name: label_value::HUB.to_owned(),
         image: Some(hub.hub.image.clone()),
         image_pull_policy: hub.hub.image_pull_policy.clone(),
-        args: Some(vec![
-            "serve".to_owned(),
-            "--config".to_owned(),
-            format!("{}/{}", path::CONFIG_DIR, path::CONFIG_FILE),
-        ]),
+        args: Some(arguments(hub)),
         env: Some(hub.hub.extra_env.clone()).filter(|env| !env.is_empty()),
         ports: Some(vec![pod::container_port(port::HUB_NAME, port::HUB)]),
         resources: Some(hub.hub.resources.clone()),
@@ -94,6 +90,16 @@ fn build_container(hub: &ValidatedHub) -> Container {
         volume_mounts: Some(build_mounts(hub)),
         ..Container::default()
     }
+}
+
+fn arguments(hub: &ValidatedHub) -> Vec<String> {
+    let config = format!("{}/{}", path::CONFIG_DIR, path::CONFIG_FILE);
+    let mut arguments = vec!["serve".to_owned(), "--config".to_owned(), config];
+    arguments.extend(pod::log_format(hub.log_format));
+    if hub.audit_log == AuditLog::File {
+        arguments.push(format!("--audit-file={}", path::AUDIT_FILE));
+    }
+    arguments
 }
 
 fn build_mounts(hub: &ValidatedHub) -> Vec<VolumeMount> {

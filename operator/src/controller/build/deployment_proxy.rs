@@ -148,6 +148,7 @@ fn arguments(hub: &ValidatedHub, is_own: bool) -> Vec<String> {
         arguments.push(format!("--auth-token-dir={}", path::PROXY_DIR));
         arguments.push(format!("--snapshot={}", path::PROXY_SNAPSHOT));
         arguments.push(format!("--grace-period={GOING_ON_SECONDS}"));
+        arguments.extend(pod::log_format(hub.log_format));
     }
     if hub.has_internal_tls {
         arguments.extend(internal_tls_arguments());

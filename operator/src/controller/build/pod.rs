@@ -1,7 +1,7 @@
 //! What the pods of hub and proxy have in common: placement, the `restricted` standard, volumes from Secrets, probes.
 
 use hub_crds::{
-    SecretKeyRef,
+    LogFormat, SecretKeyRef,
     names::{label, port},
 };
 use k8s_openapi::{
@@ -57,6 +57,11 @@ fn pod_security() -> PodSecurityContext {
         seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), ..SeccompProfile::default() }),
         ..PodSecurityContext::default()
     }
+}
+
+/// The argument of our own programs, if it is not their default.
+pub(super) fn log_format(format: LogFormat) -> Option<String> {
+    (format == LogFormat::Json).then(|| "--log-format=json".to_owned())
 }
 
 pub(super) fn container_security() -> SecurityContext {

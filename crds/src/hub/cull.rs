@@ -1,0 +1,53 @@
+//! When servers and users that nobody needs any more go.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Stops servers that nobody uses, as `jupyterhub-idle-culler` does, and removes users who don't come any more if that is
+/// asked for. A server is in use while people send it requests, or messages over a WebSocket, and while it says so itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Cull {
+    /// Stop what is idle. False leaves everything running, as a Hub without `cull` does.
+    pub enabled: bool,
+    /// Seconds without use after which a server is stopped.
+    #[schemars(range(min = 1, max = Self::LONGEST))]
+    pub timeout: u32,
+    /// Seconds between two looks at all servers.
+    #[schemars(range(min = 1, max = Self::LONGEST))]
+    pub every: u32,
+    /// Seconds after its start after which a server is stopped, in use or not. 0 is never.
+    #[schemars(range(max = Self::LONGEST))]
+    pub max_age: u32,
+    /// Remove users, too, who have no server and were not seen for `timeout`, with all that is theirs: their volumes follow
+    /// `singleuser.storage.deletePolicy`.
+    pub users: bool,
+    /// With `users`: remove administrators as well.
+    pub admin_users: bool,
+    /// Remove a named server with its volume as `singleuser.storage.deletePolicy` says, and don't only stop it.
+    pub remove_named_servers: bool,
+    /// How many are stopped at the same time.
+    #[schemars(range(min = 1, max = 1000))]
+    pub concurrency: u16,
+}
+
+impl Cull {
+    /// Ten years.
+    pub const LONGEST: u32 = 315_360_000;
+}
+
+/// Those of zero-to-jupyterhub.
+impl Default for Cull {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            timeout: 3600,
+            every: 600,
+            max_age: 0,
+            users: false,
+            admin_users: true,
+            remove_named_servers: false,
+            concurrency: 10,
+        }
+    }
+}
