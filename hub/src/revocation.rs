@@ -1,10 +1,11 @@
-//! The revocation of tokens in numbers (S34): one rule for the REST API and for `hub token revoke`.
+//! The revocation of tokens in numbers (S34): one rule for the REST API and for `hub token revoke`. And the end of a user's
+//! sessions where somebody else says so.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     app::App,
-    database::{DatabaseError, Revoked, RevokedCounts},
+    database::{DatabaseError, Revoked, RevokedCounts, User},
 };
 
 /// Whose tokens end.
@@ -57,4 +58,14 @@ pub async fn revoke(app: &App, whose: &Whose, asker: &str) -> Result<RevokedCoun
         "revoked tokens"
     );
     Ok(counts)
+}
+
+/// Ends the sessions of a user, in every browser and at every server, and leaves a line in the log that says why.
+///
+/// # Errors
+/// The database can't be written.
+pub async fn end_sessions(app: &App, user: &User, audit: &'static str) -> Result<(), DatabaseError> {
+    app.database.end_sessions_of(user.id).await?;
+    tracing::warn!(audit, user.name = user.name, "ended the sessions of a user");
+    Ok(())
 }

@@ -11,7 +11,7 @@ use crate::{
     auth_state::encrypt_anew,
     database::UserQuery,
     resets::{SEALS, end_sessions_after_reset},
-    rotation,
+    revocation, rotation,
 };
 
 /// Tokens and codes that have expired open nothing; this only keeps the tables small.
@@ -94,9 +94,7 @@ async fn end_sessions(app: &App, user: Option<&str>) -> anyhow::Result<()> {
         None => app.database.list_users(&UserQuery::default()).await?.users,
     };
     for user in users {
-        app.database.end_sessions_of(user.id).await?;
-        let audit = "login secret changed";
-        tracing::warn!(audit, user.name = user.name, "the login token or password is another one: sessions have ended");
+        revocation::end_sessions(app, &user, "login secret changed").await?;
     }
     Ok(())
 }

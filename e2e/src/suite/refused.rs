@@ -22,13 +22,13 @@ fn wrong() -> Vec<(&'static str, Value, &'static str)> {
         json!({"services": [named]})
     };
     vec![
-        ("no auth", json!({"auth": null}), "set exactly one of spec.auth.token and spec.auth.dummy"),
+        ("no auth", json!({"auth": null}), "set exactly one of spec.auth.token, spec.auth.dummy and spec.auth.oidc"),
         (
             "two ways to log in",
             json!({"auth": {"dummy": {"allowAnyPassword": true}, "allowAll": true}}),
-            "exactly one of token and dummy",
+            "exactly one of token, dummy and oidc",
         ),
-        ("no way to log in", json!({"auth": {"token": null}}), "exactly one of token and dummy"),
+        ("no way to log in", json!({"auth": {"token": null}}), "exactly one of token, dummy and oidc"),
         (
             "a public address elsewhere",
             json!({"baseUrl": "/a/", "publicUrl": "https://hub.example.org/b/"}),

@@ -482,10 +482,8 @@ fn auth(settings: &Settings, directory: &TempDir) -> AuthConfig {
         }
     };
     AuthConfig {
-        authenticator,
-        allow_all: false,
         allowed_users: names(&["alice", "bob"]),
         blocked_users: names(settings.blocked),
-        admin_users: Vec::new(),
+        ..AuthConfig::new(authenticator)
     }
 }
