@@ -20,6 +20,7 @@ mod jupyter_server;
 mod kind;
 mod local_hub;
 mod node_image;
+mod oidc_provider;
 mod packages;
 pub mod peers;
 mod places;
