@@ -9,8 +9,10 @@ use crate::{
     SingleUser,
 };
 
+mod oidc;
 mod rbac;
 
+pub use oidc::{OidcEndpoints, OidcProvider};
 pub use rbac::{Problem, RbacConfig, ServiceConfig};
 
 /// Everything that `hub serve --config FILE` needs.
@@ -125,6 +127,35 @@ pub struct AuthConfig {
     pub blocked_users: Vec<String>,
     #[serde(default)]
     pub admin_users: Vec<String>,
+    /// Groups that the provider names, whose members may come in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_groups: Vec<String>,
+    /// A user's groups are those that the provider names.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub manage_groups: bool,
+    /// The login page leads on to the provider at once.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub auto_login: bool,
+    /// What the provider gave is kept, encrypted.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub enable_auth_state: bool,
+}
+
+impl AuthConfig {
+    /// A way of logging in, and nobody who may.
+    pub fn new(authenticator: AuthenticatorConfig) -> Self {
+        Self {
+            authenticator,
+            allow_all: false,
+            allowed_users: Vec::new(),
+            blocked_users: Vec::new(),
+            admin_users: Vec::new(),
+            allowed_groups: Vec::new(),
+            manage_groups: false,
+            auto_login: false,
+            enable_auth_state: false,
+        }
+    }
 }
 
 /// The way of logging in.
@@ -135,6 +166,8 @@ pub enum AuthenticatorConfig {
     Token { users: Vec<TokenLogin>, tokens_dir: PathBuf, log: bool },
     /// One shared password; without a file any password passes.
     Dummy { password_file: Option<PathBuf> },
+    /// A provider, with what it knows this hub by.
+    Oidc { provider: Box<OidcProvider>, client_secret_file: PathBuf, ca_file: Option<PathBuf> },
 }
 
 /// A user who logs in with a token.

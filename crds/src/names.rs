@@ -101,6 +101,9 @@ pub mod secret_key {
     pub const CA_KEY: &str = "ca.key";
     /// The shared password of `auth.dummy`.
     pub const DUMMY_PASSWORD: &str = "password";
+    /// What the provider of `auth.oidc` knows the hub by, and the authorities that the provider is believed by.
+    pub const OIDC_CLIENT: &str = "client-secret";
+    pub const OIDC_CA: &str = "ca.crt";
     /// The address of the PostgreSQL database.
     pub const DATABASE_URL: &str = "url";
 }
@@ -112,7 +115,7 @@ pub mod path {
     pub const CONFIG_FILE: &str = "hub.yaml";
     /// The administrator's logo.
     pub const PAGES_DIR: &str = "/etc/jupyterhub/pages";
-    /// Each below it is a whole directory: `cookie`, `proxy`, `login-tokens` (a file for each user), `dummy`,
+    /// Each below it is a whole directory: `cookie`, `proxy`, `login-tokens` (a file for each user), `dummy`, `oidc`,
     /// `services` (a file for each service).
     pub const SECRETS_DIR: &str = "/etc/jupyterhub/secrets";
     pub const COOKIE_DIR: &str = "/etc/jupyterhub/secrets/cookie";
@@ -124,6 +127,7 @@ pub mod path {
     /// which issues servers' certificates, has the authority's key there, too.
     pub const INTERNAL_TLS_DIR: &str = "/etc/jupyterhub/secrets/internal-tls";
     pub const LOGIN_TOKENS_DIR: &str = "/etc/jupyterhub/secrets/login-tokens";
+    pub const OIDC_DIR: &str = "/etc/jupyterhub/secrets/oidc";
     pub const DUMMY_DIR: &str = "/etc/jupyterhub/secrets/dummy";
     pub const SERVICE_TOKENS_DIR: &str = "/etc/jupyterhub/secrets/services";
     pub const DATABASE_DIR: &str = "/etc/jupyterhub/secrets/database";

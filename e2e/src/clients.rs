@@ -16,7 +16,7 @@ use crate::{
     cargo,
     environments::{self, Environment, Version},
     local_hub::LocalHub,
-    node_modules, packages,
+    node_modules, packages, peers,
     places::Places,
     program::{Program, processes_in},
     progress::explained,
@@ -32,17 +32,20 @@ pub struct Clients {
     proxy: PathBuf,
     v5: Environment,
     v6: Environment,
+    node_packages: PathBuf,
     places: Places,
 }
 
 impl Clients {
     /// Makes what is not there yet.
     pub(crate) async fn prepare(places: &Places, yes: bool) -> Result<Self> {
-        packages::ensure(places, yes, &[packages::BROWSER, packages::DATABASES, packages::NPM].concat()).await?;
+        let packages = [packages::BROWSER, packages::DATABASES, packages::NPM, packages::PEERS].concat();
+        packages::ensure(places, yes, &packages).await?;
         let v5 = environments::ensure(places, Version::V5).await?;
         let v6 = environments::ensure(places, Version::V6).await?;
+        let node_packages = peers::node_packages(places).await?;
         let [hub, proxy] = cargo::build_hub_and_proxy(places).await?;
-        Ok(Self { hub, proxy, v5, v6, places: places.clone() })
+        Ok(Self { hub, proxy, v5, v6, node_packages, places: places.clone() })
     }
 
     /// A version's programs.
@@ -56,6 +59,11 @@ impl Clients {
     /// Our hub's program.
     pub(crate) fn hub(&self) -> &Path {
         &self.hub
+    }
+
+    /// Where Node.js and what it runs are.
+    pub(crate) fn node_packages(&self) -> &Path {
+        &self.node_packages
     }
 
     /// Our proxy's program.

@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
@@ -22,6 +21,7 @@ use tokio::{
 };
 
 use crate::{
+    bench::free_ports,
     places::Places,
     program::last_lines,
     tools::{self, NODE},
@@ -47,7 +47,8 @@ impl ControlPlane {
     pub(crate) async fn start(places: &Places) -> Result<Self> {
         tools::ensure(places, NODE).await?;
         let dir = tempfile::tempdir()?;
-        let mut started = Self { port: free_port()?, dir, processes: Vec::new() };
+        let [api] = free_ports()?;
+        let mut started = Self { port: api.port(), dir, processes: Vec::new() };
         let etcd = started.run_etcd(&places.bin("etcd"))?;
         started.run_apiserver(&places.bin("kube-apiserver"), &etcd)?;
         started.answers().await?;
@@ -74,7 +75,7 @@ impl ControlPlane {
 
     /// Gives its address.
     fn run_etcd(&mut self, program: &Path) -> Result<String> {
-        let [client, peer] = [free_port()?, free_port()?].map(|port| format!("http://127.0.0.1:{port}"));
+        let [client, peer] = free_ports()?.map(|address| format!("http://{address}"));
         let args = [
             format!("--data-dir={}", self.file("etcd").display()),
             format!("--listen-client-urls={client}"),
@@ -144,10 +145,6 @@ impl ControlPlane {
             sleep(POLL).await;
         }
     }
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// The API server makes its own certificate, which nobody else's program ever sees.

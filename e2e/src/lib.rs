@@ -22,6 +22,7 @@ mod kind;
 mod local_hub;
 mod node_image;
 mod node_modules;
+mod oidc_provider;
 mod packages;
 pub mod peers;
 mod places;

@@ -159,12 +159,18 @@ async fn build(places: &Places, docker: &Docker, images: &[(&str, &str)], log: &
     Ok(())
 }
 
-/// Node.js and configurable-http-proxy's script, to be run on this machine; they are downloaded when a locked version
-/// changed.
+/// Node.js and configurable-http-proxy's script, to be run on this machine.
 pub(crate) async fn configurable_http_proxy(places: &Places) -> Result<[PathBuf; 2]> {
+    let packages = node_packages(places).await?;
+    Ok([packages.join("node"), packages.join("node_modules/.bin/configurable-http-proxy")])
+}
+
+/// A directory with Node.js (`node`), `oidc-provider.mjs` and the packages that programs in it need; it is downloaded when a
+/// locked version changed.
+pub(crate) async fn node_packages(places: &Places) -> Result<PathBuf> {
     let key = Key::default().files(&places.source("peers"))?.finish();
     let whole = places.file(&format!("peers/{key}"))?;
-    let title = "configurable-http-proxy";
+    let title = "configurable-http-proxy and oidc-provider";
     if whole.exists() {
         up_to_date(title);
     } else {
@@ -175,7 +181,7 @@ pub(crate) async fn configurable_http_proxy(places: &Places) -> Result<[PathBuf;
         })
         .await?;
     }
-    Ok([whole.join("node"), whole.join("node_modules/.bin/configurable-http-proxy")])
+    Ok(whole)
 }
 
 /// Brings what `peers/` has and names into a directory: `node_modules`, and Node.js beside it as `node`.

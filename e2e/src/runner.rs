@@ -182,17 +182,19 @@ fn local_areas(places: &Places, long: bool, yes: bool) -> Vec<(&'static str, Loc
 async fn unit_area(places: &Places, long: bool, yes: bool) -> Tally {
     let mut words = String::new();
     let result = async {
-        packages::ensure(places, yes, &[packages::UNIT, packages::DATABASES].concat()).await?;
+        packages::ensure(places, yes, &[packages::UNIT, packages::DATABASES, packages::PEERS].concat()).await?;
         tools::ensure(places, tools::ACME).await?;
         tools::ensure(places, tools::H2SPEC).await?;
         let control_plane = ControlPlane::start(places).await?;
+        let node_packages = peers::node_packages(places).await?;
         step(places, "Run unit and integration tests", async |log| {
             // Binaries first: integration tests start them, and images hold them.
             cargo::command(places).args(["build", "--quiet", "--workspace", "--bins"]).logged(log).await?;
             let test = cargo::command(places).args(["test", "--workspace", "--no-fail-fast"]);
             let test = tools::variables(places).into_iter().fold(test, |test, (name, path)| test.env(name, path));
             let valgrind = which("valgrind").context("valgrind is not on PATH")?;
-            let test = test.env("VALGRIND", valgrind).env(TEST_KUBECONFIG, control_plane.kubeconfig());
+            let test = test.env("VALGRIND", valgrind).env("OIDC_PROVIDER", &node_packages);
+            let test = test.env(TEST_KUBECONFIG, control_plane.kubeconfig());
             let test = match long {
                 true => test.env("FUZZ_SECONDS", FUZZ_SECONDS_LONG).env(TEST_LONG, "1"),
                 false => test.env("FUZZ_SECONDS", FUZZ_SECONDS).env("FUZZ_SEED", FUZZ_SEED),

@@ -135,6 +135,15 @@ impl App {
         }
     }
 
+    /// Whether a user may come in: by the lists, or by the groups that the provider said the user is in.
+    pub async fn admits(&self, name: &str) -> Result<bool, DatabaseError> {
+        if self.allow.admits(name) || !self.allow.asks_for_groups() || self.allow.blocks(name) {
+            return Ok(self.allow.admits(name));
+        }
+        let Some(user) = self.database.user_by_name(name).await? else { return Ok(false) };
+        Ok(self.allow.admits_member(name, &self.database.provider_groups(user.id).await?))
+    }
+
     /// Makes the users that the settings name, so that the API knows them before they log in.
     pub async fn admit_named(&self) -> Result<(), DatabaseError> {
         for (name, _) in self.allow.named() {

@@ -28,6 +28,16 @@ impl Person<'_> {
         self.write(&loggable(self.user), "login", "failure", "invalid credentials");
     }
 
+    /// Who came back from a provider may not come in, or can't be believed.
+    pub fn turned_away(&self, reason: &'static str) {
+        self.write(&loggable(self.user), "login", "failure", reason);
+    }
+
+    /// The provider says that somebody is no longer logged in.
+    pub fn ended(&self, reason: &'static str) {
+        self.write(self.user, "logout", "success", reason);
+    }
+
     /// Further logins are refused for a while.
     pub fn locked_out(&self) {
         self.write(&loggable(self.user), "lockout", "begun", "too many failures");

@@ -18,6 +18,7 @@ use std::{
 use crate::{
     app::App,
     database::{DatabaseError, EncryptedState, User},
+    error::Result,
     reread::{Reread, RereadError},
     versioned::Values,
 };
@@ -171,4 +172,15 @@ pub async fn auth_state(app: &App, user: &User) -> Result<Value, DatabaseError> 
     let Some(token) = app.database.encrypted_state(user.id).await? else { return Ok(Value::Null) };
     let opened = keeper.keys.get().ok().and_then(|keys| keys.keys.decrypt(&token));
     Ok(opened.and_then(|opened| serde_json::from_slice(opened.data.expose_secret()).ok()).unwrap_or_default())
+}
+
+/// Keeps what a user's login left, encrypted. Without keys nothing is kept.
+///
+/// # Errors
+/// The keys can't be used, or the database can't be written.
+pub async fn keep(app: &App, user: &User, state: &Value) -> Result<()> {
+    let Some(keeper) = &app.crypt_keys else { return Ok(()) };
+    let time = app.now().as_second().unsigned_abs();
+    let token = keeper.keys.get()?.keys.encrypt(state.to_string().as_bytes(), time, rand::random());
+    Ok(app.database.set_encrypted_state(user.id, &token).await?)
 }

@@ -1,15 +1,17 @@
 //! Who is at the door: the ways of logging in. Whether that person may come in is the business of [`allow`].
 
-use hub_crds::config::AuthenticatorConfig;
+use hub_crds::config::{AuthConfig, AuthenticatorConfig};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::reread::RereadError;
 
 pub mod allow;
 mod dummy;
+pub mod oidc;
 mod token;
 
 pub use dummy::DummyPassword;
+pub use oidc::Oidc;
 pub use token::{LoginTokens, TokenUser};
 
 /// The way of logging in that the settings chose.
@@ -18,6 +20,8 @@ pub enum Authenticator {
     Token(LoginTokens),
     /// Any name, one shared password: for trials.
     Dummy(DummyPassword),
+    /// At a provider, not here.
+    Oidc(Box<Oidc>),
 }
 
 /// The longest name or password that is looked at, in bytes: whatever hashes them must not take long (attack row 33).
@@ -30,10 +34,27 @@ pub struct Credentials {
 }
 
 impl Authenticator {
-    pub fn new(config: &AuthenticatorConfig) -> Self {
-        match config {
+    /// # Errors
+    /// What asks a provider can't be made.
+    pub fn new(config: &AuthConfig) -> anyhow::Result<Self> {
+        Ok(match &config.authenticator {
             AuthenticatorConfig::Token { users, tokens_dir, .. } => Self::Token(LoginTokens::new(users, tokens_dir)),
             AuthenticatorConfig::Dummy { password_file } => Self::Dummy(DummyPassword::new(password_file.as_deref())),
+            AuthenticatorConfig::Oidc { provider, client_secret_file, ca_file } => {
+                let mut oidc = Oidc::new((**provider).clone(), client_secret_file, ca_file.as_deref())?;
+                oidc.auto_login = config.auto_login;
+                oidc.manages_groups = config.manage_groups;
+                oidc.keeps_state = config.enable_auth_state;
+                Self::Oidc(Box::new(oidc))
+            }
+        })
+    }
+
+    /// The provider that people log in at, if they do.
+    pub fn oidc(&self) -> Option<&Oidc> {
+        match self {
+            Self::Oidc(oidc) => Some(oidc),
+            Self::Token(_) | Self::Dummy(_) => None,
         }
     }
 
@@ -49,6 +70,7 @@ impl Authenticator {
         match self {
             Self::Token(tokens) => Ok(tokens.login(credentials)),
             Self::Dummy(dummy) => dummy.login(credentials),
+            Self::Oidc(_) => Ok(None),
         }
     }
 
@@ -56,7 +78,7 @@ impl Authenticator {
     pub fn token_user(&self, token: &str) -> Option<String> {
         match self {
             Self::Token(tokens) => tokens.user_of(token),
-            Self::Dummy(_) => None,
+            Self::Dummy(_) | Self::Oidc(_) => None,
         }
     }
 
@@ -64,7 +86,7 @@ impl Authenticator {
     pub fn has_guessable_tokens(&self) -> bool {
         match self {
             Self::Token(tokens) => tokens.has_guessable(),
-            Self::Dummy(_) => false,
+            Self::Dummy(_) | Self::Oidc(_) => false,
         }
     }
 
@@ -72,7 +94,7 @@ impl Authenticator {
     pub fn configured_users(&self) -> Vec<(String, bool)> {
         match self {
             Self::Token(tokens) => tokens.users().map(|user| (user.name.clone(), user.admin)).collect(),
-            Self::Dummy(_) => Vec::new(),
+            Self::Dummy(_) | Self::Oidc(_) => Vec::new(),
         }
     }
 
@@ -83,6 +105,7 @@ impl Authenticator {
                 tokens.users().filter_map(|user| Some((Some(user.name.as_str()), user.digest()?))).collect()
             }
             Self::Dummy(dummy) => dummy.digest().into_iter().map(|digest| (None, digest)).collect(),
+            Self::Oidc(_) => Vec::new(),
         }
     }
 
@@ -93,7 +116,11 @@ impl Authenticator {
 
     /// What people prove with who they are, in the words of the audit log.
     pub fn proof(&self) -> &'static str {
-        if self.is_token() { "token" } else { "password" }
+        match self {
+            Self::Token(_) => "token",
+            Self::Dummy(_) => "password",
+            Self::Oidc(_) => "provider",
+        }
     }
 
     /// Name for `GET /hub/api/info`.
@@ -101,6 +128,7 @@ impl Authenticator {
         match self {
             Self::Token(_) => "token",
             Self::Dummy(_) => "dummy",
+            Self::Oidc(_) => "oidc",
         }
     }
 }

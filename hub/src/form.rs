@@ -22,6 +22,10 @@ impl Fields {
         Self::parse(uri.query().unwrap_or_default().as_bytes())
     }
 
+    pub fn one(name: &str, value: &str) -> Self {
+        Self(vec![(name.to_owned(), value.to_owned())])
+    }
+
     /// The last value of that name, as Tornado has it.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.as_str())

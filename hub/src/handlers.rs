@@ -12,6 +12,7 @@ pub mod login;
 pub mod logout;
 pub mod metrics;
 pub mod not_running;
+pub mod oidc;
 pub mod proxy_error;
 pub mod root;
 pub mod spawn;

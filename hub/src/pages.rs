@@ -56,8 +56,16 @@ pub struct LoginPage {
     pub username: String,
     pub error: Option<String>,
     pub token: bool,
+    /// People log in elsewhere.
+    pub provider: Option<ProviderButton>,
     /// Neither TLS nor the settings say that the connection is safe (S30, S35).
     pub insecure: bool,
+}
+
+/// The way to a provider that people log in at.
+pub struct ProviderButton {
+    pub name: String,
+    pub url: String,
 }
 
 /// How pages show a server.
@@ -297,6 +305,14 @@ pub struct AcceptSharePage {
     pub scopes: Vec<SharedScope>,
     /// Where to go then, if it isn't the server.
     pub next: Option<String>,
+}
+
+/// After a login elsewhere.
+#[derive(Template)]
+#[template(path = "continue.html")]
+pub struct ContinuePage {
+    pub frame: Frame,
+    pub url: String,
 }
 
 /// A login by an address that somebody else may have made, or in place of another person.

@@ -5,7 +5,7 @@ use hub_crds::config::{AuthConfig, RbacConfig};
 use hub_settings as settings;
 
 use crate::{
-    authenticator::{Authenticator, DummyPassword, allow::AllowList},
+    authenticator::{Authenticator, DummyPassword, Oidc, allow::AllowList},
     rbac::ServiceTokens,
 };
 
@@ -22,7 +22,7 @@ impl People {
     /// # Errors
     /// A service's token can't be read.
     pub fn of_files(auth: &AuthConfig, rbac: RbacConfig) -> anyhow::Result<Self> {
-        let authenticator = Authenticator::new(&auth.authenticator);
+        let authenticator = Authenticator::new(auth)?;
         let allow = AllowList::new(auth, &authenticator.configured_users());
         Ok(Self { authenticator, allow, service_tokens: ServiceTokens::open(&rbac)?, rbac })
     }
@@ -34,6 +34,13 @@ impl People {
             settings::Authenticator::Dummy { password: None } => Authenticator::Dummy(DummyPassword::new(None)),
             settings::Authenticator::Dummy { password: Some(password) } => {
                 Authenticator::Dummy(DummyPassword::fixed(password))
+            }
+            settings::Authenticator::Provider(settings) => {
+                let mut oidc = Oidc::fixed((*settings.provider).clone(), settings.client_secret.clone())?;
+                oidc.auto_login = settings.auto_login;
+                oidc.manages_groups = settings.manage_groups;
+                oidc.keeps_state = people.enable_auth_state;
+                Authenticator::Oidc(Box::new(oidc))
             }
             settings::Authenticator::Other(name) => anyhow::bail!("this hub has no authenticator '{name}'"),
         };

@@ -178,11 +178,10 @@ mod tests {
     fn allow() -> AllowList {
         let names = |list: &[&str]| list.iter().map(|&name| name.to_owned()).collect();
         let config = AuthConfig {
-            authenticator: AuthenticatorConfig::Dummy { password_file: None },
-            allow_all: false,
             allowed_users: names(&["alice"]),
             blocked_users: names(&["mallory"]),
             admin_users: names(&["root"]),
+            ..AuthConfig::new(AuthenticatorConfig::Dummy { password_file: None })
         };
         AllowList::new(&config, &[])
     }

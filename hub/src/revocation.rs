@@ -1,11 +1,12 @@
-//! The revocation of tokens in numbers (S34): one rule for the REST API and for `hub token revoke`.
+//! The revocation of tokens in numbers (S34): one rule for the REST API and for `hub token revoke`. And the end of a user's
+//! sessions where somebody else says so.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     app::App,
     audit::Act,
-    database::{DatabaseError, Revoked, RevokedCounts},
+    database::{DatabaseError, Revoked, RevokedCounts, User},
 };
 
 /// What the audit log calls it.
@@ -55,4 +56,14 @@ pub async fn revoke(app: &App, whose: &Whose, act: Act<'_>) -> Result<RevokedCou
     };
     act.count(counts.total()).done("asked for");
     Ok(counts)
+}
+
+/// Ends the sessions of a user, in every browser and at every server; the audit log has `reason`.
+///
+/// # Errors
+/// The database can't be written.
+pub async fn end_sessions(app: &App, user: &User, reason: &'static str) -> Result<(), DatabaseError> {
+    app.database.end_sessions_of(user.id).await?;
+    Act::of_hub("sessions ended").on(&user.name).done(reason);
+    Ok(())
 }

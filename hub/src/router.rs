@@ -63,11 +63,14 @@ impl Table<'_> {
 
 /// What people see.
 fn pages(table: Table<'_>) -> Table<'_> {
-    use handlers::{accept_share, admin, home, login, logout, proxy_error, root, spawn, spawn_pending, token};
+    use handlers::{accept_share, admin, home, login, logout, oidc, proxy_error, root, spawn, spawn_pending, token};
     table
         .at("", get(root::get))
         .at("login", get(login::get).post(login::post))
         .at("logout", get(logout::get))
+        .at("oauth_login", get(oidc::start))
+        .at("oauth_callback", get(oidc::callback))
+        .at("oidc/backchannel-logout", post(oidc::backchannel_logout))
         .at("home", get(home::get).post(home::post))
         .at("token", get(token::get).post(token::post))
         .at("accept-share", get(accept_share::get).post(accept_share::post))

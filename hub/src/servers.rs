@@ -420,7 +420,7 @@ impl Inner {
             StartError::Throttled { .. } => "throttled",
             StartError::Full => "too-many-users",
             StartError::Pending(_) | StartError::Running => "already-pending",
-            StartError::Cancelled | StartError::Failed(_) => return,
+            StartError::Refused(_) | StartError::Database(_) | StartError::Cancelled | StartError::Failed(_) => return,
         };
         self.metrics.starts.record(&["failure", reason], Duration::ZERO);
     }

@@ -19,6 +19,7 @@ use std::{
 
 use crate::{
     app::App,
+    authenticator::oidc::refresh::refresh_if_due,
     client_address::client_address,
     database::{ApiToken, Principal, User},
     error::{Failure, Result},
@@ -31,7 +32,9 @@ mod activity;
 mod browser;
 mod caller;
 
-pub use browser::{LoginTimes, end_login, end_logins, forwarded_https, session_cookie, start_login};
+pub use browser::{
+    LoginTimes, StartedLogin, end_login, end_logins, forgotten_at, forwarded_https, session_cookie, start_login,
+};
 pub use caller::{Caller, UncheckedCaller};
 
 /// Someone known, with the rights that hold at this moment.
@@ -118,10 +121,12 @@ impl FromRequestParts<App> for Visitor {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         let cookies = cookie_header(&parts.headers);
         let session_id = cookie::value(&cookies, cookie::SESSION_ID).filter(|id| is_random(id));
-        let identity = match bearer(&parts.headers) {
-            Some(token) => by_token(app, &parts.headers, token).await?,
-            None => by_cookie(app, &cookies).await?,
-        };
+        let mut identity = known(app, &parts.headers, &cookies).await?;
+        if let Some(user) = identity.as_ref().and_then(Identity::user)
+            && refresh_if_due(app, user).await?
+        {
+            identity = known(app, &parts.headers, &cookies).await?;
+        }
         if let Some(identity) = &identity {
             activity::record(app, identity, &parts.uri);
         }
@@ -256,6 +261,11 @@ impl Visitor {
         ["sec-purpose", "purpose", "x-purpose", "x-moz"].into_iter().any(says)
     }
 
+    /// The value of a random cookie that we set, if the browser has it.
+    pub fn random_cookie(&self, name: &str) -> Option<String> {
+        cookie::value(&cookie_header(&self.headers), name).filter(|id| is_random(id))
+    }
+
     /// Every session id that the browser sent. One that a sibling domain added must not hide the hub's own.
     pub fn session_ids(&self) -> BTreeSet<String> {
         cookie::values(&cookie_header(&self.headers), cookie::SESSION_ID).filter(|id| is_random(id)).collect()
@@ -354,6 +364,13 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     (kind.eq_ignore_ascii_case("token") || kind.eq_ignore_ascii_case("bearer")).then(|| token.trim())
 }
 
+async fn known(app: &App, headers: &HeaderMap, cookies: &str) -> Result<Option<Identity>> {
+    match bearer(headers) {
+        Some(token) => by_token(app, headers, token).await,
+        None => by_cookie(app, cookies).await,
+    }
+}
+
 /// A sibling domain can add a login cookie of its own beside the person's. Rubbish is passed over; but of two people's
 /// logins nobody can say which one the person means, and neither counts.
 async fn by_cookie(app: &App, cookies: &str) -> Result<Option<Identity>> {
@@ -376,7 +393,10 @@ async fn by_cookie(app: &App, cookies: &str) -> Result<Option<Identity>> {
 pub async fn user_of_login(app: &App, signed: &str) -> Result<Option<User>> {
     let Some(id) = browser::verify_login(app, signed)? else { return Ok(None) };
     let user = app.database.user_by_login(&id, &cookie::digest(signed)).await?;
-    Ok(user.filter(|user| app.allow.admits(&user.name)))
+    match user {
+        Some(user) if app.admits(&user.name).await? => Ok(Some(user)),
+        _ => Ok(None),
+    }
 }
 
 async fn by_token(app: &App, headers: &HeaderMap, token: &str) -> Result<Option<Identity>> {

@@ -8,11 +8,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::{
     activity,
     app::App,
-    audit::Act,
     auth_state::encrypt_anew,
     database::UserQuery,
     resets::{SEALS, end_sessions_after_reset},
-    rotation,
+    revocation, rotation,
 };
 
 /// Tokens and codes that have expired open nothing; this only keeps the tables small.
@@ -95,9 +94,7 @@ async fn end_sessions(app: &App, user: Option<&str>) -> anyhow::Result<()> {
         None => app.database.list_users(&UserQuery::default()).await?.users,
     };
     for user in users {
-        app.database.end_sessions_of(user.id).await?;
-        let act = Act::of_hub("sessions ended").on(&user.name);
-        act.done("the login token or password is another one");
+        revocation::end_sessions(app, &user, "the login token or password is another one").await?;
     }
     Ok(())
 }

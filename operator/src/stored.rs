@@ -85,6 +85,8 @@ impl StoredHub {
             &self.spec["security"]["proxyAuthToken"]["secretRef"],
             &self.spec["security"]["cryptKeys"]["secretRef"],
             &self.spec["auth"]["dummy"]["passwordSecretRef"],
+            &self.spec["auth"]["oidc"]["clientSecretRef"],
+            &self.spec["auth"]["oidc"]["caSecretRef"],
             &self.spec["database"]["urlSecretRef"],
             &https["secret"],
             &https["manual"]["certSecretRef"],

@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::schema::{SecretKeyRef, name_set, rules};
+use super::{
+    oidc::OidcAuth,
+    schema::{SecretKeyRef, name_set, rules},
+};
 
 /// The secrets that hub and proxy share.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -98,8 +101,9 @@ pub struct Rotation {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = rules(&[
-    ("has(self.token) != has(self.dummy)", "spec.auth needs exactly one of token and dummy"),
-    ("!has(self.dummy) || self.allowAll || (has(self.allowedUsers) && size(self.allowedUsers) > 0) || (has(self.adminUsers) && size(self.adminUsers) > 0)", "nobody could log in: set spec.auth.allowedUsers, spec.auth.adminUsers or spec.auth.allowAll: true"),
+    ("[has(self.token), has(self.dummy), has(self.oidc)].exists_one(way, way)", "spec.auth needs exactly one of token, dummy and oidc"),
+    ("has(self.token) || self.allowAll || (has(self.allowedUsers) && size(self.allowedUsers) > 0) || (has(self.adminUsers) && size(self.adminUsers) > 0) || (has(self.allowedGroups) && size(self.allowedGroups) > 0) || (has(self.oidc) && has(self.oidc.adminGroups) && size(self.oidc.adminGroups) > 0)", "nobody could log in: set spec.auth.allowedUsers, spec.auth.adminUsers or spec.auth.allowAll: true, or with spec.auth.oidc allowedGroups"),
+    ("has(self.oidc) || (!has(self.allowedGroups) && !self.manageGroups && !self.autoLogin && !self.enableAuthState)", "spec.auth.allowedGroups, manageGroups, autoLogin and enableAuthState are about what a provider says: set spec.auth.oidc, or remove them"),
     ("!has(self.blockedUsers) || !has(self.allowedUsers) || !self.allowedUsers.exists(u, u in self.blockedUsers)", "a user is in both spec.auth.allowedUsers and spec.auth.blockedUsers: remove them from one"),
     ("!has(self.blockedUsers) || !has(self.adminUsers) || !self.adminUsers.exists(u, u in self.blockedUsers)", "a user is in both spec.auth.adminUsers and spec.auth.blockedUsers: remove them from one"),
 ]))]
@@ -110,6 +114,9 @@ pub struct Auth {
     /// Any user name with one shared password: for trials.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dummy: Option<DummyAuth>,
+    /// People log in at a provider: OpenID Connect, or GitHub.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oidc: Option<OidcAuth>,
     /// Everybody who passes the login may use the Hub.
     pub allow_all: bool,
     /// Who may use the Hub. Users of `token` and administrators may without being listed.
@@ -124,6 +131,17 @@ pub struct Auth {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "name_set")]
     pub admin_users: Vec<String>,
+    /// Groups, by the names that the provider has for them, whose members may use the Hub.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "name_set")]
+    pub allowed_groups: Vec<String>,
+    /// A user's groups in the Hub are those that the provider names, from each login and refresh on. The REST API changes no
+    /// memberships then, and `spec.groups` names no users.
+    pub manage_groups: bool,
+    /// The login page leads on to the provider at once, but not after a logout.
+    pub auto_login: bool,
+    /// Keep what the provider gave at the login (`auth_state`), encrypted. Needs `spec.security.cryptKeys`.
+    pub enable_auth_state: bool,
 }
 
 /// Login by token: it names its users, and a token logs in as exactly its user.

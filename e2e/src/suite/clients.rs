@@ -13,6 +13,7 @@ mod drop_in;
 mod existing_database;
 mod idle_culler;
 mod oauth;
+mod oidc;
 mod one_machine;
 mod openapi;
 mod pages;
@@ -49,6 +50,7 @@ pub fn tests() -> Vec<Test<Clients>> {
         test!(services::a_hub_oauth_service_logs_people_in, 60),
         test!(services::a_hub_auth_service_takes_tokens, 60),
         test!(oauth::requests_oauthlib_gets_a_token_with_pkce, 60),
+        test!(oidc::people_log_in_at_a_real_provider, 240),
         test!(openapi::every_answer_is_one_that_the_description_has, 360),
         test!(idle_culler::an_idle_server_is_culled_and_an_active_one_stays, 120),
     ]

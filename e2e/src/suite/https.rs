@@ -6,7 +6,7 @@ pub(super) mod cert_manager;
 pub(super) mod external;
 pub(super) mod given;
 pub(super) mod judged;
-mod pods;
+pub(super) mod pods;
 pub(super) mod renewal;
 mod site;
 

@@ -16,19 +16,22 @@ use crate::cluster::{Cluster, NAMESPACE};
 fn wrong() -> Vec<(&'static str, Value, &'static str)> {
     let secret = json!({"name": "s", "key": "k"});
     let dummy = |dummy: Value| json!({"auth": {"token": null, "dummy": dummy}});
+    let provider = json!({"preset": "google", "clientId": "a", "clientSecretRef": secret});
+    let endpoints = json!({"authorizationUrl": "https://a/a", "tokenUrl": "https://a/t", "userinfoUrl": "https://a/u"});
+    let oidc = |oidc: Value| json!({"publicUrl": "https://hub.example.org/", "auth": {"token": null, "allowAll": true, "oidc": oidc}});
     let service = |service: Value| {
         let mut named = json!({"name": "grades"});
         merge(&mut named, &service);
         json!({"services": [named]})
     };
     vec![
-        ("no auth", json!({"auth": null}), "set exactly one of spec.auth.token and spec.auth.dummy"),
+        ("no auth", json!({"auth": null}), "set exactly one of spec.auth.token, spec.auth.dummy and spec.auth.oidc"),
         (
             "two ways to log in",
             json!({"auth": {"dummy": {"allowAnyPassword": true}, "allowAll": true}}),
-            "exactly one of token and dummy",
+            "exactly one of token, dummy and oidc",
         ),
-        ("no way to log in", json!({"auth": {"token": null}}), "exactly one of token and dummy"),
+        ("no way to log in", json!({"auth": {"token": null}}), "exactly one of token, dummy and oidc"),
         (
             "a public address elsewhere",
             json!({"baseUrl": "/a/", "publicUrl": "https://hub.example.org/b/"}),
@@ -83,6 +86,56 @@ fn wrong() -> Vec<(&'static str, Value, &'static str)> {
             json!({"auth": {"token": null, "dummy": {"passwordSecretRef": secret, "allowAnyPassword": true}, "allowAll": true}}),
             "not both",
         ),
+        (
+            "a provider without an issuer",
+            oidc(json!({"clientId": "a", "clientSecretRef": secret})),
+            "needs the issuer of the provider",
+        ),
+        (
+            "a provider with an issuer and endpoints",
+            oidc(json!({"issuer": "https://a", "endpoints": endpoints, "clientId": "a", "clientSecretRef": secret})),
+            "remove one of the two",
+        ),
+        (
+            "GitHub by an issuer",
+            oidc(json!({"preset": "github", "issuer": "https://a", "clientId": "a", "clientSecretRef": secret})),
+            "GitHub has no issuer",
+        ),
+        (
+            "Google's domains elsewhere",
+            oidc(json!({"issuer": "https://a", "hostedDomains": ["a"], "clientId": "a", "clientSecretRef": secret})),
+            "what only Google says of its users",
+        ),
+        (
+            "a provider that is not asked who it is",
+            oidc(json!({"issuer": "https://a", "scopes": ["profile"], "clientId": "a", "clientSecretRef": secret})),
+            "spec.auth.oidc.scopes needs openid",
+        ),
+        (
+            "a provider that leads back to nowhere",
+            json!({"auth": {"token": null, "allowAll": true, "oidc": provider}}),
+            "spec.auth.oidc needs spec.publicUrl",
+        ),
+        (
+            "a provider that lets nobody in",
+            json!({"publicUrl": "https://hub.example.org/", "auth": {"token": null, "oidc": provider}}),
+            "or with spec.auth.oidc allowedGroups",
+        ),
+        (
+            "what a provider gave, without a key",
+            json!({"publicUrl": "https://hub.example.org/", "auth": {"token": null, "allowAll": true, "enableAuthState": true, "oidc": provider}}),
+            "set spec.security.cryptKeys",
+        ),
+        (
+            "members of groups that a provider manages",
+            json!({
+                "publicUrl": "https://hub.example.org/",
+                "auth": {"token": null, "allowAll": true, "manageGroups": true, "oidc": provider},
+                "groups": [{"name": "staff", "users": ["ada"]}],
+            }),
+            "remove the users of spec.groups",
+        ),
+        ("groups without a provider", json!({"auth": {"allowedGroups": ["staff"]}}), "are about what a provider says"),
         (
             "a user who is allowed and blocked",
             json!({"auth": {"allowedUsers": ["eve"], "blockedUsers": ["eve"]}}),

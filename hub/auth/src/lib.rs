@@ -1,6 +1,6 @@
 //! The rules of the hub's security, without any input or output: no clock, no randomness and no storage but what is
 //! passed in, and the memory of [`failure_limit`] and [`lockout`]. Tokens, passwords, signed cookies, cross-site checks, scopes, PKCE,
-//! safe redirects and names.
+//! safe redirects, names, and the word of a provider of logins.
 
 pub mod cookie;
 pub mod crypt_keys;
@@ -9,6 +9,7 @@ pub mod fernet;
 pub mod lockout;
 pub mod names;
 pub mod next_url;
+pub mod oidc;
 pub mod password;
 pub mod pkce;
 pub mod scopes;

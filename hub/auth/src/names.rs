@@ -3,7 +3,7 @@
 use icu_normalizer::ComposingNormalizerBorrowed;
 use icu_properties::{
     CodePointMapData,
-    props::{GeneralCategory, GeneralCategoryGroup},
+    props::{GeneralCategory, GeneralCategoryGroup, Script},
 };
 use percent_encoding::percent_decode_str;
 
@@ -24,6 +24,32 @@ pub fn valid_user(name: &str) -> bool {
         && !name.contains('/')
         && !name.chars().all(|character| character == '.')
         && !name.chars().any(char::is_control)
+}
+
+/// Whether people could take the name for another one: it holds what isn't seen or what Unicode has a plainer form of (NFKC),
+/// letters of several scripts, or of a script whose letters pass for Latin ones. For names that others choose and
+/// administrators read.
+pub fn is_mistakable(name: &str) -> bool {
+    let (categories, scripts) = (CodePointMapData::<GeneralCategory>::new(), CodePointMapData::<Script>::new());
+    let is_shown = |character| character == ' ' || PRINTABLE.contains(categories.get(character));
+    let mut found: Vec<_> = name.chars().map(|character| scripts.get(character)).collect();
+    found.retain(|script| !matches!(*script, Script::Common | Script::Inherited));
+    found.dedup();
+    let passes_for_latin = |script: &Script| {
+        matches!(
+            *script,
+            Script::Cyrillic | Script::Greek | Script::Armenian | Script::Cherokee | Script::Coptic | Script::Lisu
+        )
+    };
+    !name.chars().all(is_shown)
+        || ComposingNormalizerBorrowed::new_nfkc().normalize(name) != name
+        || found.len() > 1 && !found.iter().all(is_japanese)
+        || found.iter().any(passes_for_latin)
+}
+
+/// Written with three scripts side by side.
+fn is_japanese(script: &Script) -> bool {
+    matches!(*script, Script::Han | Script::Hiragana | Script::Katakana)
 }
 
 /// Whether a group may have this name: not empty, no control characters, at most 255 characters.
@@ -141,6 +167,19 @@ mod tests {
             assert!(!valid_user(bad), "{bad:?}");
         }
         assert_eq!(normalize_user("AliCE"), "alice");
+    }
+
+    #[test]
+    fn which_names_can_be_taken_for_others_row_31() {
+        for good in ["alice", "ada.lovelace_2@example.org", "zo\u{eb}", "\u{65e5}\u{672c}\u{306e}", "with space"] {
+            assert!(!is_mistakable(good), "{good}");
+        }
+        let (mixed, whole) = ("\u{430}lice", "\u{430}\u{440}\u{435}");
+        for bad in
+            [mixed, whole, "\u{ff41}lice", "ali\u{200b}ce", "\u{202e}alice", "e\u{301}", "alice\u{3bf}", "\u{fb01}"]
+        {
+            assert!(is_mistakable(bad), "{bad:?}");
+        }
     }
 
     #[test]

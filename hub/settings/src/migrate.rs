@@ -11,6 +11,7 @@ mod database;
 mod draft;
 mod entrance;
 mod idle;
+mod oidc;
 mod profiles;
 mod report;
 mod servers;

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 
 mod addresses;
 mod behaviour;
+pub(crate) mod oidc;
 mod people;
 mod secrets;
 mod servers;
@@ -15,7 +16,7 @@ mod tests;
 
 pub use addresses::{Addresses, Tls, http};
 pub use behaviour::Behaviour;
-pub use people::{Allow, Authenticator, ManagedService, People};
+pub use people::{Allow, Authenticator, ManagedService, People, Provider};
 pub use secrets::{COOKIE_SECRET_VARIABLE, CookieSecretPlace, PROXY_TOKEN_VARIABLE, PlacedSecret, Proxy};
 pub use servers::{Spawner, SpawnerClass};
 
@@ -86,7 +87,7 @@ impl Settings {
     fn refuse_other_classes(&mut self) {
         if let Authenticator::Other(name) = &self.people.authenticator {
             self.refusals.push(format!(
-                "JupyterHub.authenticator_class is '{name}'{}, which this hub does not have yet; write 'dummy' for a trial",
+                "JupyterHub.authenticator_class is '{name}'{}, which this hub does not have yet; write 'generic-oauth', 'github' or 'google' for a provider, 'dummy' for a trial",
                 if name == "pam" { ", the default" } else { "" },
             ));
         }

@@ -43,7 +43,8 @@ fn what_is_printed_is_a_hub() {
         let hub: Hub = serde_json::from_value(documents[0].as_ref().unwrap().clone()).unwrap();
         let HubSpec { https, auth, security, .. } = hub.spec;
         let auth = auth.unwrap();
-        assert!(https.is_some() && auth.token.is_some() != auth.dummy.is_some(), "{case}");
+        let ways = [auth.token.is_some(), auth.dummy.is_some(), auth.oidc.is_some()];
+        assert!(https.is_some() && ways.iter().filter(|way| **way).count() == 1, "{case}");
         assert!(
             security.cookie_secret.secret_ref.is_some() && security.proxy_auth_token.secret_ref.is_some(),
             "{case}"

@@ -1,7 +1,7 @@
 //! Who may come in once known. Default deny. Pure.
 
 use hub_auth::names::normalize_user;
-use hub_crds::config::AuthConfig;
+use hub_crds::config::{AuthConfig, AuthenticatorConfig};
 use hub_settings::Allow;
 use std::collections::BTreeSet;
 
@@ -12,6 +12,9 @@ pub struct AllowList {
     allowed: BTreeSet<String>,
     blocked: BTreeSet<String>,
     admins: BTreeSet<String>,
+    /// Groups that a provider names: of whom may come in, and of administrators.
+    groups: BTreeSet<String>,
+    admin_groups: BTreeSet<String>,
 }
 
 impl AllowList {
@@ -23,6 +26,11 @@ impl AllowList {
             allowed: names(&config.allowed_users),
             blocked: names(&config.blocked_users),
             admins: names(&config.admin_users),
+            groups: config.allowed_groups.iter().cloned().collect(),
+            admin_groups: match &config.authenticator {
+                AuthenticatorConfig::Oidc { provider, .. } => provider.admin_groups.iter().cloned().collect(),
+                AuthenticatorConfig::Token { .. } | AuthenticatorConfig::Dummy { .. } => BTreeSet::new(),
+            },
         };
         for (name, admin) in configured {
             rules.allowed.insert(name.clone());
@@ -41,12 +49,34 @@ impl AllowList {
             allowed: names(&allow.users),
             blocked: names(&allow.blocked),
             admins: names(&allow.admins),
+            groups: allow.groups.iter().cloned().collect(),
+            admin_groups: allow.admin_groups.iter().cloned().collect(),
         }
     }
 
     /// A block always wins; an admin is allowed.
     pub fn admits(&self, name: &str) -> bool {
         !self.blocked.contains(name) && (self.all || self.allowed.contains(name) || self.admins.contains(name))
+    }
+
+    /// As [`Self::admits`], for a member of these groups of the provider's.
+    pub fn admits_member(&self, name: &str, groups: &BTreeSet<String>) -> bool {
+        let is_member = || !self.groups.is_disjoint(groups) || !self.admin_groups.is_disjoint(groups);
+        self.admits(name) || !self.blocks(name) && is_member()
+    }
+
+    /// Whether groups of a provider's let anybody in.
+    pub fn asks_for_groups(&self) -> bool {
+        !self.groups.is_empty() || !self.admin_groups.is_empty()
+    }
+
+    /// Whether a member of these groups is an administrator; `None` if that is not for the settings to say.
+    pub fn admin_of_member(&self, name: &str, groups: &BTreeSet<String>) -> Option<bool> {
+        match self.is_admin(name) {
+            true => Some(true),
+            false if self.admin_groups.is_empty() => None,
+            false => Some(!self.admin_groups.is_disjoint(groups)),
+        }
     }
 
     /// Whoever is blocked gets nothing from the settings.
@@ -67,16 +97,15 @@ impl AllowList {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hub_crds::config::AuthenticatorConfig;
 
     fn rules(all: bool, allowed: &[&str], blocked: &[&str], admins: &[&str]) -> AllowList {
         let names = |list: &[&str]| list.iter().map(|&n| n.to_owned()).collect();
         let config = AuthConfig {
-            authenticator: AuthenticatorConfig::Dummy { password_file: None },
             allow_all: all,
             allowed_users: names(allowed),
             blocked_users: names(blocked),
             admin_users: names(admins),
+            ..AuthConfig::new(AuthenticatorConfig::Dummy { password_file: None })
         };
         AllowList::new(&config, &[("tina".into(), false), ("theo".into(), true)])
     }
@@ -90,6 +119,26 @@ mod tests {
             assert_eq!(rules.admits(name), admitted, "{name}");
         }
         assert_eq!(rules.named().collect::<Vec<_>>(), [("alice", false), ("root", true), ("tina", false)]);
+    }
+
+    #[test]
+    fn groups_of_the_provider_let_in_and_make_administrators_and_a_block_wins() {
+        let mut rules = rules(false, &["alice"], &["mallory"], &["root"]);
+        let groups = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<BTreeSet<_>>();
+        assert!(!rules.asks_for_groups() && rules.admin_of_member("alice", &groups(&["ops"])).is_none());
+        (rules.groups, rules.admin_groups) = (groups(&["staff"]), groups(&["ops"]));
+        for (name, of, admitted, admin) in [
+            ("alice", &[][..], true, false),
+            ("bob", &["staff"], true, false),
+            ("bob", &["Staff"], false, false),
+            ("bob", &["ops"], true, true),
+            ("root", &[], true, true),
+            ("mallory", &["staff", "ops"], false, true),
+        ] {
+            let of = groups(of);
+            assert_eq!(rules.admits_member(name, &of), admitted, "{name}");
+            assert_eq!(rules.admin_of_member(name, &of), Some(admin), "{name}");
+        }
     }
 
     #[test]

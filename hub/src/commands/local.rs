@@ -258,13 +258,7 @@ fn tcp(address: &hub_proxy::BoundAddr) -> anyhow::Result<SocketAddr> {
 /// One user, who administers the hub.
 fn token_login(user: &str, tokens: &Path) -> AuthConfig {
     let users = vec![TokenLogin { name: user.to_owned(), admin: true }];
-    AuthConfig {
-        authenticator: AuthenticatorConfig::Token { users, tokens_dir: tokens.to_owned(), log: true },
-        allow_all: false,
-        allowed_users: Vec::new(),
-        blocked_users: Vec::new(),
-        admin_users: Vec::new(),
-    }
+    AuthConfig::new(AuthenticatorConfig::Token { users, tokens_dir: tokens.to_owned(), log: true })
 }
 
 /// The name that was asked for, or else that of who runs the command.

@@ -22,6 +22,16 @@ impl Database {
         Ok(row.map(|row| row.try_get(0)).transpose().map_err(failed(ACTION))?.flatten())
     }
 
+    /// Keeps what a login left, in place of what was kept before.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn set_encrypted_state(&self, user_id: i64, token: &str) -> Result<()> {
+        let update = sql::query("UPDATE users SET encrypted_auth_state = $1 WHERE id = $2");
+        let update = update.bind(token.as_bytes()).bind(user_id).execute(&self.pool).await;
+        update.map(drop).map_err(failed("keep what a login left"))
+    }
+
     /// The next states by the id of their user, at most `limit`.
     ///
     /// # Errors

@@ -37,6 +37,8 @@ pub(super) enum Key {
     Login(String, String),
     /// Scopes of a user, by id.
     UserScopes(i64),
+    /// Groups of a user at the provider, by id.
+    ProviderGroups(i64),
     /// Roles, groups and servers of a user, by id.
     Details(i64, super::Wanted),
 }

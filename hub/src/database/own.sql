@@ -39,3 +39,19 @@ CREATE TABLE IF NOT EXISTS hub_login_failures (
     expires_at BIGINT NOT NULL,
     PRIMARY KEY (login, network)
 );
+-- Who a user is at the provider that people log in at (attack row 31): a user is one person there, whatever it calls them.
+CREATE TABLE IF NOT EXISTS hub_oidc_identities (
+    issuer VARCHAR(512) NOT NULL,
+    subject VARCHAR(255) NOT NULL,
+    user_id INTEGER NOT NULL UNIQUE REFERENCES users (id) ON DELETE CASCADE,
+    member_of TEXT NOT NULL,
+    PRIMARY KEY (issuer, subject)
+);
+-- Which of the provider's sessions (hashed) a login came of: the provider may end it.
+CREATE TABLE IF NOT EXISTS hub_oidc_sessions (
+    login VARCHAR(64) NOT NULL PRIMARY KEY,
+    provider_session VARCHAR(64) NOT NULL,
+    session_id VARCHAR(64) NOT NULL,
+    user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    expires_at BIGINT NOT NULL
+);

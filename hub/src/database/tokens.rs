@@ -340,6 +340,7 @@ impl Database {
             "DELETE FROM hub_used_codes WHERE expires_at <= $1",
             "DELETE FROM hub_ended_logins WHERE expires_at <= $1",
             "DELETE FROM hub_login_links WHERE expires_at <= $1",
+            "DELETE FROM hub_oidc_sessions WHERE expires_at <= $1",
             "DELETE FROM hub_login_failures WHERE expires_at <= $1",
         ] {
             sql::query(statement).bind(now.as_second()).execute(&self.pool).await.map_err(failed(ACTION))?;

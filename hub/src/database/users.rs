@@ -158,13 +158,7 @@ impl Database {
     pub async fn set_admin(&self, user_id: i64, admin: bool) -> Result<()> {
         const ACTION: &str = "change an administrator";
         let mut tx = self.write(ACTION).await?;
-        sql::query("UPDATE users SET admin = $1 WHERE id = $2")
-            .bind(admin)
-            .bind(user_id)
-            .execute(&mut *tx)
-            .await
-            .map_err(failed(ACTION))?;
-        set_default_roles(&mut tx, user_id, admin).await.map_err(failed(ACTION))?;
+        change_admin(&mut tx, user_id, admin).await.map_err(failed(ACTION))?;
         tx.commit().await.map_err(failed(ACTION))
     }
 
@@ -224,6 +218,13 @@ pub(super) async fn insert(connection: &mut Connection, name: &str, admin: bool,
         .try_get(0)?;
     set_default_roles(connection, id, admin).await?;
     Ok(id)
+}
+
+/// As [`Database::set_admin`], within another room's transaction.
+pub(super) async fn change_admin(connection: &mut Connection, user_id: i64, admin: bool) -> sqlx::Result<()> {
+    let update = sql::query("UPDATE users SET admin = $1 WHERE id = $2").bind(admin).bind(user_id);
+    update.execute(&mut *connection).await?;
+    set_default_roles(connection, user_id, admin).await
 }
 
 pub(super) fn new_cookie_id() -> String {

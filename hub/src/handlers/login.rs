@@ -14,7 +14,7 @@ use futures::TryFutureExt;
 use secrecy::SecretString;
 use url::form_urlencoded;
 
-use super::root;
+use super::{oidc, root};
 use crate::{
     app::App,
     audit::Person,
@@ -24,7 +24,7 @@ use crate::{
     loggable::loggable,
     login_attempts::{Claim, attempt, by_credentials, quiet_attempt},
     login_token::LoginToken,
-    pages::{AskLoginPage, LoginPage, html},
+    pages::{AskLoginPage, LoginPage, ProviderButton, html},
     session::{Visitor, path_and_query, start_login},
 };
 
@@ -33,6 +33,9 @@ const INVALID_TOKEN: &str = "Invalid token";
 pub async fn get(State(app): State<App>, visitor: Visitor, Query(query): Query) -> Result<Response> {
     if let Some(user) = visitor.user() {
         return Ok(found(&root::after_login(&app, &visitor, user)));
+    }
+    if app.authenticator.oidc().is_some_and(|oidc| oidc.auto_login) && !visitor.is_prefetch() {
+        return Ok(found(&oidc::start_url(&app, query.text("next"))));
     }
     let username = query.text("username").to_owned();
     Ok(form(&app, &visitor, StatusCode::OK, username, None))
@@ -130,13 +133,18 @@ async fn user_of_token(app: &App, token: &str) -> Result<Option<String>> {
     Ok(found.take(app, token).await?.then(|| found.user().to_owned()))
 }
 
-fn form(app: &App, visitor: &Visitor, status: StatusCode, username: String, error: Option<&str>) -> Response {
+/// The login page.
+pub fn form(app: &App, visitor: &Visitor, status: StatusCode, username: String, error: Option<&str>) -> Response {
     let page = LoginPage {
         frame: visitor.frame(app),
         action: app.urls.login(&next(app, &visitor.uri)),
         username,
         error: error.map(str::to_owned),
         token: app.authenticator.is_token(),
+        provider: app.authenticator.oidc().map(|provider| ProviderButton {
+            name: provider.display_name().to_owned(),
+            url: oidc::start_url(app, &next(app, &visitor.uri)),
+        }),
         insecure: !app.secure && !visitor.is_secure(app) && !visitor.is_on_this_machine(),
     };
     visitor.renew_form_cookies(app, html(status, &page))
@@ -144,7 +152,8 @@ fn form(app: &App, visitor: &Visitor, status: StatusCode, username: String, erro
 
 /// Where the form leads: to the page that it came in place of. A server's keeps a token that may be its own.
 fn next(app: &App, uri: &Uri) -> String {
-    if uri.path() == app.urls.at("login") {
+    let leads_on = ["login", "logout", "oauth_login", "oauth_callback"];
+    if leads_on.iter().any(|page| uri.path() == app.urls.at(page)) {
         Fields::of_query(uri).text("next").to_owned()
     } else if is_of_server(app, uri) {
         path_and_query(uri)

@@ -4,6 +4,7 @@
 use axum::{extract::State, http::StatusCode, response::Response};
 use std::time::Instant;
 
+use super::{login, oidc};
 use crate::{
     app::App,
     audit::Person,
@@ -25,7 +26,13 @@ pub async fn get(State(app): State<App>, visitor: Visitor) -> Result<Response> {
         };
         return Ok(html(StatusCode::OK, &page));
     }
-    let mut response = found(&app.urls.at("login"));
+    if user.is_none() && app.authenticator.oidc().is_some_and(|oidc| oidc.auto_login) {
+        // The login page would log in again at once.
+        let mut page = login::form(&app, &visitor, StatusCode::OK, String::new(), None);
+        end_login(&app, &visitor, &mut page);
+        return Ok(page);
+    }
+    let mut response = found(&oidc::after_logout(&app, &visitor, user).await?);
     if let Some(user) = user {
         for session_id in visitor.session_ids() {
             app.database.delete_session_tokens(user.id, &session_id).await?;

@@ -57,8 +57,12 @@ pub async fn user_redirect(State(app): State<App>, person: LoggedIn, uri: Uri) -
 
 /// Where to go after a login: what was asked for before it, if it is ours, else what the settings say.
 pub fn after_login(app: &App, visitor: &Visitor, user: &User) -> String {
-    let query = Fields::of_query(&visitor.uri);
-    let wanted = wanted(app, visitor, &query, &user.name).or_else(|| default_url(app));
+    after_login_with(app, visitor, user, &Fields::of_query(&visitor.uri))
+}
+
+/// The same, with the `next=` of these fields.
+pub fn after_login_with(app: &App, visitor: &Visitor, user: &User, fields: &Fields) -> String {
+    let wanted = wanted(app, visitor, fields, &user.name).or_else(|| default_url(app));
     wanted.unwrap_or_else(|| match app.servers.status(&user.name, "") {
         _ if !app.landing.redirect_to_server => app.urls.at("home"),
         ServerStatus::Stopped { .. } => app.urls.at("spawn"),

@@ -6,7 +6,7 @@ use hub_auth::{
     xsrf,
 };
 use hub_crds::Sessions;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
@@ -36,10 +36,17 @@ impl LoginTimes {
     }
 }
 
+/// By what a login is found again.
+pub struct StartedLogin {
+    pub session_id: String,
+    /// Of the login cookie.
+    pub digest: String,
+}
+
 /// Sets the login cookie (S58, S61) and a new session id (S70, S72): one that the browser brought along may be known to
 /// someone else. The tokens of that one belong to the new one from now on, so that a logout ends them, too (S71). The
 /// login that the browser had ends.
-pub async fn start_login(app: &App, visitor: &Visitor, user: &User, response: &mut Response) -> Result<()> {
+pub async fn start_login(app: &App, visitor: &Visitor, user: &User, response: &mut Response) -> Result<StartedLogin> {
     let session_id = app.random_id();
     for before in visitor.session_ids() {
         app.database.continue_session(user.id, &before, &session_id).await?;
@@ -49,6 +56,7 @@ pub async fn start_login(app: &App, visitor: &Visitor, user: &User, response: &m
     let (name, secure) = (app.cookie_name(cookie::LOGIN), visitor.is_secure(app));
     let time = app.login_times.next(user.id, now);
     let signed = cookie::sign(&*app.cookie_keys()?, &name, user.cookie_id.as_bytes(), time);
+    let digest = cookie::digest(&signed);
     let login =
         SetCookie::new(name, signed, app.urls.hub()).expires(now + app.sessions.login_seconds().max(BROWSER_TIME));
     add_cookie(response, &login.http_only().secure(secure));
@@ -57,7 +65,7 @@ pub async fn start_login(app: &App, visitor: &Visitor, user: &User, response: &m
         add_cookie(response, &SetCookie::clear(cookie::SESSION_ID, app.urls.base(), now));
     }
     add_cookie(response, &session_cookie(app, &session_id, secure));
-    Ok(())
+    Ok(StartedLogin { session_id, digest })
 }
 
 /// The cookie that the hub and all servers share, whichever host they have, so that a logout ends them all (S70 to S72).
@@ -75,13 +83,18 @@ pub(super) fn verify_login(app: &App, signed: &str) -> Result<Option<String>> {
 /// Makes the login cookies that the browser sent void, so that a copy of one is of no use either (attack row 37), however
 /// long the settings let logins last later on.
 pub async fn end_logins(app: &App, visitor: &Visitor) -> Result<()> {
-    let expires_at = visitor.now() + SignedDuration::from_hours(24 * i64::from(Sessions::MOST_DAYS + 1));
+    let expires_at = forgotten_at(visitor.now());
     for signed in cookie::values(&cookie_header(&visitor.headers), &app.cookie_name(cookie::LOGIN)) {
         if verify_login(app, &signed)?.is_some() {
             app.database.end_login(&cookie::digest(&signed), expires_at).await?;
         }
     }
     Ok(())
+}
+
+/// When no login of this moment can be of use any more, however long the settings let logins last later on.
+pub fn forgotten_at(now: Timestamp) -> Timestamp {
+    now + SignedDuration::from_hours(24 * i64::from(Sessions::MOST_DAYS + 1))
 }
 
 /// Takes every cookie of ours away. Those of servers go with their tokens.

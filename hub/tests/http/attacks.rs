@@ -8,6 +8,7 @@ mod load;
 pub(crate) mod log;
 mod metrics;
 mod oauth;
+mod provider;
 mod redirects;
 mod rights;
 mod secrets;

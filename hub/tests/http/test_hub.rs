@@ -95,6 +95,8 @@ pub(crate) struct Settings {
     pub(crate) subdomain_host: Option<&'static str>,
     pub(crate) cookie_host_prefix: bool,
     pub(crate) dummy_password: Option<&'static str>,
+    /// Another way of logging in, with its lists.
+    pub(crate) auth: Option<AuthConfig>,
     pub(crate) blocked: &'static [&'static str],
     pub(crate) secure: bool,
     pub(crate) limits: ServerLimits,
@@ -126,6 +128,7 @@ impl Default for Settings {
             subdomain_host: None,
             cookie_host_prefix: false,
             dummy_password: None,
+            auth: None,
             blocked: &[],
             secure: true,
             limits: ServerLimits::default(),
@@ -222,7 +225,7 @@ impl TestHub {
             profiles: settings.profiles.clone(),
             activity_interval: settings.activity.every(),
             cookie_host_prefix: settings.cookie_host_prefix,
-            token_login: settings.dummy_password.is_none(),
+            token_login: settings.dummy_password.is_none() && settings.auth.is_none(),
             ..ServerSettings::new(urls.clone(), &connect_url)
         };
         let servers = Servers::new(database.clone(), spawner, proxy, server_settings);
@@ -469,6 +472,9 @@ async fn open(place: &Place) -> Database {
 }
 
 fn auth(settings: &Settings, directory: &TempDir) -> AuthConfig {
+    if let Some(auth) = &settings.auth {
+        return auth.clone();
+    }
     let names = |list: &[&str]| list.iter().map(|&name| name.to_owned()).collect();
     let authenticator = match settings.dummy_password {
         Some(password) => {
@@ -493,10 +499,8 @@ fn auth(settings: &Settings, directory: &TempDir) -> AuthConfig {
         }
     };
     AuthConfig {
-        authenticator,
-        allow_all: false,
         allowed_users: names(&["alice", "bob"]),
         blocked_users: names(settings.blocked),
-        admin_users: Vec::new(),
+        ..AuthConfig::new(authenticator)
     }
 }

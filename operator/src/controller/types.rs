@@ -159,11 +159,13 @@ pub struct ValidatedHub {
 
 /// Where each secret value of a login is: the administrator's Secret, or one of record. (What rotates is always in one of
 /// record.)
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SecretSources {
     pub dummy_password: Option<SecretKeyRef>,
     /// For each user of `auth.token`.
     pub login_tokens: BTreeMap<String, SecretKeyRef>,
+    /// What the provider of `auth.oidc` needs, by the names of files.
+    pub oidc: BTreeMap<String, SecretKeyRef>,
     /// For each service that has a token.
     pub service_tokens: BTreeMap<String, SecretKeyRef>,
 }

@@ -55,9 +55,15 @@ pub(super) struct Place<'a> {
 
 impl<'a> Place<'a> {
     pub(super) async fn new(clients: &'a Clients, db_url: &str) -> Result<Self> {
+        Self::with(clients, db_url, |_| String::new()).await
+    }
+
+    /// The same with more settings, of which what is told is the address of the hub without a slash at its end.
+    pub(super) async fn with(clients: &'a Clients, db_url: &str, more: impl FnOnce(&str) -> String) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let [public, api, own] = free_ports()?;
-        fs::write(dir.path().join("jupyterhub_config.py"), settings(dir.path(), db_url, [public, api, own]))?;
+        let text = settings(dir.path(), db_url, [public, api, own]) + &more(&format!("http://{public}"));
+        fs::write(dir.path().join("jupyterhub_config.py"), text)?;
         let proxy = start_proxy(clients.proxy(), public, api, PROXY_TOKEN)?;
         Ok(Self { clients, dir, base_url: format!("http://{public}"), _proxy: proxy })
     }

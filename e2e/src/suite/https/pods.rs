@@ -12,7 +12,7 @@ use crate::{cluster::Cluster, suite::hubs::pod_is_ready};
 const READY: Duration = Duration::from_secs(60);
 
 /// A container that passes the Pod Security Standard `restricted`, with the Secret of the pod's name below `/etc/peer`.
-pub(super) fn container(name: &str, image: &str, args: &[&str], env: &[(&str, &str)]) -> Value {
+pub(in crate::suite) fn container(name: &str, image: &str, args: &[&str], env: &[(&str, &str)]) -> Value {
     let env: Vec<_> = env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
     json!({
         "name": name, "image": image, "args": args, "env": env,
@@ -25,7 +25,7 @@ pub(super) fn container(name: &str, image: &str, args: &[&str], env: &[(&str, &s
 }
 
 /// Starts a pod and waits until it is ready. `service` is the spec of the Service of the same name, without its selector.
-pub(super) async fn start(
+pub(in crate::suite) async fn start(
     cluster: &Cluster,
     namespace: &str,
     name: &str,

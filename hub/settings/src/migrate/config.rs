@@ -6,14 +6,17 @@ use serde_json::{Value, json};
 use super::{
     Place, database,
     draft::{Draft, object, with_name},
+    oidc,
     report::Verdict,
     servers,
 };
 use crate::{
     field,
+    settings::oidc::Kind,
     table::{self, Meaning},
 };
 
+const ENABLE_AUTH_STATE: &str = "hub.config.Authenticator.enable_auth_state";
 const SPAWNERS: [&str; 2] = ["KubeSpawner", "Spawner"];
 
 pub(super) fn read(draft: &mut Draft<'_>, place: &Place) {
@@ -69,6 +72,7 @@ fn setting(draft: &mut Draft<'_>, place: &Place, key: &str, class: &str, name: &
         "db_url" => draft.by_hand(key, "the chart's own setting is hub.db; a Hub speaks to SQLite and PostgreSQL"),
         // What decides how people log in is looked at together.
         "authenticator_class" | "password" | "user_password" => {}
+        _ if oidc::is_of_provider(field) && name != "public_url" => {}
         "base_url" => base_url(draft, key, value),
         "load_roles" => draft.carry(key, field, value, None),
         "load_groups" => draft.carry(key, field, &groups(value), Some("a list".to_owned())),
@@ -150,6 +154,24 @@ fn groups(value: &Value) -> Value {
 fn login(draft: &mut Draft<'_>, place: &Place) {
     let key = "hub.config.JupyterHub.authenticator_class";
     let class = draft.text(key).unwrap_or("dummy");
+    let of_others = match Kind::parse(class) {
+        Some(kind) => match oidc::read(draft, place, kind) {
+            Ok(()) => {
+                if draft.given("spec.security.cryptKeys").is_some() && draft.is_true(ENABLE_AUTH_STATE) {
+                    let _ = draft.put("spec.auth.enableAuthState", &true.into());
+                }
+                draft.changed(
+                    key,
+                    "spec.auth.oidc",
+                    "spec.publicUrl must be there, and what is registered at the provider",
+                );
+                draft.idle("hub.config", "it is of a way of logging in that is not in use");
+                return;
+            }
+            Err(missing) => format!("{missing}; see spec.auth.oidc"),
+        },
+        None => "see spec.auth.oidc, which is for any provider of OpenID Connect".to_owned(),
+    };
     match class {
         "dummy" | "jupyterhub.auth.DummyAuthenticator" => dummy(draft, place, key, "DummyAuthenticator.password"),
         "shared-password" => dummy(draft, place, key, "SharedPasswordAuthenticator.user_password"),
@@ -161,12 +183,13 @@ fn login(draft: &mut Draft<'_>, place: &Place) {
             match draft.put("spec.auth.token", &token) {
                 Ok(()) => draft.by_hand(
                     key,
-                    &format!("a Hub does not have {class} yet; until then each administrator logs in with a token (spec.auth.token), add users there"),
+                    &format!("a Hub does not have {class} like this: {of_others}; until then each administrator logs in with a token (spec.auth.token), add users there"),
                 ),
                 Err(error) => draft.by_hand(key, &format!("spec.auth.token does not take it: {error}")),
             }
         }
     }
+    draft.idle("hub.config", "it is of a way of logging in that is not in use");
 }
 
 /// Whose token may be: the names of `spec.auth.token.users`.

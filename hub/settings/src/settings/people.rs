@@ -2,13 +2,13 @@
 
 use hub_crds::{
     CustomScope, HubGroup, HubRole,
-    config::{Problem, RbacConfig, ServiceConfig},
+    config::{OidcProvider, Problem, RbacConfig, ServiceConfig},
 };
 use hub_traitlets::{Error, Found, Value};
 use secrecy::SecretString;
 use std::{collections::BTreeMap, path::PathBuf};
 
-use super::HUB;
+use super::{HUB, oidc};
 use crate::reader::{Classes, Reader, SettingsError, command, unusable};
 
 /// The way of logging in.
@@ -16,8 +16,23 @@ use crate::reader::{Classes, Reader, SettingsError, command, unusable};
 pub enum Authenticator {
     /// Any name, one shared password or none: for trials.
     Dummy { password: Option<SecretString> },
+    /// At a provider.
+    Provider(Provider),
     /// One that this hub doesn't have, by the name that the settings have for it.
     Other(String),
+}
+
+/// A provider that people log in at.
+#[derive(Debug)]
+pub struct Provider {
+    pub provider: Box<OidcProvider>,
+    pub client_secret: SecretString,
+    /// Groups that it names, whose members may come in.
+    pub allowed_groups: Vec<String>,
+    /// Users' groups are those that it names.
+    pub manage_groups: bool,
+    /// The login page leads on at once.
+    pub auto_login: bool,
 }
 
 /// Who may come in.
@@ -27,6 +42,9 @@ pub struct Allow {
     pub users: Vec<String>,
     pub blocked: Vec<String>,
     pub admins: Vec<String>,
+    /// Groups that a provider names: of whom may come in, and of administrators.
+    pub groups: Vec<String>,
+    pub admin_groups: Vec<String>,
 }
 
 /// Everything about people.
@@ -62,21 +80,31 @@ impl People {
     pub(super) fn read(reader: &Reader<'_>) -> Result<Self, SettingsError> {
         let class = reader.string(HUB, "authenticator_class")?.unwrap_or_else(|| "pam".to_owned());
         let is_dummy = matches!(class.as_str(), "dummy" | "jupyterhub.auth.DummyAuthenticator");
-        let classes = if is_dummy { DUMMY } else { ANY };
+        let provider = oidc::Kind::parse(&class);
+        let classes = match provider {
+            Some(kind) => kind.classes(),
+            None if is_dummy => DUMMY,
+            None => ANY,
+        };
         let names = |name| -> Result<Vec<String>, Error> {
             Ok(reader.read(classes, name, Found::strings)?.unwrap_or_default())
         };
         let users = names("allowed_users")?;
         // JupyterHub's trial authenticator lets everybody in unless a list says whom.
         let all = reader.read(classes, "allow_all", Found::bool)?.unwrap_or(is_dummy && users.is_empty());
-        // It leads from the login page to one that the authenticator names: those here have none.
+        // It leads from the login page to one that the authenticator names: others have none.
         reader.read(classes, "auto_login", Found::bool)?;
-        let authenticator = match is_dummy {
-            true => Authenticator::Dummy {
+        let authenticator = match provider {
+            Some(kind) => Authenticator::Provider(oidc::read(kind, reader)?),
+            None if is_dummy => Authenticator::Dummy {
                 // A variable that isn't there must not let everybody in.
                 password: reader.text(&["DummyAuthenticator"], "password")?.map(|(_, text)| text.into()),
             },
-            false => Authenticator::Other(class),
+            None => Authenticator::Other(class),
+        };
+        let (of_provider, admin_groups) = match &authenticator {
+            Authenticator::Provider(it) => (it.allowed_groups.clone(), it.provider.admin_groups.clone()),
+            Authenticator::Dummy { .. } | Authenticator::Other(_) => (Vec::new(), Vec::new()),
         };
         let services = services(reader)?;
         let rbac = RbacConfig {
@@ -88,7 +116,14 @@ impl People {
         check(&rbac, reader)?;
         Ok(Self {
             authenticator,
-            allow: Allow { all, users, blocked: names("blocked_users")?, admins: names("admin_users")? },
+            allow: Allow {
+                all,
+                users,
+                blocked: names("blocked_users")?,
+                admins: names("admin_users")?,
+                groups: of_provider,
+                admin_groups,
+            },
             enable_auth_state: reader.read(classes, "enable_auth_state", Found::bool)?.unwrap_or(false),
             rbac,
             service_tokens: services

@@ -81,6 +81,9 @@ pub async fn create(
 }
 
 async fn create_all(app: &App, names: &[String], members: &[String]) -> Result<Vec<Group>> {
+    if !members.is_empty() {
+        check_members_are_ours(app)?;
+    }
     if let Some(name) = names.iter().find(|name| !valid_group(name)) {
         let message = format!("Invalid group name: {name:?}; it must have 1 to 255 characters, none of control");
         return Err(Failure::bad_request(message));
@@ -107,11 +110,20 @@ pub async fn add_members(
     body: JsonBody,
 ) -> Result<Json<Value>> {
     let (identity, group) = changeable(&app, &caller, &name).await?;
+    check_members_are_ours(&app)?;
     let members = read_members(body, "Must specify users to add")?;
     check_may_join(&app, identity, &group, &members).await?;
     app.database.add_members(group.id, &members).await.map_err(refused)?;
     tracing::info!(group.name = name, users = members.len(), "added users to a group");
     Ok(Json(model(&app, identity, &group).await?))
+}
+
+/// Where the provider says who is in which group, nobody else does (JupyterHub's `manage_groups`).
+fn check_members_are_ours(app: &App) -> Result<()> {
+    match app.authenticator.oidc() {
+        Some(oidc) if oidc.manages_groups => Err(Failure::bad_request("Group management via the API is disabled")),
+        _ => Ok(()),
+    }
 }
 
 /// Whoever may say who is in a group must not become more by it: nobody joins a group with roles that do more than they
@@ -139,6 +151,7 @@ pub async fn remove_members(
     body: JsonBody,
 ) -> Result<Json<Value>> {
     let (identity, group) = changeable(&app, &caller, &name).await?;
+    check_members_are_ours(&app)?;
     let members = read_members(body, "Must specify users to delete")?;
     app.database.remove_members(group.id, &members).await.map_err(refused)?;
     tracing::info!(group.name = name, users = members.len(), "removed users from a group");

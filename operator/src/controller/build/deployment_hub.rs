@@ -122,6 +122,9 @@ fn build_mounts(hub: &ValidatedHub) -> Vec<VolumeMount> {
     if hub.secrets.dummy_password.is_some() {
         mounts.push(pod::read_only_mount("dummy-password", path::DUMMY_DIR));
     }
+    if !hub.secrets.oidc.is_empty() {
+        mounts.push(pod::read_only_mount("oidc", path::OIDC_DIR));
+    }
     if !hub.secrets.service_tokens.is_empty() {
         mounts.push(pod::read_only_mount("service-tokens", path::SERVICE_TOKENS_DIR));
     }
@@ -150,13 +153,16 @@ fn build_volumes(hub: &ValidatedHub) -> Vec<Volume> {
         volumes.push(pod::whole_secret_volume("crypt-keys", child::crypt_keys(&hub.name)));
     }
     if !hub.secrets.login_tokens.is_empty() {
-        volumes.push(tokens_volume("login-tokens", &hub.secrets.login_tokens));
+        volumes.push(files_volume("login-tokens", &hub.secrets.login_tokens));
     }
     if let Some(password) = &hub.secrets.dummy_password {
         volumes.push(pod::secret_volume("dummy-password", password, secret_key::DUMMY_PASSWORD));
     }
+    if !hub.secrets.oidc.is_empty() {
+        volumes.push(files_volume("oidc", &hub.secrets.oidc));
+    }
     if !hub.secrets.service_tokens.is_empty() {
-        volumes.push(tokens_volume("service-tokens", &hub.secrets.service_tokens));
+        volumes.push(files_volume("service-tokens", &hub.secrets.service_tokens));
     }
     if let Some(logo) = &hub.pages.logo {
         volumes.push(logo_volume(logo));
@@ -194,12 +200,12 @@ fn logo_volume(logo: &ConfigMapKeyRef) -> Volume {
     }
 }
 
-/// One directory with a file for each user or service, from the Secrets that hold their tokens.
-fn tokens_volume(name: &str, tokens: &BTreeMap<String, SecretKeyRef>) -> Volume {
-    let sources = tokens.iter().map(|(owner, secret)| VolumeProjection {
+/// One directory with a file of each name, from the Secrets that hold them.
+fn files_volume(name: &str, files: &BTreeMap<String, SecretKeyRef>) -> Volume {
+    let sources = files.iter().map(|(file, secret)| VolumeProjection {
         secret: Some(SecretProjection {
             name: secret.name.clone(),
-            items: Some(vec![KeyToPath { key: secret.key.clone(), path: owner.clone(), mode: None }]),
+            items: Some(vec![KeyToPath { key: secret.key.clone(), path: file.clone(), mode: None }]),
             optional: None,
         }),
         ..VolumeProjection::default()

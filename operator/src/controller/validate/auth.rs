@@ -3,29 +3,29 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use hub_crds::{
-    Auth, DummyAuth, HttpsType, SecretKeyRef, TokenAuth, TokenUser,
+    Auth, DummyAuth, HttpsType, OidcAuth, SecretKeyRef, TokenAuth, TokenUser,
     config::{AuthConfig, AuthenticatorConfig, TokenLogin},
     forwarded_url, login_url,
     names::{child, path, secret_key},
 };
 use k8s_openapi::ByteString;
 
-use super::{Error, Found, Problems, TokenReference, public_url};
+use super::{Error, Found, Problems, TokenReference, check_reference, public_url};
+use crate::controller::types::SecretSources;
 
-/// The authenticator's settings, each token user's Secret, and the shared password's.
-pub(super) type Checked = (AuthConfig, BTreeMap<String, SecretKeyRef>, Option<SecretKeyRef>);
-
-pub(super) fn check(found: &Found, problems: &mut Problems) -> Checked {
+/// The authenticator's settings, and where the secrets of its logins are.
+pub(super) fn check(found: &Found, problems: &mut Problems) -> (AuthConfig, SecretSources) {
     let auth = found.spec.auth.clone().unwrap_or_default();
-    let (authenticator, tokens, password) = match (&auth.token, &auth.dummy) {
-        (Some(token), None) => token_login(token, &found.name),
-        (None, Some(dummy)) => dummy_login(dummy),
+    let (authenticator, secrets) = match (&auth.token, &auth.dummy, &auth.oidc) {
+        (Some(token), None, None) => token_login(token, &found.name),
+        (None, Some(dummy), None) => dummy_login(dummy),
+        (None, None, Some(oidc)) => oidc_login(oidc),
         _ => {
-            problems.push("spec.auth needs exactly one of token and dummy".to_owned());
+            problems.push("spec.auth needs exactly one of token, dummy and oidc".to_owned());
             dummy_login(&DummyAuth::default())
         }
     };
-    (settings(authenticator, auth), tokens, password)
+    (settings(authenticator, auth), secrets)
 }
 
 fn settings(authenticator: AuthenticatorConfig, auth: Auth) -> AuthConfig {
@@ -35,13 +35,14 @@ fn settings(authenticator: AuthenticatorConfig, auth: Auth) -> AuthConfig {
         allowed_users: auth.allowed_users,
         blocked_users: auth.blocked_users,
         admin_users: auth.admin_users,
+        allowed_groups: auth.allowed_groups,
+        manage_groups: auth.manage_groups,
+        auto_login: auth.auto_login,
+        enable_auth_state: auth.enable_auth_state,
     }
 }
 
-fn token_login(
-    token: &TokenAuth,
-    hub: &str,
-) -> (AuthenticatorConfig, BTreeMap<String, SecretKeyRef>, Option<SecretKeyRef>) {
+fn token_login(token: &TokenAuth, hub: &str) -> (AuthenticatorConfig, SecretSources) {
     let record = child::login_tokens(hub);
     let secrets = token.users.iter().map(|user| {
         let generated = || SecretKeyRef { name: record.clone(), key: user.name.clone() };
@@ -53,13 +54,40 @@ fn token_login(
         tokens_dir: PathBuf::from(path::LOGIN_TOKENS_DIR),
         log: token.log,
     };
-    (config, secrets.collect(), None)
+    (config, SecretSources { login_tokens: secrets.collect(), ..SecretSources::default() })
 }
 
-fn dummy_login(dummy: &DummyAuth) -> (AuthenticatorConfig, BTreeMap<String, SecretKeyRef>, Option<SecretKeyRef>) {
+fn dummy_login(dummy: &DummyAuth) -> (AuthenticatorConfig, SecretSources) {
     let reference = dummy.password_secret_ref.clone();
     let password_file = reference.as_ref().map(|_| PathBuf::from(path::DUMMY_DIR).join(secret_key::DUMMY_PASSWORD));
-    (AuthenticatorConfig::Dummy { password_file }, BTreeMap::new(), reference)
+    let secrets = SecretSources { dummy_password: reference, ..SecretSources::default() };
+    (AuthenticatorConfig::Dummy { password_file }, secrets)
+}
+
+fn oidc_login(oidc: &OidcAuth) -> (AuthenticatorConfig, SecretSources) {
+    let file = |name: &str| PathBuf::from(path::OIDC_DIR).join(name);
+    let config = AuthenticatorConfig::Oidc {
+        provider: Box::new(oidc.provider()),
+        client_secret_file: file(secret_key::OIDC_CLIENT),
+        ca_file: oidc.ca_secret_ref.as_ref().map(|_| file(secret_key::OIDC_CA)),
+    };
+    let ca = oidc.ca_secret_ref.clone().map(|secret| (secret_key::OIDC_CA.to_owned(), secret));
+    let client = (secret_key::OIDC_CLIENT.to_owned(), oidc.client_secret_ref.clone());
+    let secrets = SecretSources { oidc: ca.into_iter().chain([client]).collect(), ..SecretSources::default() };
+    (config, secrets)
+}
+
+/// What the provider needs is there.
+pub(super) fn check_oidc(found: &Found) -> Result<(), Error> {
+    let Some(oidc) = found.spec.auth.as_ref().and_then(|auth| auth.oidc.as_ref()) else { return Ok(()) };
+    let is_there = |value: &[u8]| if value.trim_ascii().is_empty() { Err("must not be empty") } else { Ok(()) };
+    check_reference(found, "spec.auth.oidc.clientSecretRef", &oidc.client_secret_ref, is_there)?;
+    let Some(ca) = &oidc.ca_secret_ref else { return Ok(()) };
+    let has_certificates = |value: &[u8]| match reqwest::Certificate::from_pem_bundle(value) {
+        Ok(certificates) if !certificates.is_empty() => Ok(()),
+        _ => Err("must be certificates in PEM"),
+    };
+    check_reference(found, "spec.auth.oidc.caSecretRef", ca, has_certificates)
 }
 
 /// The tokens that the spec refers to are there, and each is one user's.

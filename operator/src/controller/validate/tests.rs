@@ -77,8 +77,8 @@ fn wrong_fields_are_refused_with_their_path() {
             json!({"security": {"internalTLS": true}, "services": [{"name": "a", "url": "HTTPS://grader.example"}]}),
             "spec.services[0].url cannot be https with spec.security.internalTLS",
         ),
-        (json!({"auth": null}), "exactly one of token and dummy"),
-        (json!({"auth": {"dummy": {"allowAnyPassword": true}}}), "exactly one of token and dummy"),
+        (json!({"auth": null}), "exactly one of token, dummy and oidc"),
+        (json!({"auth": {"dummy": {"allowAnyPassword": true}}}), "exactly one of token, dummy and oidc"),
         (
             json!({"hub": {"affinity": {"nodeAffinty": {"x": 1}}}}),
             "spec.hub.affinity.nodeAffinty: there is no such field",
