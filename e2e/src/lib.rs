@@ -19,6 +19,7 @@ mod install;
 mod jupyter_server;
 mod kind;
 mod local_hub;
+pub mod mock_server;
 mod node_image;
 mod packages;
 pub mod peers;
