@@ -11,6 +11,7 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod server;
 mod sides;
+pub(crate) mod storm;
 mod table;
 
 pub(crate) use sides::free_ports;

@@ -20,6 +20,7 @@ mod install;
 mod jupyter_server;
 mod kind;
 mod local_hub;
+pub mod mock_server;
 mod node_image;
 mod node_modules;
 mod oidc_provider;

@@ -3,6 +3,7 @@
 
 use hub_crds::Cull;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 pub mod rounds;
 
@@ -33,9 +34,14 @@ pub struct Limits {
 }
 
 impl Limits {
-    pub fn of(cull: &Cull) -> Self {
+    /// Those of a server that was started with these options: its profile's, or else those of all.
+    pub fn of(cull: &Cull, options: &Value) -> Self {
+        let profile = options["profile"].as_str();
+        let own = cull.profiles.iter().find(|own| Some(own.slug.as_str()) == profile);
+        let timeout = own.and_then(|own| own.timeout).unwrap_or(cull.timeout);
+        let max_age = own.and_then(|own| own.max_age).unwrap_or(cull.max_age);
         let seconds = |seconds: u32| SignedDuration::from_secs(seconds.into());
-        Self { timeout: seconds(cull.timeout), max_age: (cull.max_age > 0).then(|| seconds(cull.max_age)) }
+        Self { timeout: seconds(timeout), max_age: (max_age > 0).then(|| seconds(max_age)) }
     }
 
     /// Whether what began at `since` and was last used at `used` has to go now. Its beginning counts as use, and a time
@@ -55,7 +61,9 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hub_crds::ProfileCull;
     use rand::{RngExt, SeedableRng, rngs::StdRng};
+    use serde_json::json;
 
     const CASES: u32 = 100_000;
 
@@ -65,6 +73,25 @@ mod tests {
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn a_profile_has_limits_of_its_own_as_far_as_it_says_so() {
+        let own = |slug: &str, timeout, max_age| ProfileCull { slug: slug.to_owned(), timeout, max_age };
+        let profiles =
+            vec![own("gpu", Some(600), Some(7200)), own("long", Some(86_400), Some(0)), own("odd", None, None)];
+        let cull = Cull { max_age: 3601, profiles, ..Cull::default() };
+        for (options, expected) in [
+            (json!({"profile": "gpu", "image": "torch"}), limits(600, Some(7200))),
+            (json!({"profile": "long"}), limits(86_400, None)),
+            (json!({"profile": "odd"}), limits(3600, Some(3601))),
+            (json!({"profile": "small"}), limits(3600, Some(3601))),
+            (json!({"profile": ["gpu"]}), limits(3600, Some(3601))),
+            (json!({}), limits(3600, Some(3601))),
+            (Value::Null, limits(3600, Some(3601))),
+        ] {
+            assert_eq!(Limits::of(&cull, &options), expected, "{options}");
+        }
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! The log goes to the standard error, as text or as JSON, and the audit log as JSON to the standard output or to a file.
+//! The log goes to the standard error, as text or as JSON, and the audit log as JSON to where the command says or to a file.
 //! `RUST_LOG` chooses what is logged; without it the settings, and without them what an administrator wants to see. The
 //! audit log is always whole.
 
 use anyhow::Context;
 use std::{
     fs::{File, OpenOptions},
-    io::{self, IsTerminal, stderr, stdout},
+    io::{self, IsTerminal, stderr},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Mutex, OnceLock},
@@ -14,7 +14,7 @@ use tracing::{Level, Subscriber};
 use tracing_subscriber::{
     EnvFilter, Layer,
     filter::{Targets, filter_fn},
-    fmt::{self, MakeWriter},
+    fmt::{self, MakeWriter, writer::BoxMakeWriter},
     layer::SubscriberExt,
     registry::LookupSpan,
     reload,
@@ -35,7 +35,8 @@ pub struct LogOptions {
     /// How the log is written
     #[arg(long, value_name = "FORMAT", env = "HUB_LOG_FORMAT", default_value = "text", global = true)]
     log_format: LogFormat,
-    /// Where the audit log is appended, in lines of JSON. Without it they go to the standard output
+    /// Where the audit log is appended, in lines of JSON. Without it they go to the standard output of `hub serve`, and else to
+    /// the standard error
     #[arg(long, value_name = "FILE", env = "HUB_AUDIT_FILE", global = true)]
     audit_file: Option<PathBuf>,
 }
@@ -50,25 +51,25 @@ pub enum LogFormat {
     Json,
 }
 
-/// To be called once, before anything is logged.
+/// To be called once, before anything is logged. `audit` is where the audit log goes if it has no file.
 ///
 /// # Errors
 /// The audit log's file can't be written.
-pub fn init(options: &LogOptions) -> anyhow::Result<()> {
+pub fn init(options: &LogOptions, audit: BoxMakeWriter) -> anyhow::Result<()> {
     let of_environment = EnvFilter::try_from_default_env().ok();
     let is_chosen = of_environment.is_some();
     let (filter, handle) = reload::Layer::new(of_environment.unwrap_or_else(|| EnvFilter::new("info")));
     let log = log_layer(options.log_format, stderr, stderr().is_terminal()).with_filter(filter);
     let audit = match &options.audit_file {
-        None => audit_layer(stdout).boxed(),
+        None => audit,
         Some(path) => {
             let file = append_to(path).with_context(|| {
                 format!("failed to write the audit log {}, which --audit-file names", path.display())
             })?;
-            audit_layer(Mutex::new(file)).boxed()
+            BoxMakeWriter::new(Mutex::new(file))
         }
     };
-    tracing_subscriber::registry().with(log).with(audit).init();
+    tracing_subscriber::registry().with(log).with(audit_layer(audit)).init();
     if !is_chosen {
         let _ = SET_LEVEL.set(Box::new(move |level| {
             let _ = handle.reload(EnvFilter::new(level));

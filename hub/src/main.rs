@@ -2,7 +2,13 @@
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use hub::commands;
-use std::{env, process::ExitCode, time::Instant};
+use std::{
+    env,
+    io::{stderr, stdout},
+    process::ExitCode,
+    time::Instant,
+};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 /// A hub for Jupyter: logins, pages, the REST API, and everyone's server.
 #[derive(Debug, Parser)]
@@ -37,7 +43,12 @@ async fn main() -> ExitCode {
         Err(error) => Cli::command().error(ErrorKind::InvalidValue, error).exit(),
     };
     let cli = Cli::parse_from(arguments);
-    if let Err(error) = hub::log::init(&cli.log) {
+    // Whoever runs `hub local` reads its address from the standard output, and nothing more.
+    let audit = match &cli.command {
+        Command::Serve(_) => BoxMakeWriter::new(stdout),
+        _ => BoxMakeWriter::new(stderr),
+    };
+    if let Err(error) = hub::log::init(&cli.log, audit) {
         return exit(Err(error));
     }
     let result = match cli.command {

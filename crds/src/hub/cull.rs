@@ -26,9 +26,30 @@ pub struct Cull {
     pub admin_users: bool,
     /// Remove a named server with its volume as `singleuser.storage.deletePolicy` says, and don't only stop it.
     pub remove_named_servers: bool,
+    /// Other limits for servers that people started with some of the profiles.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["slug"]))]
+    pub profiles: Vec<ProfileCull>,
     /// How many are stopped at the same time.
     #[schemars(range(min = 1, max = 1000))]
     pub concurrency: u16,
+}
+
+/// The limits of one profile's servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProfileCull {
+    /// The profile's name, as a server's options have it: `{"profile": "gpu"}`.
+    #[schemars(length(min = 1, max = 63))]
+    pub slug: String,
+    /// In place of `cull.timeout`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = Cull::LONGEST))]
+    pub timeout: Option<u32>,
+    /// In place of `cull.maxAge`; 0 is never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = Cull::LONGEST))]
+    pub max_age: Option<u32>,
 }
 
 impl Cull {
@@ -47,6 +68,7 @@ impl Default for Cull {
             users: false,
             admin_users: true,
             remove_named_servers: false,
+            profiles: Vec::new(),
             concurrency: 10,
         }
     }

@@ -13,7 +13,11 @@ use anyhow::{Context, Result, bail, ensure};
 use reqwest::{StatusCode, header::AUTHORIZATION};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use tokio::{net::TcpStream, process::Child, time::sleep};
+use tokio::{
+    net::TcpStream,
+    process::{Child, Command},
+    time::sleep,
+};
 
 use super::process::{Cores, Process};
 use crate::{
@@ -36,7 +40,7 @@ const POLL: Duration = Duration::from_millis(2);
 const SETTLED: Duration = Duration::from_secs(300);
 const LOOK: Duration = Duration::from_millis(100);
 /// What JupyterHub and its proxy agree upon.
-const PROXY_TOKEN: &str = "benchmark";
+pub(super) const PROXY_TOKEN: &str = "benchmark";
 
 /// Which one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +121,23 @@ impl Programs {
             fs::rename(new, &file)?;
         }
         Ok(file)
+    }
+
+    /// The proxy of both sides.
+    pub(super) fn proxy(&self) -> &Path {
+        &self.proxy
+    }
+
+    /// A hub that takes JupyterHub's settings, before its arguments.
+    pub(super) fn hub_with_settings(&self, side: Side) -> Command {
+        match side {
+            Side::Theirs => self.cores.command(&self.environment.bin().join("jupyterhub")),
+            Side::Ours => {
+                let mut command = self.cores.command(&self.hub);
+                command.arg("serve");
+                command
+            }
+        }
     }
 
     /// Starts a side with a copy of a database.
@@ -209,7 +230,7 @@ impl Server {
 }
 
 /// Asks until the answer is 200.
-async fn await_health(base_url: &str, started: Instant) -> Result<()> {
+pub(super) async fn await_health(base_url: &str, started: Instant) -> Result<()> {
     let client = reqwest::Client::builder().no_proxy().build()?;
     let url = format!("{base_url}/hub/health");
     while started.elapsed() < START {
@@ -234,7 +255,7 @@ async fn own_address(process: Process, public: &str) -> Result<SocketAddr> {
     bail!("none of the hub's ports is its own")
 }
 
-async fn await_listener(address: SocketAddr) -> Result<()> {
+pub(super) async fn await_listener(address: SocketAddr) -> Result<()> {
     let started = Instant::now();
     while TcpStream::connect(address).await.is_err() {
         ensure!(started.elapsed() < START, "nobody listens on {address}");

@@ -16,7 +16,8 @@ Examples:
   cargo e2e bench hub --rounds 7
   cargo e2e bench hub --long
   cargo e2e bench server
-  cargo e2e bench proxy")]
+  cargo e2e bench proxy
+  cargo e2e bench storm")]
 pub(crate) struct Bench {
     #[command(subcommand)]
     subject: Subject,
@@ -27,6 +28,7 @@ enum Subject {
     Hub(Hub),
     Server(Server),
     Proxy(Proxy),
+    Storm(Storm),
 }
 
 /// `hub local` beside JupyterHub 6.1: CPU time and latency of requests, activity, start-up, memory.
@@ -97,6 +99,23 @@ struct Proxy {
     yes: bool,
 }
 
+/// `hub serve` beside JupyterHub 6.1 while 1,000 people log in within ten seconds and start their servers.
+///
+/// Takes some minutes, most of them JupyterHub's, on a machine on which nothing else runs; the first time, release binaries are
+/// compiled before. Writes docs/benchmarks-storm.md.
+#[derive(Debug, Args)]
+struct Storm {
+    /// Storms on each side
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// Measure the binaries that tests have, not release binaries
+    #[arg(long)]
+    dev: bool,
+    /// Install missing packages without asking
+    #[arg(long, short)]
+    yes: bool,
+}
+
 impl Bench {
     pub(super) async fn run(&self, places: &Places) -> Result<()> {
         match &self.subject {
@@ -105,6 +124,7 @@ impl Bench {
                 bench::hub::run(places, extent, !hub.dev, hub.yes).await
             }
             Subject::Server(server) => bench::server::run(places, server.rounds.into(), !server.dev, server.yes).await,
+            Subject::Storm(storm) => bench::storm::run(places, storm.rounds.into(), !storm.dev, storm.yes).await,
             Subject::Proxy(proxy) => {
                 bench::proxy::run(places, proxy.rounds.into(), proxy.only, !proxy.dev, proxy.yes).await
             }

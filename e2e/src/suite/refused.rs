@@ -70,6 +70,15 @@ fn wrong() -> Vec<(&'static str, Value, &'static str)> {
             json!({"security": {"internalTLS": true}, "singleuser": {"front": "hub-server"}}),
             "spec.security.internalTLS cannot be used with spec.singleuser.front",
         ),
+        (
+            "an audit log on a volume that is not there",
+            json!({
+                "hub": {"auditLog": "file"},
+                "database": {"type": "postgres", "urlSecretRef": {"name": "s", "key": "k"}},
+            }),
+            "spec.hub.auditLog 'file' needs the volume of an SQLite database",
+        ),
+        ("culling at once", json!({"cull": {"timeout": 0}}), "spec.cull.timeout"),
         ("a base URL without its slash", json!({"baseUrl": "/jupyter"}), "^/("),
         (
             "a login that lets nobody in",

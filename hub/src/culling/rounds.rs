@@ -5,6 +5,7 @@ use futures::{StreamExt, stream};
 use hub_auth::names::full_server_name;
 use hub_crds::Cull;
 use jiff::Timestamp;
+use serde_json::Value;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
@@ -72,7 +73,8 @@ struct Due {
 impl Due {
     fn of(app: &App, cull: &Cull, uses: &LastUses, row: ServerRow) -> Option<Self> {
         let ServerStatus::Ready { started, .. } = app.servers.status(&row.user, &row.name) else { return None };
-        let due = Self { row, started, limits: Limits::of(cull) };
+        let limits = Limits::of(cull, &row.user_options);
+        let due = Self { row, started, limits };
         due.judge(app, uses.at(&due.row.user, &due.row.name), due.row.last_activity).map(|_| due)
     }
 
@@ -138,7 +140,7 @@ fn judge_user(app: &App, cull: &Cull, user: &User) -> Option<Reason> {
         return None;
     }
     let used = app.activity.latest(Subject::User(user.id), user.last_activity);
-    Limits::of(cull).judge(user.created.or(used)?, used, app.now())
+    Limits::of(cull, &Value::Null).judge(user.created.or(used)?, used, app.now())
 }
 
 async fn remove_user(app: &App, user: &User, reason: Reason) {

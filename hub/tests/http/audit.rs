@@ -190,3 +190,23 @@ async fn a_line_names_its_request_and_who_sent_it() {
         assert!(request.contains("POST /hub/api/users/alice/tokens"), "{request}");
     }
 }
+
+/// What a client calls its request is no name for it: the proxy makes one, which the hub takes.
+#[tokio::test]
+async fn the_proxy_names_requests_to_the_hub() {
+    let hub = TestHub::new().await;
+    hub.app.servers.check_routes().await.unwrap();
+    let log = Log::capture();
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let request = Request::get("/hub/api/user")
+            .header("authorization", format!("token {ALICE_TOKEN}"))
+            .header("x-request-id", "of-the-client");
+        let answer = hub.send_to_proxy(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        ids.push(answer.header("x-request-id").to_owned());
+    }
+    assert!(ids.iter().all(|id| id.len() == 16) && ids[0] != ids[1], "{ids:?}");
+    let text = log.text();
+    assert!(ids.iter().all(|id| text.contains(&format!("request_id=\"{id}\""))) && !text.contains("of-the-client"));
+}

@@ -9,7 +9,7 @@ use hub::{
     proxy::{ProxyClient, ProxyToken},
     servers::{ServerStatus, StopOutcome},
 };
-use hub_crds::{Cull, ServerLimits};
+use hub_crds::{Cull, ProfileCull, ServerLimits};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use std::{
@@ -85,6 +85,19 @@ async fn an_idle_server_is_stopped_and_one_that_says_that_it_is_used_stays() {
     round(&hub.app, &old).await.unwrap();
     assert!(!hub.runs("bob", ""));
     assert!(log.audit().last().unwrap().ends_with(r#"reason="too old""#));
+}
+
+#[tokio::test]
+async fn the_limits_of_a_servers_profile_count() {
+    let hub = TestHub::with(settings()).await;
+    let gpu = json!({"user_options": {"profile": "gpu"}});
+    hub.api(Method::POST, "/users/alice/server", ALICE_TOKEN, Some(gpu)).await;
+    hub.becomes_ready("alice", ALICE_TOKEN).await;
+    hub.start_server("bob", BOB_TOKEN).await;
+    AHEAD.set(1000);
+    let profiles = vec![ProfileCull { slug: "gpu".to_owned(), timeout: Some(900), max_age: None }];
+    round(&hub.app, &Cull { profiles, ..seconds(3600) }).await.unwrap();
+    assert!(!hub.runs("alice", "") && hub.runs("bob", ""));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Whole objects, built from the Hub of the fixtures through the real `validate`.
 
-use hub_crds::{ActivityTimes, ApiPages, Landing, LoginLimits, Sessions};
+use hub_crds::{ActivityTimes, ApiPages, Cull, Landing, LoginLimits, ProfileCull, Sessions};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
@@ -329,7 +329,7 @@ fn what_is_as_it_always_was_is_not_in_the_settings_file() {
         settings.data.as_mut().unwrap().remove("hub.yaml").unwrap()
     };
     let plain = file(json!({}));
-    for field in ["sessions", "landing", "apiPages", "activity", "loginLimits", "trustedProxies"] {
+    for field in ["sessions", "landing", "apiPages", "activity", "loginLimits", "trustedProxies", "cull"] {
         assert!(!plain.contains(field), "{plain}");
     }
     let defaults = json!({"hub": {
@@ -337,6 +337,37 @@ fn what_is_as_it_always_was_is_not_in_the_settings_file() {
         "apiPageDefaultLimit": 50, "apiPageMaxLimit": 200, "activityResolution": 30, "lastActivityInterval": 60,
     }, "security": {"login": {"maxFailures": 10, "windowSeconds": 300, "lockoutSeconds": 300}}});
     assert_eq!(file(defaults), plain);
+}
+
+#[test]
+fn logs_are_json_and_the_audit_log_a_file_where_that_is_asked_for() {
+    let arguments = |changes: &Value, component: usize| {
+        let deployment = whole(&built(changes).deployments[component]);
+        deployment["spec"]["template"]["spec"]["containers"][0]["args"].as_array().cloned().unwrap()
+    };
+    let changes = json!({"logFormat": "json", "hub": {"auditLog": "file"}});
+    let of_hub = ["serve", "--config", "/etc/jupyterhub/config/hub.yaml"].map(Value::from);
+    assert_eq!(arguments(&json!({}), 0), of_hub);
+    let more = ["--log-format=json", "--audit-file=/srv/jupyterhub/audit.log"].map(Value::from);
+    assert_eq!(arguments(&changes, 0), [of_hub, more].concat());
+    let is_json = |changes: &Value| arguments(changes, 1).contains(&json!("--log-format=json"));
+    assert!(is_json(&changes) && !is_json(&json!({})));
+    let other = json!({"logFormat": "json", "proxy": {"implementation": "configurable-http-proxy"}});
+    assert!(!is_json(&other), "it has no such option");
+}
+
+#[test]
+fn the_hub_is_told_when_to_cull_unless_that_is_off() {
+    let cull = |changes: &Value| {
+        let settings = built(changes).config_maps.remove(0).data.unwrap();
+        serde_yaml::from_str::<hub_crds::config::HubConfig>(&settings["hub.yaml"]).unwrap().cull
+    };
+    assert_eq!(cull(&json!({})), None);
+    assert_eq!(cull(&json!({"cull": {"enabled": false, "timeout": 60}})), None);
+    assert_eq!(cull(&json!({"cull": {}})), Some(Cull::default()));
+    let changes = json!({"cull": {"timeout": 60, "profiles": [{"slug": "gpu", "maxAge": 7}]}});
+    let profiles = vec![ProfileCull { slug: "gpu".to_owned(), timeout: None, max_age: Some(7) }];
+    assert_eq!(cull(&changes), Some(Cull { timeout: 60, profiles, ..Cull::default() }));
 }
 
 #[test]
