@@ -14,7 +14,7 @@ use crate::{
 
 /// From the button to the notebook; groups of the provider's; a second login that asks nothing; and nobody without a group.
 pub(super) async fn people_log_in_at_a_real_provider(clients: &Clients) -> Result<()> {
-    let [address, ..] = free_ports()?;
+    let [address] = free_ports()?;
     let issuer = format!("http://{address}");
     let place = Place::with(clients, "sqlite:///hub.sqlite", |hub| settings(&issuer, hub)).await?;
     let people = json!({
