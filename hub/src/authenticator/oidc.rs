@@ -204,7 +204,7 @@ impl Oidc {
             ("code_verifier", &attempt.verifier),
         ];
         let tokens = self.exchange(&endpoints, &form).await?;
-        self.person(&endpoints, tokens, Some(&attempt.nonce), now).await
+        self.person(&endpoints, &tokens, Some(&attempt.nonce), now).await
     }
 
     /// What the provider says now of somebody whose `auth_state` this is; `None` if there is nothing to ask with.
@@ -229,7 +229,7 @@ impl Oidc {
             }
             _ => return Ok(None),
         };
-        let mut login = self.person(&endpoints, tokens, None, now).await?;
+        let mut login = self.person(&endpoints, &tokens, None, now).await?;
         if login.state["id_token"].is_null() {
             login.state["id_token"] = state["id_token"].clone();
         }
@@ -302,7 +302,7 @@ impl Oidc {
     async fn person(
         &self,
         endpoints: &Endpoints,
-        tokens: Map<String, Value>,
+        tokens: &Map<String, Value>,
         nonce: Option<&str>,
         now: i64,
     ) -> Result<Login, ProviderError> {
@@ -342,12 +342,12 @@ impl Oidc {
             name,
             groups,
             session: of_token.get("sid").and_then(Value::as_str).map(str::to_owned),
-            state: self.state(tokens, merged),
+            state: self.state(tokens, &merged),
         })
     }
 
     /// In the names of oauthenticator, which programs that read `auth_state` know.
-    fn state(&self, tokens: Map<String, Value>, user_data: Map<String, Value>) -> Value {
+    fn state(&self, tokens: &Map<String, Value>, user_data: &Map<String, Value>) -> Value {
         let of = |name: &str| tokens.get(name).cloned().unwrap_or_default();
         let scope: Vec<_> =
             tokens.get("scope").and_then(Value::as_str).unwrap_or_default().split_whitespace().collect();

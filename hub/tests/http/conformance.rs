@@ -65,7 +65,7 @@ async fn conforms(auth: AuthConfig, enter: impl AsyncFn(&mut Browser<'_>, &str, 
         ("/hub/token?a=1", "/hub/token?a=1"),
         ("//evil.example/", "/hub/spawn"),
         ("https://evil.example/", "/hub/spawn"),
-        ("/\\evil.example", "/hub/spawn"),
+        ("/\\evil.example", "/%5Cevil.example"),
     ] {
         assert_eq!(enter(&mut hub.browser(), "alice", next).await.location(), leads_to, "{next}");
     }

@@ -129,7 +129,7 @@ async fn groups_let_people_in_and_make_administrators() {
     assert_eq!(me(&mut browser).await["admin"], false);
     assert_eq!(me(&mut browser).await["groups"], json!([]), "the hub's own groups are another matter");
     provider.says(|word| word.user_data["groups"] = json!(["ops"]));
-    provider.log_in(&mut browser.clone(), "").await;
+    provider.log_in(&mut hub.browser(), "").await;
     assert_eq!(me(&mut browser).await["admin"], true);
     provider.says(|word| word.user_data["groups"] = json!(["staff"]));
     provider.log_in(&mut hub.browser(), "").await;

@@ -100,7 +100,6 @@ fn build(client: reqwest::ClientBuilder) -> Result<Client, String> {
 }
 
 /// No address and no query goes into the text: both may hold a secret.
-#[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
 fn unreachable(error: reqwest::Error) -> ProviderError {
     let error = error.without_url();
     let mut text = error.to_string();

@@ -436,6 +436,39 @@ fn login_urls_are_in_a_secret_that_goes_with_its_hub_s9() {
 }
 
 #[test]
+fn a_provider_reaches_the_hub_as_settings_and_its_secret_as_a_file() {
+    let provider = json!({
+        "issuer": "https://login.example.org", "clientId": "hub", "clientSecretRef": {"name": "provider", "key": "tok"},
+        "adminGroups": ["ops"],
+    });
+    let mut found = fixtures::found(&json!({
+        "publicUrl": "https://x.org/jupyter/",
+        "auth": {"token": null, "oidc": provider, "allowedGroups": ["staff"], "manageGroups": true},
+    }));
+    found.referenced.extend([fixtures::secret("provider", &json!({"tok": "secret-of-the-hub"}))]);
+    let resources = build(&validate(&found, &fixtures::images()).unwrap());
+    let settings = &resources.config_maps[0].data.as_ref().unwrap()["hub.yaml"];
+    let config: hub_crds::config::HubConfig = serde_yaml::from_str(settings).unwrap();
+    assert!(config.auth.manage_groups && config.auth.allowed_groups == ["staff"] && !config.auth.allow_all);
+    let hub_crds::config::AuthenticatorConfig::Oidc { provider, client_secret_file, ca_file } =
+        config.auth.authenticator
+    else {
+        panic!("{settings}")
+    };
+    assert_eq!(provider.issuer.as_deref(), Some("https://login.example.org"));
+    assert_eq!((provider.admin_groups.as_slice(), ca_file), (&["ops".to_owned()][..], None));
+    assert_eq!(client_secret_file.to_str(), Some("/etc/jupyterhub/secrets/oidc/client-secret"));
+    let hub = whole(&resources.deployments[0]);
+    let volumes = hub["spec"]["template"]["spec"]["volumes"].as_array().unwrap();
+    let volume = volumes.iter().find(|volume| volume["name"] == "oidc").unwrap();
+    assert_eq!(
+        volume["projected"]["sources"],
+        json!([{"secret": {"name": "provider", "items": [{"key": "tok", "path": "client-secret"}]}}])
+    );
+    assert!(!settings.contains("secret-of-the-hub") && !hub.to_string().contains("secret-of-the-hub"));
+}
+
+#[test]
 fn services_reach_the_hub_as_settings_and_their_tokens_as_files() {
     let mut found = fixtures::found(&json!({
         "services": [

@@ -209,6 +209,13 @@ fn secrets_that_are_missing_or_wrong_are_named_with_field_key_and_remedy() {
         {"name": "eve", "tokenSecretRef": {"name": "mine", "key": "l"}},
     ]}}});
     let dummy = json!({"auth": {"token": null, "dummy": {"passwordSecretRef": {"name": "mine", "key": "k"}}, "allowAll": true}});
+    let oidc = |ca: Value| {
+        let provider = json!({
+            "issuer": "https://a", "clientId": "hub", "clientSecretRef": {"name": "mine", "key": "k"}, "caSecretRef": ca,
+        });
+        json!({"auth": {"token": null, "oidc": provider, "allowAll": true}})
+    };
+    let (oidc, with_ca) = (oidc(json!(null)), oidc(json!({"name": "mine", "key": "ca"})));
     let postgres = json!({"database": {"type": "postgres", "urlSecretRef": {"name": "mine", "key": "k"}}});
     for (changes, values, reason, words) in [
         (&postgres, None, reason::SECRET_MISSING, "spec.database.urlSecretRef"),
@@ -223,6 +230,9 @@ fn secrets_that_are_missing_or_wrong_are_named_with_field_key_and_remedy() {
         (&cookie, Some(json!({"k": "short"})), reason::SECRET_INVALID, "64 hexadecimal"),
         (&token, Some(json!({"k": "with space"})), reason::SECRET_INVALID, "without spaces"),
         (&dummy, Some(json!({"k": ""})), reason::SECRET_INVALID, "must not be empty"),
+        (&oidc, None, reason::SECRET_MISSING, "spec.auth.oidc.clientSecretRef"),
+        (&oidc, Some(json!({"k": " \n"})), reason::SECRET_INVALID, "must not be empty"),
+        (&with_ca, Some(json!({"k": "s", "ca": "no PEM"})), reason::SECRET_INVALID, "must be certificates in PEM"),
         (&service, None, reason::SECRET_MISSING, "spec.services[grades].apiTokenSecretRef"),
         (&service, Some(json!({"x": "y"})), reason::SECRET_INVALID, "the key k"),
         (&service, Some(json!({"k": "short"})), reason::SECRET_INVALID, "must be 8 to 64 printable characters"),
