@@ -134,6 +134,13 @@ pub fn environment(generator: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// A request and a limit of a profile. The operator holds them against each other, with what they are put over: a rule here would
+/// be counted once for each choice that there may be, which the API server finds too much.
+pub fn bounds(generator: &mut SchemaGenerator) -> Schema {
+    let amount = generator.subschema_for::<Amount>();
+    json_schema!({ "type": "object", "properties": { "guarantee": amount, "limit": amount } })
+}
+
 /// Environment variables of a profile, by name; where a value comes from is open, since the definition has it many times.
 /// The hub's own are put over them.
 pub fn variables(_: &mut SchemaGenerator) -> Schema {
