@@ -46,7 +46,7 @@ use crate::status::HubStatus;
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = rules(&[
     ("has(self.https)", "spec.https is required: set spec.https.type to 'letsencrypt', 'certManager', 'secret', 'manual', 'selfSigned' or 'external' (TLS ends in front of the proxy), or to 'none' with allowInsecure: true"),
-    ("has(self.auth)", "spec.auth is required: set exactly one of spec.auth.token and spec.auth.dummy"),
+    ("has(self.auth)", "spec.auth is required: set exactly one of spec.auth.token, spec.auth.password and spec.auth.dummy"),
     ("!has(self.publicUrl) || self.publicUrl.endsWith(self.baseUrl)", "spec.publicUrl must end with spec.baseUrl (which starts and ends with '/')"),
     ("!has(self.publicUrl) || !has(self.https) || self.https.type == 'none' || self.publicUrl.startsWith('https://')", "spec.publicUrl must start with https:// unless spec.https.type is 'none'"),
     ("!has(self.subdomainHost) || !has(self.https) || self.https.type == 'none' || self.subdomainHost.startsWith('https://')", "spec.subdomainHost must start with https:// unless spec.https.type is 'none'"),

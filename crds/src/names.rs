@@ -110,7 +110,8 @@ pub mod path {
     /// The rendered [`crate::config::HubConfig`].
     pub const CONFIG_DIR: &str = "/etc/jupyterhub/config";
     pub const CONFIG_FILE: &str = "hub.yaml";
-    /// Each below it is a whole directory: `cookie`, `proxy`, `login-tokens` (a file for each user), `dummy`,
+    /// Each below it is a whole directory: `cookie`, `proxy`, `login-tokens` (a file for each user), `passwords`
+    /// (a file for each user), `dummy`,
     /// `services` (a file for each service).
     pub const SECRETS_DIR: &str = "/etc/jupyterhub/secrets";
     pub const COOKIE_DIR: &str = "/etc/jupyterhub/secrets/cookie";
@@ -122,6 +123,7 @@ pub mod path {
     /// which issues servers' certificates, has the authority's key there, too.
     pub const INTERNAL_TLS_DIR: &str = "/etc/jupyterhub/secrets/internal-tls";
     pub const LOGIN_TOKENS_DIR: &str = "/etc/jupyterhub/secrets/login-tokens";
+    pub const PASSWORDS_DIR: &str = "/etc/jupyterhub/secrets/passwords";
     pub const DUMMY_DIR: &str = "/etc/jupyterhub/secrets/dummy";
     pub const SERVICE_TOKENS_DIR: &str = "/etc/jupyterhub/secrets/services";
     pub const DATABASE_DIR: &str = "/etc/jupyterhub/secrets/database";

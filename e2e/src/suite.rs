@@ -41,6 +41,7 @@ mod metrics;
 mod moving_in;
 mod node;
 mod notebook;
+mod passwords;
 mod people;
 mod person;
 mod proxies;
@@ -93,6 +94,8 @@ pub fn tests() -> Vec<Test<Cluster>> {
         test!(access::a_second_user_cannot_open_the_first_ones_server, 300),
         test!(access::logout_ends_the_access_to_hub_and_server, 300),
         test!(access::an_administrator_revokes_tokens_in_the_hubs_pod_s34, 60),
+        test!(passwords::a_password_is_chosen_changed_and_its_user_disabled_row_37, 420),
+        test!(passwords::passwords_in_a_secret_are_hashes_and_are_taken_up_when_they_change, 300),
         test!(fronts::jupyter_without_jupyterhub_is_safe_behind_the_front, 240),
         test!(fronts::a_program_without_a_c_library_is_safe_behind_the_front, 180),
         test!(https::without_tls_the_status_says_what_is_at_risk_s35, 30),

@@ -13,6 +13,28 @@ pub struct Person<'a> {
     pub address: Option<IpAddr>,
 }
 
+/// Whose account somebody changes: passwords, sessions, access.
+#[derive(Clone, Copy, Debug)]
+pub struct Account<'a> {
+    pub user: &'a str,
+    /// Who wants it: the user, an administrator, or a command.
+    pub asker: &'a str,
+    pub address: Option<IpAddr>,
+}
+
+impl Account<'_> {
+    /// What it is that was changed, and what became of it.
+    pub fn write(&self, event: &'static str, outcome: &'static str) {
+        let Self { user, asker, address } = *self;
+        let address = address_text(address);
+        tracing::info!(target: "audit", event, user, asker, address, outcome);
+    }
+}
+
+fn address_text(address: Option<IpAddr>) -> String {
+    address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
+}
+
 impl Person<'_> {
     /// Somebody has logged in: by what.
     pub fn logged_in(&self, by: &'static str) {
@@ -39,7 +61,7 @@ impl Person<'_> {
     }
 
     fn write(&self, user: &str, event: &'static str, outcome: &'static str, reason: &'static str) {
-        let address = self.address.map_or_else(|| "unknown".to_owned(), |address| address.to_string());
+        let address = address_text(self.address);
         tracing::info!(target: "audit", event, user, address, outcome, reason);
     }
 }

@@ -55,7 +55,7 @@ pub async fn make(app: &App, wish: &Wish, asker: &str) -> Result<Link, LinkError
         Some(name) => normalize_user(name),
         None => only_one(app)?,
     };
-    if !valid_user(&name) || !app.allow.admits(&name) {
+    if !valid_user(&name) || !app.admits(&name).await? {
         return Err(LinkError::NotAllowed(loggable(&name)));
     }
     let lifetime = SignedDuration::from_secs(wish.seconds);

@@ -20,7 +20,10 @@ impl LoginToken {
             Some(name) => Some(Self::Own(name)),
             None => app.database.user_by_login_link(token, app.now()).await?.map(|user| Self::Once(user.name)),
         };
-        Ok(found.filter(|found| app.allow.admits(found.user())))
+        match found {
+            Some(found) if app.admits(found.user()).await? => Ok(Some(found)),
+            _ => Ok(None),
+        }
     }
 
     /// The user's name.

@@ -22,13 +22,17 @@ fn wrong() -> Vec<(&'static str, Value, &'static str)> {
         json!({"services": [named]})
     };
     vec![
-        ("no auth", json!({"auth": null}), "set exactly one of spec.auth.token and spec.auth.dummy"),
+        (
+            "no auth",
+            json!({"auth": null}),
+            "set exactly one of spec.auth.token, spec.auth.password and spec.auth.dummy",
+        ),
         (
             "two ways to log in",
             json!({"auth": {"dummy": {"allowAnyPassword": true}, "allowAll": true}}),
-            "exactly one of token and dummy",
+            "exactly one of token, password and dummy",
         ),
-        ("no way to log in", json!({"auth": {"token": null}}), "exactly one of token and dummy"),
+        ("no way to log in", json!({"auth": {"token": null}}), "exactly one of token, password and dummy"),
         (
             "a public address elsewhere",
             json!({"baseUrl": "/a/", "publicUrl": "https://hub.example.org/b/"}),

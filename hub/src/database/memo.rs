@@ -37,6 +37,7 @@ pub(super) enum Key {
     Login(String, String),
     /// Scopes of a user, by id.
     UserScopes(i64),
+    DisabledUsers,
     /// Roles, groups and servers of a user, by id.
     Details(i64, super::Wanted),
 }

@@ -5,15 +5,13 @@ use hub_auth::{
     cookie::{self, SetCookie},
     xsrf,
 };
-use hub_crds::Sessions;
-use jiff::SignedDuration;
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
 };
 
-use super::{Visitor, add_cookie, cookie_header};
-use crate::{app::App, database::User, error::Result};
+use super::{Visitor, add_cookie, cookie_header, seen};
+use crate::{app::App, database::User, error::Result, sessions};
 
 /// How long a browser keeps a login at least. Whether it is still believed is seen by the time in its signature.
 const BROWSER_TIME: i64 = 30 * cookie::DAY;
@@ -49,6 +47,7 @@ pub async fn start_login(app: &App, visitor: &Visitor, user: &User, response: &m
     let (name, secure) = (app.cookie_name(cookie::LOGIN), visitor.is_secure(app));
     let time = app.login_times.next(user.id, now);
     let signed = cookie::sign(&*app.cookie_keys()?, &name, user.cookie_id.as_bytes(), time);
+    seen::note(app, &visitor.headers, user, &signed, Some(session_id.clone()));
     let login =
         SetCookie::new(name, signed, app.urls.hub()).expires(now + app.sessions.login_seconds().max(BROWSER_TIME));
     add_cookie(response, &login.http_only().secure(secure));
@@ -72,10 +71,9 @@ pub(super) fn verify_login(app: &App, signed: &str) -> Result<Option<String>> {
     Ok(id.and_then(|id| String::from_utf8(id).ok()))
 }
 
-/// Makes the login cookies that the browser sent void, so that a copy of one is of no use either (attack row 37), however
-/// long the settings let logins last later on.
+/// Makes the login cookies that the browser sent void, so that a copy of one is of no use either (attack row 37).
 pub async fn end_logins(app: &App, visitor: &Visitor) -> Result<()> {
-    let expires_at = visitor.now() + SignedDuration::from_hours(24 * i64::from(Sessions::MOST_DAYS + 1));
+    let expires_at = visitor.now() + sessions::MEMORY;
     for signed in cookie::values(&cookie_header(&visitor.headers), &app.cookie_name(cookie::LOGIN)) {
         if verify_login(app, &signed)?.is_some() {
             app.database.end_login(&cookie::digest(&signed), expires_at).await?;

@@ -8,6 +8,9 @@ mod load;
 mod log;
 mod metrics;
 mod oauth;
+mod passwords;
 mod redirects;
 mod rights;
 mod secrets;
+
+pub(crate) use log::Log;

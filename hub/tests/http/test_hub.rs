@@ -95,6 +95,8 @@ pub(crate) struct Settings {
     pub(crate) subdomain_host: Option<&'static str>,
     pub(crate) cookie_host_prefix: bool,
     pub(crate) dummy_password: Option<&'static str>,
+    /// People log in with passwords of their own: whether their first one becomes theirs. Root is an administrator.
+    pub(crate) passwords: Option<bool>,
     pub(crate) blocked: &'static [&'static str],
     pub(crate) secure: bool,
     pub(crate) limits: ServerLimits,
@@ -123,6 +125,7 @@ impl Default for Settings {
             subdomain_host: None,
             cookie_host_prefix: false,
             dummy_password: None,
+            passwords: None,
             blocked: &[],
             secure: true,
             limits: ServerLimits::default(),
@@ -215,7 +218,7 @@ impl TestHub {
             limits: settings.limits.clone(),
             activity_interval: settings.activity.every(),
             cookie_host_prefix: settings.cookie_host_prefix,
-            token_login: settings.dummy_password.is_none(),
+            token_login: settings.dummy_password.is_none() && settings.passwords.is_none(),
             ..ServerSettings::new(urls.clone(), &connect_url)
         };
         let servers = Servers::new(database.clone(), spawner, proxy, server_settings);
@@ -459,13 +462,18 @@ async fn open(place: &Place) -> Database {
 
 fn auth(settings: &Settings, directory: &TempDir) -> AuthConfig {
     let names = |list: &[&str]| list.iter().map(|&name| name.to_owned()).collect();
-    let authenticator = match settings.dummy_password {
-        Some(password) => {
+    let authenticator = match (settings.dummy_password, settings.passwords) {
+        (None, Some(first_use)) => {
+            let users_dir = directory.path().join("passwords");
+            fs::create_dir_all(&users_dir).unwrap();
+            AuthenticatorConfig::Password { users_dir: Some(users_dir), first_use, min_length: 8 }
+        }
+        (Some(password), _) => {
             let file = directory.path().join("password");
             fs::write(&file, password).unwrap();
             AuthenticatorConfig::Dummy { password_file: Some(file) }
         }
-        None => {
+        (None, None) => {
             let tokens = directory.path().join("tokens");
             fs::create_dir_all(&tokens).unwrap();
             for (name, token) in [("alice", ALICE_TOKEN), ("bob", BOB_TOKEN), ("root", ADMIN_TOKEN)] {
@@ -486,6 +494,6 @@ fn auth(settings: &Settings, directory: &TempDir) -> AuthConfig {
         allow_all: false,
         allowed_users: names(&["alice", "bob"]),
         blocked_users: names(settings.blocked),
-        admin_users: Vec::new(),
+        admin_users: names(if settings.passwords.is_some() { &["root"] } else { &[] }),
     }
 }

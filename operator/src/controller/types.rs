@@ -158,6 +158,8 @@ pub struct ValidatedHub {
 #[derive(Clone, Debug, PartialEq)]
 pub struct SecretSources {
     pub dummy_password: Option<SecretKeyRef>,
+    /// The name of the Secret with users' hashed passwords.
+    pub passwords: Option<String>,
     /// For each user of `auth.token`.
     pub login_tokens: BTreeMap<String, SecretKeyRef>,
     /// For each service that has a token.

@@ -83,12 +83,12 @@ pub fn validate(found: &Found, images: &Images) -> Result<ValidatedHub, Error> {
     let hub = pod_settings("spec.hub", &spec.hub.pod, &images.hub, &mut problems);
     let proxy = pod_settings("spec.proxy", &spec.proxy.pod, proxy_image, &mut problems);
     open::check_singleuser(&spec.singleuser, &mut problems);
-    let (auth, login_tokens, dummy_password) = auth::check(found, &mut problems);
+    let auth::Checked { auth, login_tokens, dummy_password, passwords } = auth::check(found, &mut problems);
     let (rbac, service_tokens) = rbac::check(spec, &mut problems);
     if !problems.is_empty() {
         return Err(Error::Invalid(problems));
     }
-    let secrets = SecretSources { dummy_password, login_tokens, service_tokens };
+    let secrets = SecretSources { dummy_password, passwords, login_tokens, service_tokens };
     check_references(found)?;
     let secrets_kept = check_records(found)?;
     Ok(ValidatedHub {
@@ -233,6 +233,7 @@ fn check_references(found: &Found) -> Result<(), Error> {
         let is_there = |value: &[u8]| if value.is_empty() { Err("must not be empty") } else { Ok(()) };
         check_reference(found, "spec.auth.dummy.passwordSecretRef", reference, is_there)?;
     }
+    auth::check_passwords(found)?;
     if let Some(reference) = &found.spec.database.url_secret_ref {
         check_reference(found, "spec.database.urlSecretRef", reference, check_database_url)?;
     }

@@ -8,7 +8,7 @@ use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// All that was logged on this thread since it was made: a test and its hub run on one.
-pub(super) struct Log {
+pub(crate) struct Log {
     text: Text,
     _guard: DefaultGuard,
 }
@@ -17,7 +17,7 @@ pub(super) struct Log {
 struct Text(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    pub(super) fn capture() -> Self {
+    pub(crate) fn capture() -> Self {
         // What a thread without any subscriber logs first may stay switched off for all. This one hears all and keeps
         // nothing; only the first test can set it.
         let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
@@ -26,12 +26,12 @@ impl Log {
         Self { text, _guard: tracing::subscriber::set_default(subscriber.with_ansi(false).finish()) }
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.text.0.lock().unwrap()).into_owned()
     }
 
     /// Lines of the hub's own, those of the audit log among them.
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let is_own = |line: &&str| line.contains(" hub::") || line.contains(" audit: ");
         self.text().lines().filter(is_own).map(str::to_owned).collect()
     }

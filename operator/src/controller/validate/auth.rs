@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use hub_auth::{names::normalize_user, password::PasswordHash};
 use hub_crds::{
-    Auth, DummyAuth, HttpsType, SecretKeyRef, TokenAuth, TokenUser,
+    Auth, DummyAuth, HttpsType, PasswordAuth, SecretKeyRef, TokenAuth, TokenUser,
     config::{AuthConfig, AuthenticatorConfig, TokenLogin},
     forwarded_url, login_url,
     names::{child, path, secret_key},
@@ -12,20 +13,39 @@ use k8s_openapi::ByteString;
 
 use super::{Error, Found, Problems, TokenReference, public_url};
 
-/// The authenticator's settings, each token user's Secret, and the shared password's.
-pub(super) type Checked = (AuthConfig, BTreeMap<String, SecretKeyRef>, Option<SecretKeyRef>);
+/// The hub's settings of the way of logging in, and the Secrets that it needs: of the one way that was chosen.
+pub(super) struct Checked {
+    pub(super) auth: AuthConfig,
+    /// Each token user's.
+    pub(super) login_tokens: BTreeMap<String, SecretKeyRef>,
+    /// The shared password's.
+    pub(super) dummy_password: Option<SecretKeyRef>,
+    /// The name of the one with users' hashed passwords.
+    pub(super) passwords: Option<String>,
+}
 
 pub(super) fn check(found: &Found, problems: &mut Problems) -> Checked {
     let auth = found.spec.auth.clone().unwrap_or_default();
-    let (authenticator, tokens, password) = match (&auth.token, &auth.dummy) {
-        (Some(token), None) => token_login(token, &found.name),
-        (None, Some(dummy)) => dummy_login(dummy),
+    let (mut login_tokens, mut dummy_password, mut passwords) = (BTreeMap::new(), None, None);
+    let authenticator = match (&auth.token, &auth.password, &auth.dummy) {
+        (Some(token), None, None) => {
+            login_tokens = token_secrets(token, &found.name);
+            token_login(token)
+        }
+        (None, Some(password), None) => {
+            passwords = password.users_secret_ref.as_ref().map(|secret| secret.name.clone());
+            password_login(password)
+        }
+        (None, None, Some(dummy)) => {
+            dummy_password.clone_from(&dummy.password_secret_ref);
+            dummy_login(dummy)
+        }
         _ => {
-            problems.push("spec.auth needs exactly one of token and dummy".to_owned());
+            problems.push("spec.auth needs exactly one of token, password and dummy".to_owned());
             dummy_login(&DummyAuth::default())
         }
     };
-    (settings(authenticator, auth), tokens, password)
+    Checked { auth: settings(authenticator, auth), login_tokens, dummy_password, passwords }
 }
 
 fn settings(authenticator: AuthenticatorConfig, auth: Auth) -> AuthConfig {
@@ -38,28 +58,61 @@ fn settings(authenticator: AuthenticatorConfig, auth: Auth) -> AuthConfig {
     }
 }
 
-fn token_login(
-    token: &TokenAuth,
-    hub: &str,
-) -> (AuthenticatorConfig, BTreeMap<String, SecretKeyRef>, Option<SecretKeyRef>) {
+fn token_secrets(token: &TokenAuth, hub: &str) -> BTreeMap<String, SecretKeyRef> {
     let record = child::login_tokens(hub);
     let secrets = token.users.iter().map(|user| {
         let generated = || SecretKeyRef { name: record.clone(), key: user.name.clone() };
         (user.name.clone(), user.token_secret_ref.clone().unwrap_or_else(generated))
     });
+    secrets.collect()
+}
+
+fn token_login(token: &TokenAuth) -> AuthenticatorConfig {
     let users = token.users.iter().map(|user| TokenLogin { name: user.name.clone(), admin: user.admin });
-    let config = AuthenticatorConfig::Token {
+    AuthenticatorConfig::Token {
         users: users.collect(),
         tokens_dir: PathBuf::from(path::LOGIN_TOKENS_DIR),
         log: token.log,
-    };
-    (config, secrets.collect(), None)
+    }
 }
 
-fn dummy_login(dummy: &DummyAuth) -> (AuthenticatorConfig, BTreeMap<String, SecretKeyRef>, Option<SecretKeyRef>) {
-    let reference = dummy.password_secret_ref.clone();
-    let password_file = reference.as_ref().map(|_| PathBuf::from(path::DUMMY_DIR).join(secret_key::DUMMY_PASSWORD));
-    (AuthenticatorConfig::Dummy { password_file }, BTreeMap::new(), reference)
+fn password_login(password: &PasswordAuth) -> AuthenticatorConfig {
+    AuthenticatorConfig::Password {
+        users_dir: password.users_secret_ref.as_ref().map(|_| PathBuf::from(path::PASSWORDS_DIR)),
+        first_use: password.first_use,
+        min_length: password.min_length,
+    }
+}
+
+fn dummy_login(dummy: &DummyAuth) -> AuthenticatorConfig {
+    let file = || PathBuf::from(path::DUMMY_DIR).join(secret_key::DUMMY_PASSWORD);
+    AuthenticatorConfig::Dummy { password_file: dummy.password_secret_ref.as_ref().map(|_| file()) }
+}
+
+/// The Secret with users' passwords is there, and holds what can be compared with one.
+pub(super) fn check_passwords(found: &Found) -> Result<(), Error> {
+    const FIELD: &str = "spec.auth.password.usersSecretRef";
+    let password = found.spec.auth.as_ref().and_then(|auth| auth.password.as_ref());
+    let Some(reference) = password.and_then(|password| password.users_secret_ref.as_ref()) else { return Ok(()) };
+    let name = reference.name.clone();
+    let Some(secret) = found.referenced.get(&name) else {
+        let key = "<user name>".to_owned();
+        return Err(Error::SecretMissing { field: FIELD.to_owned(), name, key });
+    };
+    for (user, hash) in secret.data.iter().flatten() {
+        let invalid = |message| Err(Error::SecretInvalid { name: name.clone(), message });
+        if normalize_user(user) != *user {
+            return invalid(format!("the key {user} of {FIELD} is no user's name: write it in lower case"));
+        }
+        let hash = std::str::from_utf8(&hash.0).unwrap_or_default();
+        if PasswordHash::of_phc(hash.trim_end()).is_err() {
+            return invalid(format!(
+                "the value of {user}, which {FIELD} names, must be the hash that `hub password hash` prints: a password itself \
+                 must not be there"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The tokens that the spec refers to are there, and each is one user's.

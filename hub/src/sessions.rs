@@ -1,0 +1,50 @@
+//! The logins of browsers, as people see and end their own, and administrators everybody's. A login is a signed cookie with
+//! the user's `cookie_id`: one ends by its digest ([`Database::end_session`]), all of a user's by another `cookie_id`.
+//!
+//! [`Database::end_session`]: crate::database::Database::end_session
+
+use jiff::SignedDuration;
+
+use hub_crds::Sessions;
+
+use crate::{
+    app::App,
+    audit::Account,
+    database::{DatabaseError, Session, User},
+};
+
+/// What is remembered of an ended login is kept until its cookie has expired, however long the settings let logins last
+/// later on.
+pub const MEMORY: SignedDuration = SignedDuration::from_hours(24 * (Sessions::MOST_DAYS as i64 + 1));
+
+/// A user's sessions, as they are at this moment.
+///
+/// # Errors
+/// The database can't be read or written.
+pub async fn list(app: &App, user: &User) -> Result<Vec<Session>, DatabaseError> {
+    app.seen_sessions.save(&app.database, app.now().as_second()).await?;
+    app.database.sessions_of(user.id, app.now()).await
+}
+
+/// Ends one of them, by the digest of its login; false if there is none.
+///
+/// # Errors
+/// The database can't be written.
+pub async fn end(app: &App, user: &User, login: &str, by: &Account<'_>) -> Result<bool, DatabaseError> {
+    app.seen_sessions.save(&app.database, app.now().as_second()).await?;
+    let ended = app.database.end_session(user.id, login, app.now() + MEMORY).await?;
+    if ended {
+        by.write("session", "ended");
+    }
+    Ok(ended)
+}
+
+/// Ends all of them, those among them that nobody has seen yet, with login links and what servers hold.
+///
+/// # Errors
+/// The database can't be written.
+pub async fn end_all(app: &App, user: &User, by: &Account<'_>) -> Result<(), DatabaseError> {
+    app.database.end_sessions_of(user.id).await?;
+    by.write("sessions", "all ended");
+    Ok(())
+}
