@@ -164,6 +164,15 @@ impl AuthConfig {
 pub enum AuthenticatorConfig {
     /// A token for each user, in the file of that name in `tokens_dir`.
     Token { users: Vec<TokenLogin>, tokens_dir: PathBuf, log: bool },
+    /// A password for each user: in the file of that name in `users_dir`, as a hash, or in the database.
+    Password {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        users_dir: Option<PathBuf>,
+        #[serde(default)]
+        first_use: bool,
+        /// Of passwords that people choose, in characters.
+        min_length: u32,
+    },
     /// One shared password; without a file any password passes.
     Dummy { password_file: Option<PathBuf> },
     /// A provider, with what it knows this hub by.

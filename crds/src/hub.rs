@@ -54,7 +54,7 @@ use crate::status::HubStatus;
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = rules(&[
     ("has(self.https)", "spec.https is required: set spec.https.type to 'letsencrypt', 'certManager', 'secret', 'manual', 'selfSigned' or 'external' (TLS ends in front of the proxy), or to 'none' with allowInsecure: true"),
-    ("has(self.auth)", "spec.auth is required: set exactly one of spec.auth.token, spec.auth.dummy and spec.auth.oidc"),
+    ("has(self.auth)", "spec.auth is required: set exactly one of spec.auth.token, spec.auth.password, spec.auth.dummy and spec.auth.oidc"),
     ("!has(self.auth) || !has(self.auth.oidc) || has(self.publicUrl) || has(self.subdomainHost)", "spec.auth.oidc needs spec.publicUrl: providers send people back to exactly the address that is registered there"),
     ("!has(self.auth) || !self.auth.enableAuthState || has(self.security.cryptKeys)", "spec.auth.enableAuthState needs keys to encrypt with: set spec.security.cryptKeys ({} has the operator make them)"),
     ("!has(self.auth) || !self.auth.manageGroups || !has(self.groups) || self.groups.all(group, !has(group.users) || size(group.users) == 0)", "with spec.auth.manageGroups the provider says who is in which group: remove the users of spec.groups"),

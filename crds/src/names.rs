@@ -115,7 +115,7 @@ pub mod path {
     pub const CONFIG_FILE: &str = "hub.yaml";
     /// The administrator's logo.
     pub const PAGES_DIR: &str = "/etc/jupyterhub/pages";
-    /// Each below it is a whole directory: `cookie`, `proxy`, `login-tokens` (a file for each user), `dummy`, `oidc`,
+    /// Each below it is a whole directory: `cookie`, `proxy`, `login-tokens` and `passwords` (a file for each user), `dummy`, `oidc`,
     /// `services` (a file for each service).
     pub const SECRETS_DIR: &str = "/etc/jupyterhub/secrets";
     pub const COOKIE_DIR: &str = "/etc/jupyterhub/secrets/cookie";
@@ -128,6 +128,7 @@ pub mod path {
     pub const INTERNAL_TLS_DIR: &str = "/etc/jupyterhub/secrets/internal-tls";
     pub const LOGIN_TOKENS_DIR: &str = "/etc/jupyterhub/secrets/login-tokens";
     pub const OIDC_DIR: &str = "/etc/jupyterhub/secrets/oidc";
+    pub const PASSWORDS_DIR: &str = "/etc/jupyterhub/secrets/passwords";
     pub const DUMMY_DIR: &str = "/etc/jupyterhub/secrets/dummy";
     pub const SERVICE_TOKENS_DIR: &str = "/etc/jupyterhub/secrets/services";
     pub const DATABASE_DIR: &str = "/etc/jupyterhub/secrets/database";

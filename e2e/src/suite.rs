@@ -43,6 +43,7 @@ mod moving_in;
 mod node;
 mod notebook;
 mod oidc_login;
+mod passwords;
 mod people;
 mod person;
 mod profiles;
@@ -99,6 +100,8 @@ pub fn tests() -> Vec<Test<Cluster>> {
         test!(access::an_administrator_revokes_tokens_in_the_hubs_pod_s34, 60),
         test!(oidc_login::people_log_in_and_out_at_a_provider, 240),
         test!(profiles::a_chosen_profile_is_what_runs_and_nothing_else_can_be_asked_for_row_52, 420),
+        test!(passwords::a_password_is_chosen_changed_and_its_user_disabled_row_37, 420),
+        test!(passwords::passwords_in_a_secret_are_hashes_and_are_taken_up_when_they_change, 300),
         test!(fronts::jupyter_without_jupyterhub_is_safe_behind_the_front, 240),
         test!(fronts::a_program_without_a_c_library_is_safe_behind_the_front, 180),
         test!(https::without_tls_the_status_says_what_is_at_risk_s35, 30),

@@ -25,7 +25,7 @@ use crate::{
     reread::{Reread, RereadError},
     rotation::Keeper,
     servers::Servers,
-    session::{Identity, LoginTimes, Via},
+    session::{Identity, LoginTimes, SeenSessions, Via},
     urls::Urls,
 };
 
@@ -63,6 +63,8 @@ pub struct Parts {
     pub cull: Option<Cull>,
     /// When the newest logins were signed.
     pub login_times: LoginTimes,
+    /// Which browsers were seen.
+    pub seen_sessions: SeenSessions,
     /// Whose logins have failed.
     pub lockouts: Lockouts,
     /// Who has tried share codes that don't exist.
@@ -116,6 +118,11 @@ impl App {
         hex::encode(rand::random::<[u8; 16]>())
     }
 
+    /// Whether somebody of that name may come in at this moment: by the lists, and as long as nobody has disabled them.
+    pub async fn admits(&self, name: &str) -> Result<bool, DatabaseError> {
+        Ok(self.allow.admits(name) && !self.database.disabled_users().await?.contains(name))
+    }
+
     /// The user of that name, made if there is none, and an administrator if the settings say so.
     pub async fn admit(&self, name: &str) -> Result<User, DatabaseError> {
         let admin = self.allow.is_admin(name);
@@ -162,6 +169,9 @@ impl App {
     /// Whose token it is and what it may do now: what the owner has lost, the token has lost.
     pub async fn identity_of_token(&self, token: ApiToken) -> Result<Option<Identity>, DatabaseError> {
         let Some((principal, scopes)) = self.database.token_scopes(&token).await? else { return Ok(None) };
+        if matches!(&principal, Principal::User(user) if self.allow.blocks(&user.name)) {
+            return Ok(None);
+        }
         let groups = self.database.memberships(&scopes).await?;
         Ok(Some(Identity { principal, scopes, groups, via: Via::Token(Box::new(token)) }))
     }

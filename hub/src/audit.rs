@@ -59,6 +59,14 @@ impl Person<'_> {
     }
 }
 
+/// What the log calls the sender of a request.
+pub fn name_of(actor: &Identity) -> String {
+    match actor.user() {
+        Some(user) => user.name.clone(),
+        None => format!("service {}", actor.name()),
+    }
+}
+
 /// What somebody does to an account, a server or a token, or is not let do.
 #[derive(Clone, Debug)]
 #[must_use = "it is written by `done` or `refused`"]
@@ -73,10 +81,7 @@ pub struct Act<'a> {
 impl<'a> Act<'a> {
     /// Of the sender of a request.
     pub fn by(actor: &Identity, event: &'static str) -> Self {
-        match actor.user() {
-            Some(user) => Self::of(&user.name, event),
-            None => Self::of(&format!("service {}", actor.name()), event),
-        }
+        Self::of(&name_of(actor), event)
     }
 
     /// Of this hub's own accord.

@@ -3,21 +3,25 @@
 use hub_crds::config::{AuthConfig, AuthenticatorConfig};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::reread::RereadError;
+use crate::{app::App, error::Result, passwords};
 
 pub mod allow;
 mod dummy;
 pub mod oidc;
+mod password;
 mod token;
 
 pub use dummy::DummyPassword;
 pub use oidc::Oidc;
+pub use password::Passwords;
 pub use token::{LoginTokens, TokenUser};
 
 /// The way of logging in that the settings chose.
 pub enum Authenticator {
     /// Each user has a token (S2).
     Token(LoginTokens),
+    /// Each user has a password.
+    Password(Passwords),
     /// Any name, one shared password: for trials.
     Dummy(DummyPassword),
     /// At a provider, not here.
@@ -39,6 +43,9 @@ impl Authenticator {
     pub fn new(config: &AuthConfig) -> anyhow::Result<Self> {
         Ok(match &config.authenticator {
             AuthenticatorConfig::Token { users, tokens_dir, .. } => Self::Token(LoginTokens::new(users, tokens_dir)),
+            AuthenticatorConfig::Password { users_dir, first_use, min_length } => {
+                Self::Password(Passwords::new(users_dir.as_deref(), *first_use, *min_length))
+            }
             AuthenticatorConfig::Dummy { password_file } => Self::Dummy(DummyPassword::new(password_file.as_deref())),
             AuthenticatorConfig::Oidc { provider, client_secret_file, ca_file } => {
                 let mut oidc = Oidc::new((**provider).clone(), client_secret_file, ca_file.as_deref())?;
@@ -62,14 +69,15 @@ impl Authenticator {
     /// can't be one give the same answer.
     ///
     /// # Errors
-    /// The file that holds the password can't be used: nobody can log in.
-    pub fn login(&self, credentials: &Credentials) -> Result<Option<String>, RereadError> {
+    /// The file that holds the password can't be used, and nobody can log in; or too many do at this moment.
+    pub async fn login(&self, app: &App, credentials: &Credentials) -> Result<Option<String>> {
         if credentials.username.len().max(credentials.password.expose_secret().len()) > LONGEST {
             return Ok(None);
         }
         match self {
             Self::Token(tokens) => Ok(tokens.login(credentials)),
-            Self::Dummy(dummy) => dummy.login(credentials),
+            Self::Password(passwords) => passwords::login(app, passwords, credentials).await,
+            Self::Dummy(dummy) => Ok(dummy.login(credentials)?),
             Self::Oidc(_) => Ok(None),
         }
     }
@@ -78,7 +86,7 @@ impl Authenticator {
     pub fn token_user(&self, token: &str) -> Option<String> {
         match self {
             Self::Token(tokens) => tokens.user_of(token),
-            Self::Dummy(_) | Self::Oidc(_) => None,
+            Self::Password(_) | Self::Dummy(_) | Self::Oidc(_) => None,
         }
     }
 
@@ -86,7 +94,7 @@ impl Authenticator {
     pub fn has_guessable_tokens(&self) -> bool {
         match self {
             Self::Token(tokens) => tokens.has_guessable(),
-            Self::Dummy(_) | Self::Oidc(_) => false,
+            Self::Password(_) | Self::Dummy(_) | Self::Oidc(_) => false,
         }
     }
 
@@ -94,18 +102,29 @@ impl Authenticator {
     pub fn configured_users(&self) -> Vec<(String, bool)> {
         match self {
             Self::Token(tokens) => tokens.users().map(|user| (user.name.clone(), user.admin)).collect(),
-            Self::Dummy(_) | Self::Oidc(_) => Vec::new(),
+            Self::Password(_) | Self::Dummy(_) | Self::Oidc(_) => Vec::new(),
         }
     }
 
     /// What people log in with, as digests, and whose it is: `None` for everybody's. One that was never read is left out.
-    pub fn digests(&self) -> Vec<(Option<&str>, [u8; 32])> {
+    pub fn digests(&self) -> Vec<(Option<String>, [u8; 32])> {
         match self {
             Self::Token(tokens) => {
-                tokens.users().filter_map(|user| Some((Some(user.name.as_str()), user.digest()?))).collect()
+                tokens.users().filter_map(|user| Some((Some(user.name.clone()), user.digest()?))).collect()
+            }
+            Self::Password(passwords) => {
+                passwords.digests().into_iter().map(|(user, digest)| (Some(user), digest)).collect()
             }
             Self::Dummy(dummy) => dummy.digest().into_iter().map(|digest| (None, digest)).collect(),
             Self::Oidc(_) => Vec::new(),
+        }
+    }
+
+    /// Users' passwords, if people log in with one of their own.
+    pub fn passwords(&self) -> Option<&Passwords> {
+        match self {
+            Self::Password(passwords) => Some(passwords),
+            Self::Token(_) | Self::Dummy(_) => None,
         }
     }
 
@@ -127,6 +146,7 @@ impl Authenticator {
     pub fn class(&self) -> &'static str {
         match self {
             Self::Token(_) => "token",
+            Self::Password(_) => "password",
             Self::Dummy(_) => "dummy",
             Self::Oidc(_) => "oidc",
         }

@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod link;
 pub mod local;
 pub mod migrate;
+pub mod password;
 pub mod rotate;
 pub mod serve;
 pub mod server;

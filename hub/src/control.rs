@@ -32,12 +32,15 @@ use crate::{
     app::App,
     audit::Act,
     database::RevokedCounts,
+    error::Failure,
     login_links::{self, Link, LinkError, Wish},
+    passwords::{self, PasswordWish},
     revocation::{RevocationError, TOKENS_REVOKED, Whose, revoke},
     rotation::{self, Outcome, RotationError, Standing},
     server_list,
 };
 
+const PASSWORDS: &str = "/passwords";
 const REVOKE: &str = "/tokens/revoke";
 const LINKS: &str = "/links";
 const SERVERS: &str = "/servers";
@@ -81,6 +84,7 @@ pub async fn serve(app: App, listener: UnixListener) -> std::io::Result<()> {
     let router = Router::new()
         .route(REVOKE, post(post_revoke))
         .route(LINKS, post(post_link))
+        .route(PASSWORDS, post(post_password))
         .route(SERVERS, get(get_servers))
         .route(SECRETS, get(get_secrets).post(post_secrets))
         .route(BACKUP, get(get_backup))
@@ -102,6 +106,15 @@ async fn post_link(State(app): State<App>, Json(wish): Json<Wish>) -> Response {
         Ok(link) => Json(link).into_response(),
         Err(error @ LinkError::Database(_)) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error),
         Err(error) => refusal(StatusCode::BAD_REQUEST, &error),
+    }
+}
+
+async fn post_password(State(app): State<App>, Json(wish): Json<PasswordWish>) -> Response {
+    match passwords::set_by_command(&app, &wish).await {
+        Ok(Ok(())) => StatusCode::OK.into_response(),
+        Ok(Err(message)) => refusal(StatusCode::BAD_REQUEST, &message),
+        Err(Failure::Status { status, message: Some(message), .. }) => refusal(status, &message),
+        Err(failure) => failure.into_response(),
     }
 }
 
@@ -176,6 +189,14 @@ pub async fn ask_to_revoke(socket: &Path, whose: &Whose) -> anyhow::Result<Revok
 /// No hub listens there, or it refuses.
 pub async fn ask_for_link(socket: &Path, wish: &Wish) -> anyhow::Result<Link> {
     ask(socket, Method::POST, LINKS, Some(wish)).await
+}
+
+/// Asks the hub that listens at the path to set a password.
+///
+/// # Errors
+/// No hub listens there, or it refuses.
+pub async fn ask_to_set_password(socket: &Path, wish: &PasswordWish) -> anyhow::Result<()> {
+    send(socket, Method::POST, PASSWORDS, |request| request.json(wish)).await.map(drop)
 }
 
 /// Asks the hub that listens at the path what runs. Where no hub listens nothing does.

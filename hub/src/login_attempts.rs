@@ -126,8 +126,10 @@ pub async fn by_credentials(app: &App, address: Option<IpAddr>, credentials: &Cr
         false => Claim::Name(&credentials.username),
     };
     let look = async {
-        let known = app.authenticator.login(credentials)?;
-        Ok(known.filter(|name| app.allow.admits(name)))
+        match app.authenticator.login(app, credentials).await? {
+            Some(name) => Ok(app.admits(&name).await?.then_some(name)),
+            None => Ok(None),
+        }
     };
     attempt(app, address, claim, look).await
 }
@@ -138,7 +140,12 @@ pub async fn by_credentials(app: &App, address: Option<IpAddr>, credentials: &Cr
 /// # Errors
 /// Those of [`attempt`].
 pub async fn by_header(app: &App, address: Option<IpAddr>, token: &str) -> Result<Option<String>> {
-    let look = async { Ok(app.authenticator.token_user(token).filter(|name| app.allow.admits(name))) };
+    let look = async {
+        match app.authenticator.token_user(token) {
+            Some(name) => Ok(app.admits(&name).await?.then_some(name)),
+            None => Ok(None),
+        }
+    };
     let claim = Claim::Token(token);
     match claim.is_guessable() && app.authenticator.has_guessable_tokens() {
         true => quiet_attempt(app, address, claim, look).await,

@@ -262,6 +262,31 @@ pub struct TokenPage {
     pub tokens: Vec<TokenLine>,
     pub created: Option<String>,
     pub error: Option<String>,
+    pub sessions: Vec<SessionLine>,
+    /// The person has a password, and can change it.
+    pub has_password: bool,
+}
+
+/// A login in a browser.
+pub struct SessionLine {
+    pub id: String,
+    /// As it names itself.
+    pub browser: String,
+    pub address: String,
+    pub since: String,
+    pub seen: String,
+    /// The page is shown in it.
+    pub is_this: bool,
+}
+
+#[derive(Template)]
+#[template(path = "change_password.html")]
+pub struct ChangePasswordPage {
+    pub frame: Frame,
+    /// The user, for password managers.
+    pub name: String,
+    pub min_length: u32,
+    pub error: Option<String>,
 }
 
 #[derive(Template)]

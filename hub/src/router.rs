@@ -63,7 +63,10 @@ impl Table<'_> {
 
 /// What people see.
 fn pages(table: Table<'_>) -> Table<'_> {
-    use handlers::{accept_share, admin, home, login, logout, oidc, proxy_error, root, spawn, spawn_pending, token};
+    use handlers::{
+        accept_share, admin, change_password, home, login, logout, oidc, proxy_error, root, sessions, spawn,
+        spawn_pending, token,
+    };
     table
         .at("", get(root::get))
         .at("login", get(login::get).post(login::post))
@@ -73,6 +76,8 @@ fn pages(table: Table<'_>) -> Table<'_> {
         .at("oidc/backchannel-logout", post(oidc::backchannel_logout))
         .at("home", get(home::get).post(home::post))
         .at("token", get(token::get).post(token::post))
+        .at("sessions", post(sessions::post))
+        .at("change-password", get(change_password::get).post(change_password::post))
         .at("accept-share", get(accept_share::get).post(accept_share::post))
         .at("spawn", get(spawn::get).post(spawn::post))
         .at("spawn/{*path}", get(spawn::get).post(spawn::post))
@@ -113,7 +118,7 @@ fn api(table: Table<'_>) -> Table<'_> {
 }
 
 fn api_of_users(table: Table<'_>) -> Table<'_> {
-    use api::{activity, progress, servers, tokens, users};
+    use api::{activity, disabled, passwords, progress, servers, sessions, tokens, users};
     let server =
         || get(servers::get).post(servers::start).put(servers::create).patch(servers::change).delete(servers::stop);
     table
@@ -127,6 +132,10 @@ fn api_of_users(table: Table<'_>) -> Table<'_> {
         .at("api/users/{name}/server/progress", get(progress::get))
         .at("api/users/{name}/servers/{server}/progress", get(progress::get))
         .at("api/users/{name}/tokens", get(tokens::list).post(tokens::create).delete(tokens::revoke_of_user))
+        .at("api/users/{name}/sessions", get(sessions::list).merge(delete(sessions::end_all)))
+        .at("api/users/{name}/sessions/{id}", delete(sessions::end))
+        .at("api/users/{name}/password", put(passwords::set).delete(passwords::remove))
+        .at("api/users/{name}/disabled", get(disabled::get).put(disabled::disable).delete(disabled::enable))
         .at("api/tokens", delete(api::tokens::revoke_all))
         .at("api/services/{name}/tokens", delete(api::tokens::revoke_of_service))
         .at("api/users/{name}/tokens/{id}", get(tokens::get).merge(delete(tokens::delete)))

@@ -17,7 +17,7 @@ use crate::{
     address::Address,
     app::{App, Parts},
     auth_state::CryptKeeper,
-    control,
+    barred, control,
     cookie_secret::CookieSecret,
     culling,
     database::Database,
@@ -28,7 +28,7 @@ use crate::{
     resets,
     rotation::Keeper,
     servers::Servers,
-    session::LoginTimes,
+    session::{LoginTimes, SeenSessions},
     upkeep,
     urls::Urls,
 };
@@ -104,6 +104,7 @@ pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App>
         activity: Activity::new(SignedDuration::from_secs(hub.activity.resolution.into())),
         cull: hub.cull,
         login_times: LoginTimes::default(),
+        seen_sessions: SeenSessions::default(),
         lockouts: Lockouts::new(login_attempts::limits(&hub.login_limits), failures),
         share_code_failures: FailureLimit::new(SHARE_CODE_FAILURES, Duration::from_mins(1)),
         openapi,
@@ -113,6 +114,7 @@ pub async fn build(hub: Hub, stopping: CancellationToken) -> anyhow::Result<App>
     resets::end_sessions_after_reset(&app).await?;
     upkeep::end_sessions_after_change(&app).await?;
     app.admit_named().await?;
+    barred::end_blocked(&app).await?;
     app.database.configure(&configured, app.now()).await?;
     Ok(app)
 }

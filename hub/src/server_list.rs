@@ -40,7 +40,7 @@ pub fn running(app: &App) -> Result<Vec<ServerInfo>, url::ParseError> {
 
 fn of_hub(app: &App, address: &Url) -> Vec<ServerInfo> {
     let hub = ServerInfo {
-        password: matches!(app.authenticator, Authenticator::Dummy(_)),
+        password: !app.authenticator.is_token(),
         pid: i32::try_from(process::id()).ok(),
         root_dir: app.directory.display().to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -31,11 +31,13 @@ use crate::{
 mod activity;
 mod browser;
 mod caller;
+mod seen;
 
 pub use browser::{
     LoginTimes, StartedLogin, end_login, end_logins, forgotten_at, forwarded_https, session_cookie, start_login,
 };
 pub use caller::{Caller, UncheckedCaller};
+pub use seen::{INTERVAL as SEEN_INTERVAL, SeenSessions};
 
 /// Someone known, with the rights that hold at this moment.
 #[derive(Clone, Debug)]
@@ -271,6 +273,12 @@ impl Visitor {
         cookie::values(&cookie_header(&self.headers), cookie::SESSION_ID).filter(|id| is_random(id)).collect()
     }
 
+    /// The digest of every login cookie that the browser sent.
+    pub fn logins(&self, app: &App) -> BTreeSet<String> {
+        let (cookies, name) = (cookie_header(&self.headers), app.cookie_name(cookie::LOGIN));
+        cookie::values(&cookies, &name).map(|signed| cookie::digest(&signed)).collect()
+    }
+
     pub fn is_navigation(&self) -> bool {
         self.header("sec-fetch-mode").is_none_or(|mode| mode == "navigate")
     }
@@ -367,24 +375,27 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 async fn known(app: &App, headers: &HeaderMap, cookies: &str) -> Result<Option<Identity>> {
     match bearer(headers) {
         Some(token) => by_token(app, headers, token).await,
-        None => by_cookie(app, cookies).await,
+        None => by_cookie(app, headers, cookies).await,
     }
 }
 
 /// A sibling domain can add a login cookie of its own beside the person's. Rubbish is passed over; but of two people's
 /// logins nobody can say which one the person means, and neither counts.
-async fn by_cookie(app: &App, cookies: &str) -> Result<Option<Identity>> {
-    let mut found: Option<User> = None;
+async fn by_cookie(app: &App, headers: &HeaderMap, cookies: &str) -> Result<Option<Identity>> {
+    let mut found: Option<(User, String)> = None;
     for signed in cookie::values(cookies, &app.cookie_name(cookie::LOGIN)) {
         let Some(user) = user_of_login(app, &signed).await? else { continue };
-        if found.as_ref().is_some_and(|other| other.id != user.id) {
+        if found.as_ref().is_some_and(|(other, _)| other.id != user.id) {
             tracing::warn!("ignored the login cookies of two users in one request");
             return Ok(None);
         }
-        found = Some(user);
+        found = Some((user, signed));
     }
     match found {
-        Some(user) => Ok(Some(app.identity_of_user(user, Via::Cookie).await?)),
+        Some((user, signed)) => {
+            seen::record(app, headers, &user, &signed);
+            Ok(Some(app.identity_of_user(user, Via::Cookie).await?))
+        }
         None => Ok(None),
     }
 }

@@ -9,9 +9,10 @@ use crate::{
     activity,
     app::App,
     auth_state::encrypt_anew,
+    barred,
     database::UserQuery,
     resets::{SEALS, end_sessions_after_reset},
-    revocation, rotation,
+    revocation, rotation, session,
 };
 
 /// Tokens and codes that have expired open nothing; this only keeps the tables small.
@@ -29,6 +30,8 @@ pub async fn run(app: App) {
             every(RESET_INTERVAL, &app, |app| Box::pin(end_sessions_after_reset(app))),
             every(SECRET_INTERVAL, &app, |app| Box::pin(end_sessions_after_change(app))),
             every(SECRET_INTERVAL, &app, |app| Box::pin(encrypt_anew(app))),
+            every(session::SEEN_INTERVAL, &app, |app| Box::pin(save_sessions(app))),
+            every(SECRET_INTERVAL, &app, |app| Box::pin(barred::stop_servers(app))),
             every(PURGE_INTERVAL, &app, |app| Box::pin(rotation::retire(app))),
             app.service_tokens.follow(&app.database, app.clock),
         );
@@ -58,6 +61,10 @@ async fn save_activity(app: &App) -> anyhow::Result<()> {
     Ok(app.activity.save(&app.database).await?)
 }
 
+async fn save_sessions(app: &App) -> anyhow::Result<()> {
+    Ok(app.seen_sessions.save(&app.database, app.now().as_second()).await?)
+}
+
 async fn purge(app: &App) -> anyhow::Result<()> {
     Ok(app.database.delete_expired(app.now()).await?)
 }
@@ -75,9 +82,9 @@ pub async fn end_sessions_after_change(app: &App) -> anyhow::Result<()> {
     // One that can't be read at this moment keeps its seal: its change must be seen when it can.
     let mut current = stored.clone();
     for (user, digest) in app.authenticator.digests() {
-        let name = user.unwrap_or_default();
+        let name = user.as_deref().unwrap_or_default();
         if stored.get(name).is_some_and(|seal| !keys.is_seal_of(seal, &digest)) {
-            end_sessions(app, user).await?;
+            end_sessions(app, user.as_deref()).await?;
         }
         // Also the seal of a secret that is the same, made with a key that will be dropped.
         current.insert(name.to_owned(), keys.seal(&digest));

@@ -84,6 +84,7 @@ impl StoredHub {
             &self.spec["security"]["cookieSecret"]["secretRef"],
             &self.spec["security"]["proxyAuthToken"]["secretRef"],
             &self.spec["security"]["cryptKeys"]["secretRef"],
+            &self.spec["auth"]["password"]["usersSecretRef"],
             &self.spec["auth"]["dummy"]["passwordSecretRef"],
             &self.spec["auth"]["oidc"]["clientSecretRef"],
             &self.spec["auth"]["oidc"]["caSecretRef"],

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     oidc::OidcAuth,
-    schema::{SecretKeyRef, name_set, rules},
+    schema::{SecretKeyRef, SecretRef, name_set, rules},
 };
 
 /// The secrets that hub and proxy share.
@@ -101,7 +101,7 @@ pub struct Rotation {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = rules(&[
-    ("[has(self.token), has(self.dummy), has(self.oidc)].exists_one(way, way)", "spec.auth needs exactly one of token, dummy and oidc"),
+    ("[has(self.token), has(self.password), has(self.dummy), has(self.oidc)].filter(way, way).size() == 1", "spec.auth needs exactly one of token, password, dummy and oidc"),
     ("has(self.token) || self.allowAll || (has(self.allowedUsers) && size(self.allowedUsers) > 0) || (has(self.adminUsers) && size(self.adminUsers) > 0) || (has(self.allowedGroups) && size(self.allowedGroups) > 0) || (has(self.oidc) && has(self.oidc.adminGroups) && size(self.oidc.adminGroups) > 0)", "nobody could log in: set spec.auth.allowedUsers, spec.auth.adminUsers or spec.auth.allowAll: true, or with spec.auth.oidc allowedGroups"),
     ("has(self.oidc) || (!has(self.allowedGroups) && !self.manageGroups && !self.autoLogin && !self.enableAuthState)", "spec.auth.allowedGroups, manageGroups, autoLogin and enableAuthState are about what a provider says: set spec.auth.oidc, or remove them"),
     ("!has(self.blockedUsers) || !has(self.allowedUsers) || !self.allowedUsers.exists(u, u in self.blockedUsers)", "a user is in both spec.auth.allowedUsers and spec.auth.blockedUsers: remove them from one"),
@@ -111,6 +111,9 @@ pub struct Auth {
     /// Each user logs in with a token of their own, as on the Jupyter Server page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenAuth>,
+    /// Each user logs in with a name and a password of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<PasswordAuth>,
     /// Any user name with one shared password: for trials.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dummy: Option<DummyAuth>,
@@ -181,6 +184,36 @@ pub struct TokenUser {
     /// A Secret with the token: 8 to 64 characters. Without it the operator generates one of 48.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_secret_ref: Option<SecretKeyRef>,
+}
+
+/// Login by name and password. The hub keeps passwords as hashes (argon2id) in its database; an administrator sets them, or
+/// people do at their first login. Whom the lists don't admit has none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PasswordAuth {
+    /// A Secret with passwords, as htpasswd's file has them: each key is a user name, each value the hash that `hub password
+    /// hash` prints (argon2, as a PHC string). Whoever is in it has this password and no other, and it is changed there
+    /// and nowhere else. The Secret admits nobody: allowedUsers does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users_secret_ref: Option<SecretRef>,
+    /// What somebody types at their first login becomes their password, as with JupyterHub's FirstUseAuthenticator. Whoever
+    /// comes first under an allowed user's name has it, so it is for those who trust each other. Without it an administrator
+    /// sets the first password.
+    pub first_use: bool,
+    /// How many characters a password that people choose has at least.
+    #[schemars(range(min = 1, max = Self::LONGEST_MINIMUM))]
+    pub min_length: u32,
+}
+
+impl PasswordAuth {
+    /// A minimum that everybody can still meet.
+    pub const LONGEST_MINIMUM: u32 = 128;
+}
+
+impl Default for PasswordAuth {
+    fn default() -> Self {
+        Self { users_secret_ref: None, first_use: false, min_length: 8 }
+    }
 }
 
 /// Any user name with one shared password.

@@ -80,6 +80,17 @@ pub struct SecretKeyRef {
     pub key: String,
 }
 
+/// A whole Secret in the Hub's own namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = rules(&[
+    ("size(self.name) > 0", "the name of a Secret must not be empty: remove the whole reference if none is meant (S48)"),
+]))]
+pub struct SecretRef {
+    /// Name of the Secret.
+    #[schemars(length(max = 253))]
+    pub name: String,
+}
+
 /// An object of Kubernetes' own API that the operator checks itself, with the field's full path in its message.
 pub fn open_object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })

@@ -25,13 +25,17 @@ fn wrong() -> Vec<(&'static str, Value, &'static str)> {
         json!({"services": [named]})
     };
     vec![
-        ("no auth", json!({"auth": null}), "set exactly one of spec.auth.token, spec.auth.dummy and spec.auth.oidc"),
+        (
+            "no auth",
+            json!({"auth": null}),
+            "set exactly one of spec.auth.token, spec.auth.password, spec.auth.dummy and spec.auth.oidc",
+        ),
         (
             "two ways to log in",
             json!({"auth": {"dummy": {"allowAnyPassword": true}, "allowAll": true}}),
-            "exactly one of token, dummy and oidc",
+            "exactly one of token, password, dummy and oidc",
         ),
-        ("no way to log in", json!({"auth": {"token": null}}), "exactly one of token, dummy and oidc"),
+        ("no way to log in", json!({"auth": {"token": null}}), "exactly one of token, password, dummy and oidc"),
         (
             "a public address elsewhere",
             json!({"baseUrl": "/a/", "publicUrl": "https://hub.example.org/b/"}),

@@ -52,6 +52,27 @@ impl PasswordHash {
         .map(Self)
     }
 
+    /// Reads a hash of Argon2 alone, as PHC strings have it: `$argon2id$v=19$m=..`. The `argon2:` of Jupyter Server may stand
+    /// before it.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn of_phc(stored: &str) -> Result<Self, HashError> {
+        argon2_form(stored.strip_prefix("argon2:").unwrap_or(stored)).map(Self)
+    }
+
+    /// Whether it was made of other costs than [`hash`] has now.
+    pub fn is_outdated(&self) -> bool {
+        match &self.0 {
+            Form::Salted { .. } => true,
+            Form::Argon2(hash) => {
+                hash.algorithm.as_str() != Algorithm::Argon2id.as_ref()
+                    || Params::try_from(&**hash)
+                        .map_or(true, |own| (own.m_cost(), own.t_cost(), own.p_cost()) != (MEMORY, PASSES, LANES))
+            }
+        }
+    }
+
     /// Whether this is the password's hash, in time that doesn't depend on where it differs. The empty password never is.
     pub fn verify(&self, password: &str) -> bool {
         if password.is_empty() {
@@ -69,12 +90,17 @@ pub fn verify(stored: &str, password: &str) -> bool {
     PasswordHash::parse(stored).is_ok_and(|hash| hash.verify(password))
 }
 
-/// The text that is stored for a password.
+/// The text that is stored for a password by Jupyter Server.
 pub fn hash(password: &str, salt: [u8; 16]) -> String {
+    format!("argon2:{}", phc(password, salt))
+}
+
+/// The hash of a password as a PHC string.
+pub fn phc(password: &str, salt: [u8; 16]) -> String {
     let params = Params::new(MEMORY, PASSES, LANES, Some(LENGTH)).expect("these costs are within Argon2's bounds");
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let hash = argon2.hash_password_with_salt(password.as_bytes(), &salt);
-    format!("argon2:{}", hash.expect("Argon2 takes each salt of 16 bytes and each password below 4 GiB"))
+    hash.expect("Argon2 takes each salt of 16 bytes and each password below 4 GiB").to_string()
 }
 
 fn argon2_form(text: &str) -> Result<Form, HashError> {
@@ -160,6 +186,21 @@ mod tests {
     fn the_hash_is_the_one_that_jupyter_server_makes_of_the_same_salt_s22() {
         let salt = hex::decode("fd16a361d40afaff7dac5e310c80bebf").unwrap();
         assert_eq!(hash("correct horse", salt.try_into().unwrap()), HASHES[0]);
+    }
+
+    #[test]
+    fn a_hash_of_other_costs_is_made_anew_at_the_next_login() {
+        let own = phc("correct horse", [7; 16]);
+        assert!(own.starts_with("$argon2id$v=19$m=10240,t=10,p=8$"), "{own}");
+        let read = PasswordHash::of_phc(&own).unwrap();
+        assert!(read.verify("correct horse") && !read.verify("correct horsf") && !read.is_outdated());
+        assert!(!PasswordHash::of_phc(HASHES[0]).unwrap().is_outdated(), "with Jupyter Server's prefix");
+        for other in ARGON2 {
+            assert!(PasswordHash::of_phc(other).unwrap().is_outdated(), "{other}");
+        }
+        for bad in ["hunter2", "", HASHES[1]] {
+            assert!(PasswordHash::of_phc(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -84,6 +84,11 @@ impl AllowList {
         self.blocked.contains(name)
     }
 
+    /// Everyone who is blocked.
+    pub fn blocked(&self) -> impl Iterator<Item = &str> {
+        self.blocked.iter().map(String::as_str)
+    }
+
     pub fn is_admin(&self, name: &str) -> bool {
         self.admins.contains(name)
     }

@@ -39,6 +39,7 @@ pub(super) enum Key {
     UserScopes(i64),
     /// Groups of a user at the provider, by id.
     ProviderGroups(i64),
+    DisabledUsers,
     /// Roles, groups and servers of a user, by id.
     Details(i64, super::Wanted),
 }

@@ -55,3 +55,27 @@ CREATE TABLE IF NOT EXISTS hub_oidc_sessions (
     user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     expires_at BIGINT NOT NULL
 );
+-- Users' passwords: a hash (argon2id, as a PHC string) of each.
+CREATE TABLE IF NOT EXISTS hub_passwords (
+    user_id INTEGER NOT NULL PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
+    hash VARCHAR(255) NOT NULL,
+    changed_at BIGINT NOT NULL
+);
+-- Users who may do nothing until an administrator lets them in again.
+CREATE TABLE IF NOT EXISTS hub_disabled_users (
+    user_id INTEGER NOT NULL PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
+    disabled_at BIGINT NOT NULL
+);
+-- The logins of browsers that were seen, for people to look at and to end: by the digest of the login cookie, with the
+-- session id that their tokens have. A login counts without a row: what ends one is hub_ended_logins.
+CREATE TABLE IF NOT EXISTS hub_sessions (
+    login VARCHAR(64) NOT NULL PRIMARY KEY,
+    user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    session_id VARCHAR(36),
+    created_at BIGINT NOT NULL,
+    seen_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    address VARCHAR(64),
+    user_agent VARCHAR(255) NOT NULL
+);
+CREATE INDEX IF NOT EXISTS ix_hub_sessions_user_id ON hub_sessions (user_id);

@@ -37,6 +37,7 @@ impl Database {
         // Codes and links first: one that is used later would make a token again.
         sql::query("DELETE FROM oauth_codes").execute(&mut *tx).await.map_err(failed(ACTION))?;
         let links = sql::query("DELETE FROM hub_login_links").execute(&mut *tx).await.map_err(failed(ACTION))?;
+        sql::query("DELETE FROM hub_sessions").execute(&mut *tx).await.map_err(failed(ACTION))?;
         let tokens = match what {
             Reset::Sessions => {
                 sql::query("DELETE FROM api_tokens WHERE session_id IS NOT NULL OR client_id <> $1").bind(OWN_CLIENT)

@@ -8,6 +8,7 @@ mod backup;
 mod configured;
 mod groups;
 mod opening;
+mod people;
 mod schema;
 mod servers;
 mod shares;

@@ -148,7 +148,7 @@ impl Database {
         row.and_then(|row| ApiToken::from_row(&row)).map_err(failed(ACTION))
     }
 
-    /// The token that this is, unless it has expired.
+    /// The token that this is, unless it has expired or its user is disabled.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -166,7 +166,8 @@ impl Database {
     async fn match_token(&self, text: &str) -> Result<Option<ApiToken>> {
         const ACTION: &str = "find a token";
         let query = select_token!(
-            ", hashed FROM api_tokens WHERE prefix = $1 AND (user_id IS NOT NULL OR service_id IS NOT NULL)"
+            ", hashed FROM api_tokens t WHERE prefix = $1 AND (user_id IS NOT NULL OR service_id IS NOT NULL)
+             AND NOT EXISTS (SELECT 1 FROM hub_disabled_users d WHERE d.user_id = t.user_id)"
         );
         let rows = sql::query(query).bind(token::prefix(text)).fetch_all(&self.pool).await;
         for row in rows.map_err(failed(ACTION))? {
@@ -278,6 +279,7 @@ impl Database {
         for statement in [
             "DELETE FROM oauth_codes WHERE user_id = $1",
             "DELETE FROM hub_login_links WHERE user_id = $1",
+            "DELETE FROM hub_sessions WHERE user_id = $1",
             "DELETE FROM api_tokens WHERE user_id = $1 AND session_id IS NOT NULL",
         ] {
             sql::query(statement).bind(user_id).execute(&mut *tx).await.map_err(failed(ACTION))?;
@@ -341,6 +343,7 @@ impl Database {
             "DELETE FROM hub_ended_logins WHERE expires_at <= $1",
             "DELETE FROM hub_login_links WHERE expires_at <= $1",
             "DELETE FROM hub_oidc_sessions WHERE expires_at <= $1",
+            "DELETE FROM hub_sessions WHERE expires_at <= $1",
             "DELETE FROM hub_login_failures WHERE expires_at <= $1",
         ] {
             sql::query(statement).bind(now.as_second()).execute(&self.pool).await.map_err(failed(ACTION))?;

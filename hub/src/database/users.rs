@@ -79,14 +79,16 @@ impl Database {
         self.memo.remember(Key::UserName(name.to_owned()), about, read).await
     }
 
-    /// The user whose login cookie holds this id, unless the one of this digest was logged out.
+    /// The user whose login cookie holds this id, unless the one of this digest was logged out or the user is disabled.
     ///
     /// # Errors
     /// If the database cannot be read.
     pub async fn user_by_login(&self, cookie_id: &str, digest: &str) -> Result<Option<User>> {
         let read = async {
-            let query =
-                user_where!("u.cookie_id = $1 AND NOT EXISTS (SELECT 1 FROM hub_ended_logins e WHERE e.login = $2)");
+            let query = user_where!(
+                "u.cookie_id = $1 AND NOT EXISTS (SELECT 1 FROM hub_ended_logins e WHERE e.login = $2)
+                 AND NOT EXISTS (SELECT 1 FROM hub_disabled_users d WHERE d.user_id = u.id)"
+            );
             let row = sql::query(query).bind(cookie_id).bind(digest).fetch_optional(&self.pool).await;
             row.and_then(one).map_err(failed("find a user by cookie"))
         };
@@ -98,13 +100,10 @@ impl Database {
     /// # Errors
     /// If the database cannot be written.
     pub async fn end_login(&self, digest: &str, expires_at: Timestamp) -> Result<()> {
-        sql::query("INSERT INTO hub_ended_logins (login, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-            .bind(digest)
-            .bind(expires_at.as_second())
-            .execute(&self.pool)
-            .await
-            .map(drop)
-            .map_err(failed("end a login"))
+        const ACTION: &str = "end a login";
+        let mut tx = self.write(ACTION).await?;
+        end_login(&mut tx, digest, expires_at).await.map_err(failed(ACTION))?;
+        tx.commit().await.map_err(failed(ACTION))
     }
 
     /// Adds a user, with the roles that every user has.
@@ -199,6 +198,16 @@ impl Database {
         update.execute(&self.pool).await.map_err(failed("rotate a user's cookie id"))?;
         Ok(cookie_id)
     }
+}
+
+/// What [`Database::end_login`] does; also within another room's transaction.
+pub(super) async fn end_login(connection: &mut Connection, digest: &str, expires_at: Timestamp) -> sqlx::Result<()> {
+    sql::query("INSERT INTO hub_ended_logins (login, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+        .bind(digest)
+        .bind(expires_at.as_second())
+        .execute(&mut *connection)
+        .await?;
+    sql::query("DELETE FROM hub_sessions WHERE login = $1").bind(digest).execute(connection).await.map(drop)
 }
 
 /// Whose activity a user's row tells of.

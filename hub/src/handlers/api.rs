@@ -2,15 +2,18 @@
 
 pub mod activity;
 pub mod authorizations;
+pub mod disabled;
 pub mod groups;
 pub mod info;
 pub mod models;
 pub mod oauth_token;
 pub mod openapi;
+pub mod passwords;
 pub mod progress;
 pub mod proxy;
 pub mod servers;
 pub mod services;
+pub mod sessions;
 pub mod share_codes;
 pub mod shared;
 pub mod shares;

@@ -5,6 +5,7 @@ use hub_auth::token::{parse_token_id, token_id};
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 
+use super::sessions::{self, minute};
 use crate::{
     app::App,
     database::ApiToken,
@@ -61,14 +62,19 @@ async fn page(
 ) -> Result<Response> {
     let tokens = app.database.tokens_of(person.user.id, app.now()).await?;
     let tokens = tokens.iter().rev().map(line).collect();
-    let page = TokenPage { frame: person.visitor.frame(app), tokens, created, error };
+    let page = TokenPage {
+        frame: person.visitor.frame(app),
+        tokens,
+        created,
+        error,
+        sessions: sessions::lines(app, person).await?,
+        has_password: app.authenticator.passwords().is_some(),
+    };
     Ok(person.visitor.with_form_cookies(app, html(status, &page)))
 }
 
 fn line(token: &ApiToken) -> TokenLine {
-    let time = |time: Option<Timestamp>, never: &str| {
-        time.map_or_else(|| never.to_owned(), |time| time.strftime("%Y-%m-%d %H:%M UTC").to_string())
-    };
+    let time = |time: Option<Timestamp>, never: &str| time.map_or_else(|| never.to_owned(), minute);
     TokenLine {
         id: token_id(token.id),
         note: token.note.clone().filter(|note| !note.is_empty()).unwrap_or_else(|| token.client_id.clone()),

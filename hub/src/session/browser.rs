@@ -12,7 +12,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::{Visitor, add_cookie, cookie_header};
+use super::{Visitor, add_cookie, cookie_header, seen};
 use crate::{app::App, database::User, error::Result};
 
 /// How long a browser keeps a login at least. Whether it is still believed is seen by the time in its signature.
@@ -57,6 +57,7 @@ pub async fn start_login(app: &App, visitor: &Visitor, user: &User, response: &m
     let time = app.login_times.next(user.id, now);
     let signed = cookie::sign(&*app.cookie_keys()?, &name, user.cookie_id.as_bytes(), time);
     let digest = cookie::digest(&signed);
+    seen::note(app, &visitor.headers, user, &signed, Some(session_id.clone()));
     let login =
         SetCookie::new(name, signed, app.urls.hub()).expires(now + app.sessions.login_seconds().max(BROWSER_TIME));
     add_cookie(response, &login.http_only().secure(secure));
@@ -80,8 +81,7 @@ pub(super) fn verify_login(app: &App, signed: &str) -> Result<Option<String>> {
     Ok(id.and_then(|id| String::from_utf8(id).ok()))
 }
 
-/// Makes the login cookies that the browser sent void, so that a copy of one is of no use either (attack row 37), however
-/// long the settings let logins last later on.
+/// Makes the login cookies that the browser sent void, so that a copy of one is of no use either (attack row 37).
 pub async fn end_logins(app: &App, visitor: &Visitor) -> Result<()> {
     let expires_at = forgotten_at(visitor.now());
     for signed in cookie::values(&cookie_header(&visitor.headers), &app.cookie_name(cookie::LOGIN)) {

@@ -8,7 +8,10 @@ mod load;
 pub(crate) mod log;
 mod metrics;
 mod oauth;
+mod passwords;
 mod provider;
 mod redirects;
 mod rights;
 mod secrets;
+
+pub(crate) use log::Log;

@@ -97,6 +97,8 @@ pub(crate) struct Settings {
     pub(crate) dummy_password: Option<&'static str>,
     /// Another way of logging in, with its lists.
     pub(crate) auth: Option<AuthConfig>,
+    /// People log in with passwords of their own: whether their first one becomes theirs. Root is an administrator.
+    pub(crate) passwords: Option<bool>,
     pub(crate) blocked: &'static [&'static str],
     pub(crate) secure: bool,
     pub(crate) limits: ServerLimits,
@@ -129,6 +131,7 @@ impl Default for Settings {
             cookie_host_prefix: false,
             dummy_password: None,
             auth: None,
+            passwords: None,
             blocked: &[],
             secure: true,
             limits: ServerLimits::default(),
@@ -225,7 +228,7 @@ impl TestHub {
             profiles: settings.profiles.clone(),
             activity_interval: settings.activity.every(),
             cookie_host_prefix: settings.cookie_host_prefix,
-            token_login: settings.dummy_password.is_none() && settings.auth.is_none(),
+            token_login: settings.dummy_password.is_none() && settings.auth.is_none() && settings.passwords.is_none(),
             ..ServerSettings::new(urls.clone(), &connect_url)
         };
         let servers = Servers::new(database.clone(), spawner, proxy, server_settings);
@@ -476,13 +479,18 @@ fn auth(settings: &Settings, directory: &TempDir) -> AuthConfig {
         return auth.clone();
     }
     let names = |list: &[&str]| list.iter().map(|&name| name.to_owned()).collect();
-    let authenticator = match settings.dummy_password {
-        Some(password) => {
+    let authenticator = match (settings.dummy_password, settings.passwords) {
+        (None, Some(first_use)) => {
+            let users_dir = directory.path().join("passwords");
+            fs::create_dir_all(&users_dir).unwrap();
+            AuthenticatorConfig::Password { users_dir: Some(users_dir), first_use, min_length: 8 }
+        }
+        (Some(password), _) => {
             let file = directory.path().join("password");
             fs::write(&file, password).unwrap();
             AuthenticatorConfig::Dummy { password_file: Some(file) }
         }
-        None => {
+        (None, None) => {
             let tokens = directory.path().join("tokens");
             fs::create_dir_all(&tokens).unwrap();
             for (name, token) in [("alice", ALICE_TOKEN), ("bob", BOB_TOKEN), ("root", ADMIN_TOKEN)] {
@@ -501,6 +509,7 @@ fn auth(settings: &Settings, directory: &TempDir) -> AuthConfig {
     AuthConfig {
         allowed_users: names(&["alice", "bob"]),
         blocked_users: names(settings.blocked),
+        admin_users: names(if settings.passwords.is_some() { &["root"] } else { &[] }),
         ..AuthConfig::new(authenticator)
     }
 }

@@ -162,6 +162,8 @@ pub struct ValidatedHub {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SecretSources {
     pub dummy_password: Option<SecretKeyRef>,
+    /// The name of the Secret with users' hashed passwords.
+    pub passwords: Option<String>,
     /// For each user of `auth.token`.
     pub login_tokens: BTreeMap<String, SecretKeyRef>,
     /// What the provider of `auth.oidc` needs, by the names of files.

@@ -238,6 +238,7 @@ fn check_references(found: &Found) -> Result<(), Error> {
         check_reference(found, "spec.auth.dummy.passwordSecretRef", reference, is_there)?;
     }
     auth::check_oidc(found)?;
+    auth::check_passwords(found)?;
     if let Some(reference) = &found.spec.database.url_secret_ref {
         check_reference(found, "spec.database.urlSecretRef", reference, check_database_url)?;
     }

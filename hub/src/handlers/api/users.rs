@@ -157,6 +157,14 @@ fn check_may_name(app: &App, identity: &Identity, name: &str) -> Result<()> {
     }
 }
 
+/// Whoever may change users may still not change administrators.
+pub(super) fn check_may_rule(identity: &Identity, user: &User) -> Result<()> {
+    match user.admin && !identity.is_admin() {
+        true => Err(Failure::forbidden("Only admins can modify other admins")),
+        false => Ok(()),
+    }
+}
+
 pub async fn get(
     State(app): State<App>,
     caller: Caller,
@@ -210,13 +218,9 @@ pub async fn change(
     let user = find(&app, &name).await?;
     let change = UserChange::read(&body.object(NOT_AN_OBJECT)?)?;
     let new_name = change.new_name(&app, &user).await?;
-    if !identity.is_admin() {
-        if user.admin {
-            return Err(Failure::forbidden("Only admins can modify other admins"));
-        }
-        if change.admin == Some(true) {
-            return Err(Failure::forbidden("Only admins can grant admin permissions"));
-        }
+    check_may_rule(identity, &user)?;
+    if change.admin == Some(true) && !identity.is_admin() {
+        return Err(Failure::forbidden("Only admins can grant admin permissions"));
     }
     if let Some(new_name) = &new_name {
         // A scope for some users doesn't reach others, who may come to be called so.

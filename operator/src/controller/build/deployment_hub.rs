@@ -119,6 +119,9 @@ fn build_mounts(hub: &ValidatedHub) -> Vec<VolumeMount> {
     if !hub.secrets.login_tokens.is_empty() {
         mounts.push(pod::read_only_mount("login-tokens", path::LOGIN_TOKENS_DIR));
     }
+    if hub.secrets.passwords.is_some() {
+        mounts.push(pod::read_only_mount("passwords", path::PASSWORDS_DIR));
+    }
     if hub.secrets.dummy_password.is_some() {
         mounts.push(pod::read_only_mount("dummy-password", path::DUMMY_DIR));
     }
@@ -154,6 +157,9 @@ fn build_volumes(hub: &ValidatedHub) -> Vec<Volume> {
     }
     if !hub.secrets.login_tokens.is_empty() {
         volumes.push(files_volume("login-tokens", &hub.secrets.login_tokens));
+    }
+    if let Some(secret) = &hub.secrets.passwords {
+        volumes.push(pod::whole_secret_volume("passwords", secret.clone()));
     }
     if let Some(password) = &hub.secrets.dummy_password {
         volumes.push(pod::secret_volume("dummy-password", password, secret_key::DUMMY_PASSWORD));

@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use hub_auth::{names::normalize_user, password::PasswordHash};
 use hub_crds::{
-    Auth, DummyAuth, HttpsType, OidcAuth, SecretKeyRef, TokenAuth, TokenUser,
+    Auth, DummyAuth, HttpsType, OidcAuth, PasswordAuth, SecretKeyRef, TokenAuth, TokenUser,
     config::{AuthConfig, AuthenticatorConfig, TokenLogin},
     forwarded_url, login_url,
     names::{child, path, secret_key},
@@ -16,12 +17,13 @@ use crate::controller::types::SecretSources;
 /// The authenticator's settings, and where the secrets of its logins are.
 pub(super) fn check(found: &Found, problems: &mut Problems) -> (AuthConfig, SecretSources) {
     let auth = found.spec.auth.clone().unwrap_or_default();
-    let (authenticator, secrets) = match (&auth.token, &auth.dummy, &auth.oidc) {
-        (Some(token), None, None) => token_login(token, &found.name),
-        (None, Some(dummy), None) => dummy_login(dummy),
-        (None, None, Some(oidc)) => oidc_login(oidc),
+    let (authenticator, secrets) = match (&auth.token, &auth.password, &auth.dummy, &auth.oidc) {
+        (Some(token), None, None, None) => token_login(token, &found.name),
+        (None, Some(password), None, None) => password_login(password),
+        (None, None, Some(dummy), None) => dummy_login(dummy),
+        (None, None, None, Some(oidc)) => oidc_login(oidc),
         _ => {
-            problems.push("spec.auth needs exactly one of token, dummy and oidc".to_owned());
+            problems.push("spec.auth needs exactly one of token, password, dummy and oidc".to_owned());
             dummy_login(&DummyAuth::default())
         }
     };
@@ -48,13 +50,27 @@ fn token_login(token: &TokenAuth, hub: &str) -> (AuthenticatorConfig, SecretSour
         let generated = || SecretKeyRef { name: record.clone(), key: user.name.clone() };
         (user.name.clone(), user.token_secret_ref.clone().unwrap_or_else(generated))
     });
+    secrets.collect()
+}
+
+fn token_login(token: &TokenAuth) -> AuthenticatorConfig {
     let users = token.users.iter().map(|user| TokenLogin { name: user.name.clone(), admin: user.admin });
-    let config = AuthenticatorConfig::Token {
+    AuthenticatorConfig::Token {
         users: users.collect(),
         tokens_dir: PathBuf::from(path::LOGIN_TOKENS_DIR),
         log: token.log,
     };
     (config, SecretSources { login_tokens: secrets.collect(), ..SecretSources::default() })
+}
+
+fn password_login(password: &PasswordAuth) -> (AuthenticatorConfig, SecretSources) {
+    let name = password.users_secret_ref.as_ref().map(|secret| secret.name.clone());
+    let config = AuthenticatorConfig::Password {
+        users_dir: name.as_ref().map(|_| PathBuf::from(path::PASSWORDS_DIR)),
+        first_use: password.first_use,
+        min_length: password.min_length,
+    };
+    (config, SecretSources { passwords: name, ..SecretSources::default() })
 }
 
 fn dummy_login(dummy: &DummyAuth) -> (AuthenticatorConfig, SecretSources) {
@@ -88,6 +104,32 @@ pub(super) fn check_oidc(found: &Found) -> Result<(), Error> {
         _ => Err("must be certificates in PEM"),
     };
     check_reference(found, "spec.auth.oidc.caSecretRef", ca, has_certificates)
+}
+
+/// The Secret with users' passwords is there, and holds what can be compared with one.
+pub(super) fn check_passwords(found: &Found) -> Result<(), Error> {
+    const FIELD: &str = "spec.auth.password.usersSecretRef";
+    let password = found.spec.auth.as_ref().and_then(|auth| auth.password.as_ref());
+    let Some(reference) = password.and_then(|password| password.users_secret_ref.as_ref()) else { return Ok(()) };
+    let name = reference.name.clone();
+    let Some(secret) = found.referenced.get(&name) else {
+        let key = "<user name>".to_owned();
+        return Err(Error::SecretMissing { field: FIELD.to_owned(), name, key });
+    };
+    for (user, hash) in secret.data.iter().flatten() {
+        let invalid = |message| Err(Error::SecretInvalid { name: name.clone(), message });
+        if normalize_user(user) != *user {
+            return invalid(format!("the key {user} of {FIELD} is no user's name: write it in lower case"));
+        }
+        let hash = std::str::from_utf8(&hash.0).unwrap_or_default();
+        if PasswordHash::of_phc(hash.trim_end()).is_err() {
+            return invalid(format!(
+                "the value of {user}, which {FIELD} names, must be the hash that `hub password hash` prints: a password itself \
+                 must not be there"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The tokens that the spec refers to are there, and each is one user's.

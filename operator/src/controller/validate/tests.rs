@@ -1,5 +1,6 @@
 //! What is refused, and with which words.
 
+use hub_crds::config::AuthenticatorConfig;
 use serde_json::{Value, json};
 
 use super::*;
@@ -105,8 +106,8 @@ fn wrong_fields_are_refused_with_their_path() {
             json!({"security": {"internalTLS": true}, "services": [{"name": "a", "url": "HTTPS://grader.example"}]}),
             "spec.services[0].url cannot be https with spec.security.internalTLS",
         ),
-        (json!({"auth": null}), "exactly one of token, dummy and oidc"),
-        (json!({"auth": {"dummy": {"allowAnyPassword": true}}}), "exactly one of token, dummy and oidc"),
+        (json!({"auth": null}), "exactly one of token, password, dummy and oidc"),
+        (json!({"auth": {"dummy": {"allowAnyPassword": true}}}), "exactly one of token, password, dummy and oidc"),
         (
             json!({"hub": {"affinity": {"nodeAffinty": {"x": 1}}}}),
             "spec.hub.affinity.nodeAffinty: there is no such field",
@@ -244,6 +245,8 @@ fn secrets_that_are_missing_or_wrong_are_named_with_field_key_and_remedy() {
         json!({"auth": {"token": null, "oidc": provider, "allowAll": true}})
     };
     let (oidc, with_ca) = (oidc(json!(null)), oidc(json!({"name": "mine", "key": "ca"})));
+    let passwords =
+        json!({"auth": {"token": null, "password": {"usersSecretRef": {"name": "mine"}}, "allowAll": true}});
     let postgres = json!({"database": {"type": "postgres", "urlSecretRef": {"name": "mine", "key": "k"}}});
     for (changes, values, reason, words) in [
         (&postgres, None, reason::SECRET_MISSING, "spec.database.urlSecretRef"),
@@ -261,6 +264,14 @@ fn secrets_that_are_missing_or_wrong_are_named_with_field_key_and_remedy() {
         (&oidc, None, reason::SECRET_MISSING, "spec.auth.oidc.clientSecretRef"),
         (&oidc, Some(json!({"k": " \n"})), reason::SECRET_INVALID, "must not be empty"),
         (&with_ca, Some(json!({"k": "s", "ca": "no PEM"})), reason::SECRET_INVALID, "must be certificates in PEM"),
+        (&passwords, None, reason::SECRET_MISSING, "remove spec.auth.password.usersSecretRef"),
+        (
+            &passwords,
+            Some(json!({"ada": "hunter2"})),
+            reason::SECRET_INVALID,
+            "the hash that `hub password hash` prints",
+        ),
+        (&passwords, Some(json!({"Ada": "x"})), reason::SECRET_INVALID, "write it in lower case"),
         (&service, None, reason::SECRET_MISSING, "spec.services[grades].apiTokenSecretRef"),
         (&service, Some(json!({"x": "y"})), reason::SECRET_INVALID, "the key k"),
         (&service, Some(json!({"k": "short"})), reason::SECRET_INVALID, "must be 8 to 64 printable characters"),
@@ -286,8 +297,24 @@ fn secrets_that_are_missing_or_wrong_are_named_with_field_key_and_remedy() {
         let error = validate(&found, &fixtures::images()).unwrap_err();
         assert_eq!(error.reason(), reason, "{error}");
         assert!(error.to_string().contains(words), "{words:?} is not in {error}");
-        assert!(error.is_about_secrets());
+        assert!(error.is_about_secrets() && !error.to_string().contains("hunter2"), "{error}");
     }
+}
+
+#[test]
+fn passwords_are_in_the_secret_of_their_own_or_in_none() {
+    let with = |password: &serde_json::Value| json!({"auth": {"token": null, "password": password, "allowAll": true}});
+    let hash = "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$cI4B626uUyh9pyANJ9aXpA\n";
+    let mut found = fixtures::found(&with(&json!({"usersSecretRef": {"name": "mine"}})));
+    found.referenced.extend([fixtures::secret("mine", &json!({"ada": hash, "grace": hash}))]);
+    let hub = validate(&found, &fixtures::images()).unwrap();
+    assert_eq!(hub.secrets.passwords.as_deref(), Some("mine"));
+    let hub = validate(&fixtures::found(&with(&json!({"firstUse": true}))), &fixtures::images()).unwrap();
+    assert_eq!(hub.secrets.passwords, None);
+    assert_eq!(
+        hub.auth.authenticator,
+        AuthenticatorConfig::Password { users_dir: None, first_use: true, min_length: 8 }
+    );
 }
 
 /// A value that was cut short or emptied by hand keeps the hub from being restarted onto it, and is not replaced.
