@@ -118,11 +118,6 @@ impl App {
         hex::encode(rand::random::<[u8; 16]>())
     }
 
-    /// Whether somebody of that name may come in at this moment: by the lists, and as long as nobody has disabled them.
-    pub async fn admits(&self, name: &str) -> Result<bool, DatabaseError> {
-        Ok(self.allow.admits(name) && !self.database.disabled_users().await?.contains(name))
-    }
-
     /// The user of that name, made if there is none, and an administrator if the settings say so.
     pub async fn admit(&self, name: &str) -> Result<User, DatabaseError> {
         let admin = self.allow.is_admin(name);
@@ -142,9 +137,13 @@ impl App {
         }
     }
 
-    /// Whether a user may come in: by the lists, or by the groups that the provider said the user is in.
+    /// Whether somebody of that name may come in at this moment: by the lists, or by the groups that the provider said they
+    /// are in, and as long as nobody has disabled them.
     pub async fn admits(&self, name: &str) -> Result<bool, DatabaseError> {
-        if self.allow.admits(name) || !self.allow.asks_for_groups() || self.allow.blocks(name) {
+        if self.allow.blocks(name) || self.database.disabled_users().await?.contains(name) {
+            return Ok(false);
+        }
+        if self.allow.admits(name) || !self.allow.asks_for_groups() {
             return Ok(self.allow.admits(name));
         }
         let Some(user) = self.database.user_by_name(name).await? else { return Ok(false) };
