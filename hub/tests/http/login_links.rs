@@ -173,13 +173,15 @@ async fn a_link_ends_with_whatever_ends_its_users_sessions_s34_s60() {
     assert_eq!(hub.api(Method::DELETE, "/users/alice", ADMIN_TOKEN, None).await.status, StatusCode::NO_CONTENT);
     ended.push(("its user was deleted", deleted));
 
-    let good = token(&hub).await;
+    let blocked = token(&hub).await;
     hub.restart(Settings { blocked: &["alice"], ..Settings::default() }).await;
-    assert!(!opens(&mut hub.browser(), &good).await, "its user is blocked");
+    assert!(!opens(&mut hub.browser(), &blocked).await, "its user is blocked");
+    ended.push(("its user was blocked", blocked));
     hub.restart(Settings::default()).await;
     for (why, token) in ended {
         assert!(!opens(&mut hub.browser(), &token).await, "{why}");
     }
+    let good = token(&hub).await;
     assert!(opens(&mut hub.browser(), &good).await, "a link that nothing ended");
 }
 
