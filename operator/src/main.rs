@@ -39,9 +39,9 @@ async fn main() -> anyhow::Result<()> {
             let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
             let log = log.with_ansi(std::io::stderr().is_terminal());
             if args.logs_json() {
-                log.json().flatten_event(true).init()
+                log.json().flatten_event(true).init();
             } else {
-                log.init()
+                log.init();
             }
             hub_operator::run(*args).await
         }

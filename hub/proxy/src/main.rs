@@ -17,9 +17,9 @@ fn main() -> anyhow::Result<()> {
     let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(cli.log_level());
     let log = log.with_ansi(false).with_target(false);
     if cli.logs_json() {
-        log.json().flatten_event(true).init()
+        log.json().flatten_event(true).init();
     } else {
-        log.init()
+        log.init();
     }
     hub_proxy::raise_file_limit();
     let pid_file = cli.pid_file.clone();

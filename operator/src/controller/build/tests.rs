@@ -351,7 +351,7 @@ fn logs_are_json_and_the_audit_log_a_file_where_that_is_asked_for() {
     let of_hub = ["serve", "--config", "/etc/jupyterhub/config/hub.yaml"].map(Value::from);
     assert_eq!(arguments(&json!({}), 0), of_hub);
     let more = ["--log-format=json", "--audit-file=/srv/jupyterhub/audit.log"].map(Value::from);
-    assert_eq!(arguments(&changes, 0), [of_hub, more].concat());
+    assert_eq!(arguments(&changes, 0), [&of_hub[..], &more].concat());
     let is_json = |changes: &Value| arguments(changes, 1).contains(&json!("--log-format=json"));
     assert!(is_json(&changes) && !is_json(&json!({})));
     let other = json!({"logFormat": "json", "proxy": {"implementation": "configurable-http-proxy"}});
