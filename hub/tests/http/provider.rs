@@ -238,9 +238,9 @@ impl Provider {
 }
 
 impl Shared {
-    fn word(&self) -> Result<Word, Response> {
+    fn word(&self) -> Result<Word, StatusCode> {
         let word = self.word.lock().unwrap().clone();
-        if word.is_down { Err(StatusCode::SERVICE_UNAVAILABLE.into_response()) } else { Ok(word) }
+        if word.is_down { Err(StatusCode::SERVICE_UNAVAILABLE) } else { Ok(word) }
     }
 
     fn signed(&self, claims: &Value, header: &Value) -> String {
@@ -262,7 +262,7 @@ impl Shared {
     }
 }
 
-async fn metadata(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, Response> {
+async fn metadata(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, StatusCode> {
     let (word, url) = (shared.word()?, &shared.url);
     Ok(Json(over(
         json!({
@@ -278,7 +278,7 @@ async fn metadata(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, Resp
     )))
 }
 
-async fn keys(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, Response> {
+async fn keys(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, StatusCode> {
     let mut word = shared.word()?;
     shared.word.lock().unwrap().keys_asked += 1;
     word.keys.push(shared.key.jwk());
@@ -290,7 +290,7 @@ async fn token(
     headers: HeaderMap,
     Form(form): Form<BTreeMap<String, String>>,
 ) -> Result<Json<Value>, Response> {
-    let word = shared.word()?;
+    let word = shared.word().map_err(IntoResponse::into_response)?;
     let encoded: String = form_urlencoded::byte_serialize(SECRET.as_bytes()).collect();
     let basic = format!("Basic {}", STANDARD.encode(format!("{CLIENT}:{encoded}")));
     let by_header = headers.get(header::AUTHORIZATION).is_some_and(|given| *given == basic);
@@ -327,23 +327,23 @@ async fn token(
     Ok(Json(answer))
 }
 
-async fn user_data(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Result<Json<Value>, Response> {
+async fn user_data(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Result<Json<Value>, StatusCode> {
     let word = authorized(&shared, &headers)?;
     Ok(Json(word.user_data))
 }
 
-async fn organisations(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Result<Json<Value>, Response> {
+async fn organisations(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Result<Json<Value>, StatusCode> {
     authorized(&shared, &headers)?;
     Ok(Json(json!([{"login": "jupyter"}])))
 }
 
-async fn teams(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Result<Json<Value>, Response> {
+async fn teams(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Result<Json<Value>, StatusCode> {
     authorized(&shared, &headers)?;
     Ok(Json(json!([{"slug": "docs", "organization": {"login": "jupyter"}}])))
 }
 
-fn authorized(shared: &Shared, headers: &HeaderMap) -> Result<Word, Response> {
+fn authorized(shared: &Shared, headers: &HeaderMap) -> Result<Word, StatusCode> {
     let word = shared.word()?;
     let is_known = headers.get(header::AUTHORIZATION).is_some_and(|given| given == "Bearer the-access-token");
-    if is_known && !word.denies { Ok(word) } else { Err(StatusCode::UNAUTHORIZED.into_response()) }
+    if is_known && !word.denies { Ok(word) } else { Err(StatusCode::UNAUTHORIZED) }
 }

@@ -279,3 +279,40 @@ c.JupyterHub.load_roles = [{{'name': 'cull', 'scopes': ['list:users'], 'services
         assert!(refused.contains(said) && !refused.contains("secret"), "{line}: {refused}");
     }
 }
+
+#[test]
+fn oauthenticators_settings_are_a_provider() {
+    const GENERIC: &str = "c.JupyterHub.authenticator_class = 'generic-oauth'
+c.GenericOAuthenticator.client_id = 'hub'
+c.GenericOAuthenticator.client_secret = 'x'
+c.GenericOAuthenticator.authorize_url = 'https://login/auth'
+c.GenericOAuthenticator.token_url = 'https://login/token'
+";
+    let generic = format!(
+        "{GENERIC}c.OAuthenticator.userdata_url = 'https://login/me'
+c.GenericOAuthenticator.auth_state_groups_key = 'oauth_user.roles'
+c.GenericOAuthenticator.allowed_groups = {{'staff'}}
+c.GenericOAuthenticator.admin_groups = {{'ops'}}
+c.Authenticator.manage_groups = True
+"
+    );
+    let settings = read(&generic).unwrap();
+    assert!(settings.refusals.is_empty() && settings.warnings.is_empty(), "{:?}", settings.refusals);
+    assert_eq!(settings.people.allow.groups, ["staff"]);
+    let Authenticator::Provider(generic) = settings.people.authenticator else { panic!("a provider") };
+    assert!(generic.manage_groups && !generic.auto_login && !settings.people.allow.all);
+    assert_eq!(
+        (generic.provider.groups_claim.as_str(), generic.provider.username_claim.as_str()),
+        ("roles", "username")
+    );
+    assert_eq!(generic.provider.endpoints.unwrap().userinfo_url, "https://login/me");
+
+    let missing = read(GENERIC).unwrap_err();
+    assert!(missing.contains("GenericOAuthenticator.userdata_url is not set"), "{missing}");
+    let variables = [("OAUTH_CLIENT_ID", "hub"), ("OAUTH_CLIENT_SECRET", "x")];
+    let github = "c.JupyterHub.authenticator_class = 'github'\nc.GitHubOAuthenticator.allowed_organizations = ['a:b']";
+    let Authenticator::Provider(github) = read_with(github, &variables).unwrap().people.authenticator else {
+        panic!("a provider")
+    };
+    assert_eq!((github.allowed_groups, github.provider.username_claim.as_str()), (vec!["a:b".to_owned()], "login"));
+}

@@ -41,7 +41,7 @@ pub async fn take_in(
 ) -> Result<Result<User, TurnedAway>, DatabaseError> {
     let known = app.database.user_of_identity(identity).await?;
     let name = known.as_ref().map_or(name, |user| user.name.as_str());
-    if !app.allow.admits_member(name, groups) {
+    if !app.allow.admits_member(name, groups) || app.database.disabled_users().await?.contains(name) {
         if let Some(user) = &known {
             // Sessions that groups have opened end with them.
             app.database.note_provider_groups(user.id, groups).await?;
