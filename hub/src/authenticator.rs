@@ -61,7 +61,7 @@ impl Authenticator {
     pub fn oidc(&self) -> Option<&Oidc> {
         match self {
             Self::Oidc(oidc) => Some(oidc),
-            Self::Token(_) | Self::Dummy(_) => None,
+            _ => None,
         }
     }
 
@@ -124,7 +124,7 @@ impl Authenticator {
     pub fn passwords(&self) -> Option<&Passwords> {
         match self {
             Self::Password(passwords) => Some(passwords),
-            Self::Token(_) | Self::Dummy(_) => None,
+            _ => None,
         }
     }
 

@@ -29,7 +29,7 @@ impl AllowList {
             groups: config.allowed_groups.iter().cloned().collect(),
             admin_groups: match &config.authenticator {
                 AuthenticatorConfig::Oidc { provider, .. } => provider.admin_groups.iter().cloned().collect(),
-                AuthenticatorConfig::Token { .. } | AuthenticatorConfig::Dummy { .. } => BTreeSet::new(),
+                _ => BTreeSet::new(),
             },
         };
         for (name, admin) in configured {

@@ -50,12 +50,8 @@ fn token_login(token: &TokenAuth, hub: &str) -> (AuthenticatorConfig, SecretSour
         let generated = || SecretKeyRef { name: record.clone(), key: user.name.clone() };
         (user.name.clone(), user.token_secret_ref.clone().unwrap_or_else(generated))
     });
-    secrets.collect()
-}
-
-fn token_login(token: &TokenAuth) -> AuthenticatorConfig {
     let users = token.users.iter().map(|user| TokenLogin { name: user.name.clone(), admin: user.admin });
-    AuthenticatorConfig::Token {
+    let config = AuthenticatorConfig::Token {
         users: users.collect(),
         tokens_dir: PathBuf::from(path::LOGIN_TOKENS_DIR),
         log: token.log,
