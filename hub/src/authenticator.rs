@@ -137,7 +137,7 @@ impl Authenticator {
     pub fn proof(&self) -> &'static str {
         match self {
             Self::Token(_) => "token",
-            Self::Dummy(_) => "password",
+            Self::Password(_) | Self::Dummy(_) => "password",
             Self::Oidc(_) => "provider",
         }
     }
