@@ -204,11 +204,10 @@ pub struct AdminPage {
 pub struct AdminUser {
     pub name: String,
     pub admin: bool,
-    /// It is the visitor.
-    pub own: bool,
     pub last_activity: String,
     pub groups: String,
     pub servers: Vec<AdminServer>,
+    /// The visitor may make an administrator of them, or the reverse.
     pub changes: bool,
     /// Where a deletion is asked for, if the visitor may.
     pub delete_url: Option<String>,

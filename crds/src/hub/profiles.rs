@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{
     components::ImagePullPolicy,
-    schema::{Open, arguments, name_set, open_object, rules, string_map, variables},
+    schema::{Open, arguments, bounds, name_set, open_object, rules, string_map, variables},
     singleuser::{Bounds, ExtraResources},
 };
 
@@ -121,9 +121,11 @@ pub struct Overrides {
     pub default_url: Option<String>,
     /// CPU cores: guarantee and limit each for itself.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(schema_with = "bounds")]
     pub cpu: Bounds,
     /// Memory: guarantee and limit each for itself.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(schema_with = "bounds")]
     pub memory: Bounds,
     /// Other resources, such as GPUs, beside those of `spec.singleuser`.
     #[serde(skip_serializing_if = "is_default")]
@@ -145,17 +147,6 @@ pub struct Overrides {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "open_object")]
     pub pod_template: Option<Open>,
-}
-
-impl Profile {
-    /// Every part that changes the pod, with its path within the profile.
-    pub fn all_overrides(&self) -> impl Iterator<Item = (String, &Overrides)> {
-        let of_choices = self.options.iter().flat_map(|option| {
-            let path = |choice: &ProfileChoice| format!("options[{}].choices[{}].overrides", option.slug, choice.slug);
-            option.choices.iter().map(move |choice| (path(choice), &choice.overrides))
-        });
-        std::iter::once(("overrides".to_owned(), &self.overrides)).chain(of_choices)
-    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]

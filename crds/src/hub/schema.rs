@@ -134,6 +134,23 @@ pub fn environment(generator: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// A request and a limit of a profile. The operator holds them against each other, with what they are put over: a rule here would
+/// be counted once for each choice that there may be, which the API server finds too much.
+pub fn bounds(generator: &mut SchemaGenerator) -> Schema {
+    let mut amount = |description: &str| {
+        let mut amount = generator.subschema_for::<Amount>();
+        amount.insert("description".to_owned(), description.into());
+        amount
+    };
+    json_schema!({
+        "type": "object",
+        "properties": {
+            "guarantee": amount("What a server is sure to get."),
+            "limit": amount("What it may not exceed."),
+        },
+    })
+}
+
 /// Environment variables of a profile, by name; where a value comes from is open, since the definition has it many times.
 /// The hub's own are put over them.
 pub fn variables(_: &mut SchemaGenerator) -> Schema {
@@ -144,9 +161,13 @@ pub fn variables(_: &mut SchemaGenerator) -> Schema {
             "type": "object",
             "required": ["name"],
             "properties": {
-                "name": { "type": "string", "minLength": 1, "maxLength": 253 },
-                "value": { "type": "string", "maxLength": 32768 },
-                "valueFrom": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
+                "name": { "type": "string", "minLength": 1, "maxLength": 253, "description": "Name of the variable." },
+                "value": { "type": "string", "maxLength": 32768, "description": "Its value." },
+                "valueFrom": {
+                    "type": "object",
+                    "x-kubernetes-preserve-unknown-fields": true,
+                    "description": "A Kubernetes `EnvVarSource`.",
+                },
             },
         },
         "x-kubernetes-list-type": "map",

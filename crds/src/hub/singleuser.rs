@@ -202,6 +202,14 @@ pub struct Bounds {
     pub limit: Option<Amount>,
 }
 
+impl Bounds {
+    /// These with others over them: guarantee and limit each for itself.
+    pub fn under(&self, over: &Self) -> Self {
+        let of = |over: &Option<Amount>, under: &Option<Amount>| over.as_ref().or(under.as_ref()).cloned();
+        Self { guarantee: of(&over.guarantee, &self.guarantee), limit: of(&over.limit, &self.limit) }
+    }
+}
+
 /// Resources other than CPU and memory.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]

@@ -171,12 +171,11 @@ fn line(app: &App, person: &LoggedIn, query: &Fields, model: &Map<String, Value>
     let resource = Resource::user(&name);
     let delete_url = || with_query(&arguments(&app.urls.at("admin/delete"), query, None), "user", &name);
     AdminUser {
-        own,
         admin,
         last_activity: when(&text("last_activity")),
         groups: groups.collect::<Vec<_>>().join(", "),
         servers: servers_of(app, identity, &name, model.get("servers")),
-        changes: identity.may("admin:users", resource) && identity.is_admin(),
+        changes: !own && identity.may("admin:users", resource) && identity.is_admin(),
         delete_url: (!own && identity.may("delete:users", resource) && (identity.is_admin() || !admin))
             .then(delete_url),
         name,

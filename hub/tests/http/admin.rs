@@ -141,6 +141,15 @@ async fn the_page_gives_nobody_more_than_their_scopes_attack_rows_45_46_and_47()
     assert!(hub.app.servers.active().is_empty());
 }
 
+#[tokio::test]
+async fn who_may_see_no_servers_sees_the_users_all_the_same() {
+    let hub = TestHub::new().await;
+    hub.api(Method::POST, "/groups/class", ADMIN_TOKEN, Some(json!({"users": ["bob"]}))).await;
+    hub.give("alice", &["admin-ui", "list:users!group=class", "read:users!group=class"]).await;
+    let page = hub.logged_in(ALICE_TOKEN).await.get("/hub/admin").await;
+    assert!(page.text.contains("<th scope=\"row\">bob</th>") && !page.text.contains(">stopped<"), "{}", page.text);
+}
+
 /// CVE-2020-36191: what changes users needs the form's own token.
 #[tokio::test]
 async fn another_sites_form_changes_no_users_attack_row_39() {

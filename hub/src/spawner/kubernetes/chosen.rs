@@ -1,6 +1,6 @@
 //! What a chosen profile makes of the Hub's settings for servers. Pure.
 
-use hub_crds::{Bounds, Overrides, SingleUser, config::KubernetesConfig};
+use hub_crds::{Overrides, SingleUser, config::KubernetesConfig};
 
 /// The settings with what was chosen over them, in order, but for pod templates: [`super::pod`] merges those into the pod, one
 /// after the other.
@@ -35,8 +35,8 @@ fn put_over(singleuser: &mut SingleUser, overrides: &Overrides) {
     }
     singleuser.image_pull_policy = image_pull_policy.or(singleuser.image_pull_policy);
     singleuser.default_url = default_url.or_else(|| singleuser.default_url.take());
-    put_bounds(&mut singleuser.cpu, cpu);
-    put_bounds(&mut singleuser.memory, memory);
+    singleuser.cpu = singleuser.cpu.under(&cpu);
+    singleuser.memory = singleuser.memory.under(&memory);
     singleuser.extra_resources.guarantees.extend(extra_resources.guarantees);
     singleuser.extra_resources.limits.extend(extra_resources.limits);
     singleuser.extra_env.retain(|variable| extra_env.iter().all(|other| other.name != variable.name));
@@ -45,9 +45,4 @@ fn put_over(singleuser: &mut SingleUser, overrides: &Overrides) {
     if !tolerations.is_empty() {
         singleuser.tolerations = tolerations;
     }
-}
-
-fn put_bounds(bounds: &mut Bounds, over: Bounds) {
-    bounds.guarantee = over.guarantee.or_else(|| bounds.guarantee.take());
-    bounds.limit = over.limit.or_else(|| bounds.limit.take());
 }

@@ -329,7 +329,7 @@ fn what_is_as_it_always_was_is_not_in_the_settings_file() {
         settings.data.as_mut().unwrap().remove("hub.yaml").unwrap()
     };
     let plain = file(json!({}));
-    for field in ["sessions", "landing", "apiPages", "activity", "loginLimits", "trustedProxies"] {
+    for field in ["sessions", "landing", "pages", "profiles", "apiPages", "activity", "loginLimits", "trustedProxies"] {
         assert!(!plain.contains(field), "{plain}");
     }
     let defaults = json!({"hub": {
@@ -573,6 +573,40 @@ fn placement_and_images_of_the_spec_reach_the_pods() {
     assert_eq!(pod["affinity"], json!({"nodeAffinity": {}}));
     assert_eq!(pod["priorityClassName"], "high");
     assert_eq!(pod["topologySpreadConstraints"][0]["topologyKey"], "zone");
+}
+
+/// The look of the pages is a setting; the picture is the administrator's ConfigMap, without which the hub starts, too.
+#[test]
+fn pages_are_told_and_their_logo_is_mounted() {
+    let resources = built(&json!({"pages": {
+        "title": "Physics", "announcement": "Down", "links": [{"text": "Help", "url": "/help"}],
+        "logo": {"name": "pictures", "key": "logo.png"},
+    }}));
+    let text = &resources.config_maps[0].data.as_ref().unwrap()["hub.yaml"];
+    let told: Value = serde_yaml::from_str(text).unwrap();
+    assert_eq!(
+        told["pages"],
+        json!({
+            "title": "Physics", "announcement": "Down", "links": [{"text": "Help", "url": "/help"}],
+            "logoFile": "/etc/jupyterhub/pages/logo.png",
+        })
+    );
+    let pod = &whole(&resources.deployments[0])["spec"]["template"]["spec"];
+    let mount = json!({"name": "logo", "mountPath": "/etc/jupyterhub/pages", "readOnly": true});
+    let items = json!([{"key": "logo.png", "path": "logo.png"}]);
+    let volume = json!({"name": "logo", "configMap": {"name": "pictures", "items": items, "optional": true}});
+    assert!(pod["containers"][0]["volumeMounts"].as_array().unwrap().contains(&mount));
+    assert!(pod["volumes"].as_array().unwrap().contains(&volume));
+}
+
+#[test]
+fn profiles_reach_the_hub_as_they_are_written() {
+    let profile =
+        json!({"slug": "gpu", "displayName": "GPU", "allowedGroups": ["ml"], "overrides": {"cpu": {"limit": 4}}});
+    let resources = built(&json!({"singleuser": {"profiles": [profile]}}));
+    let text = &resources.config_maps[0].data.as_ref().unwrap()["hub.yaml"];
+    let told: Value = serde_yaml::from_str(text).unwrap();
+    assert_eq!(told["kubernetes"]["singleuser"]["profiles"], json!([profile]));
 }
 
 /// The front of user pods is in the hub's own image, pulled as the hub's own pod pulls it.

@@ -1,12 +1,13 @@
 //! Parts of the spec that are objects of Kubernetes' own API, open in our schema: parsed here, so that a typing error
 //! is a message with the field's path and not a field that does nothing.
 
-use hub_crds::{ExtraResources, Overrides, SingleUser};
+use hub_crds::{Bounds, ExtraResources, Overrides, Profile, SingleUser};
 use k8s_openapi::api::core::v1::{Affinity, Container, PodSpec, PodTemplateSpec, Volume, VolumeMount};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{Problems, restricted};
+use crate::controller::quantity;
 
 /// Parses one open object; what is wrong is added to the problems with its path.
 pub(super) fn parse<T: DeserializeOwned + Serialize>(path: &str, value: &Value, problems: &mut Problems) -> Option<T> {
@@ -85,13 +86,42 @@ pub(super) fn check_singleuser(singleuser: &SingleUser, problems: &mut Problems)
         check_template(&format!("{path}.podTemplate"), template, problems);
     }
     for profile in &singleuser.profiles {
-        for (part, overrides) in profile.all_overrides() {
-            check_overrides(&format!("{path}.profiles[{}].{part}", profile.slug), overrides, problems);
+        check_profile(&format!("{path}.profiles[{}]", profile.slug), singleuser, profile, problems);
+    }
+}
+
+/// What a profile and its choices put over the rest is judged like the rest.
+fn check_profile(path: &str, singleuser: &SingleUser, profile: &Profile, problems: &mut Problems) {
+    let at = format!("{path}.overrides");
+    check_overrides(&at, &profile.overrides, problems);
+    let sizes = |overrides: &Overrides, [cpu, memory]: [&Bounds; 2]| {
+        [cpu.under(&overrides.cpu), memory.under(&overrides.memory)]
+    };
+    let own = sizes(&profile.overrides, [&singleuser.cpu, &singleuser.memory]);
+    check_sizes(&at, &own, problems);
+    for option in &profile.options {
+        for choice in &option.choices {
+            let at = format!("{path}.options[{}].choices[{}].overrides", option.slug, choice.slug);
+            check_overrides(&at, &choice.overrides, problems);
+            let [cpu, memory] = &own;
+            check_sizes(&at, &sizes(&choice.overrides, [cpu, memory]), problems);
         }
     }
 }
 
-/// What a profile puts over the rest is judged like the rest.
+/// A pod whose guarantee exceeds its limit is refused when somebody starts it.
+fn check_sizes(path: &str, sizes: &[Bounds; 2], problems: &mut Problems) {
+    for (field, Bounds { guarantee, limit }) in ["cpu", "memory"].into_iter().zip(sizes) {
+        let (Some(guarantee), Some(limit)) = (guarantee, limit) else { continue };
+        if quantity::parse(&guarantee.to_string()) > quantity::parse(&limit.to_string()) {
+            problems.push(format!(
+                "{path}.{field}: with spec.singleuser the guarantee is {guarantee} and the limit {limit}: set both, so that the \
+                 guarantee does not exceed the limit"
+            ));
+        }
+    }
+}
+
 fn check_overrides(path: &str, overrides: &Overrides, problems: &mut Problems) {
     for variable in overrides.extra_env.iter().filter(|variable| is_set_by_the_hub(&variable.name)) {
         problems.push(format!("{path}.extraEnv must not set {}: the hub sets it", variable.name));

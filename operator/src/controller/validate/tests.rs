@@ -24,7 +24,35 @@ fn wrong_fields_are_refused_with_their_path() {
     let template = |spec: Value| json!({"singleuser": {"podTemplate": {"spec": spec}}});
     let container =
         |context: Value| template(json!({"containers": [{"name": "notebook", "securityContext": context}]}));
+    let profile = |overrides: Value| json!({"singleuser": {"profiles": [{"slug": "gpu", "displayName": "GPU", "overrides": overrides}]}});
+    let choice = |overrides: Value| {
+        let choices = json!([{"slug": "x", "displayName": "X", "overrides": overrides}]);
+        json!({"singleuser": {"profiles": [
+            {"slug": "gpu", "displayName": "GPU", "options": [{"slug": "image", "displayName": "Image", "choices": choices}]},
+        ]}})
+    };
     for (changes, words) in [
+        (
+            profile(json!({"podTemplate": {"spec": {"hostNetwork": true}}})),
+            "spec.singleuser.profiles[gpu].overrides.podTemplate.spec.hostNetwork",
+        ),
+        (
+            choice(json!({"podTemplate": {"spec": {"volumes": [{"name": "h", "hostPath": {"path": "/"}}]}}})),
+            "spec.singleuser.profiles[gpu].options[image].choices[x].overrides.podTemplate.spec.volumes[h].hostPath",
+        ),
+        (
+            profile(json!({"extraEnv": [{"name": "JUPYTERHUB_USER", "value": "root"}]})),
+            "spec.singleuser.profiles[gpu].overrides.extraEnv must not set JUPYTERHUB_USER",
+        ),
+        (profile(json!({"extraResources": {"limits": {"cpu": 1}}})), "use spec.singleuser.profiles[gpu].overrides.cpu"),
+        (
+            profile(json!({"memory": {"limit": "512M"}})),
+            "spec.singleuser.profiles[gpu].overrides.memory: with spec.singleuser the guarantee is 1G and the limit 512M",
+        ),
+        (
+            choice(json!({"memory": {"limit": "512M"}})),
+            "spec.singleuser.profiles[gpu].options[image].choices[x].overrides.memory: with spec.singleuser the guarantee",
+        ),
         (json!({"https": null}), "spec.https is required"),
         (json!({"https": {"allowInsecure": false}}), "spec.https.allowInsecure"),
         (json!({"https": {"type": "secret"}}), "spec.https.secret and type 'secret' go together"),
