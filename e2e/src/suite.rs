@@ -43,6 +43,7 @@ mod node;
 mod notebook;
 mod people;
 mod person;
+mod profiles;
 mod proxies;
 mod refused;
 mod report;
@@ -93,6 +94,7 @@ pub fn tests() -> Vec<Test<Cluster>> {
         test!(access::a_second_user_cannot_open_the_first_ones_server, 300),
         test!(access::logout_ends_the_access_to_hub_and_server, 300),
         test!(access::an_administrator_revokes_tokens_in_the_hubs_pod_s34, 60),
+        test!(profiles::a_chosen_profile_is_what_runs_and_nothing_else_can_be_asked_for_row_52, 420),
         test!(fronts::jupyter_without_jupyterhub_is_safe_behind_the_front, 240),
         test!(fronts::a_program_without_a_c_library_is_safe_behind_the_front, 180),
         test!(https::without_tls_the_status_says_what_is_at_risk_s35, 30),

@@ -133,6 +133,41 @@ fn wrong() -> Vec<(&'static str, Value, &'static str)> {
             json!({"proxy": {"implementation": "nginx"}}),
             r#"supported values: "hub-proxy", "configurable-http-proxy""#,
         ),
+        (
+            "two default profiles",
+            json!({"singleuser": {"profiles": [
+                {"slug": "a", "displayName": "A", "default": true}, {"slug": "b", "displayName": "B", "default": true},
+            ]}}),
+            "two of spec.singleuser.profiles have default: true",
+        ),
+        (
+            "a default profile for a few",
+            json!({"singleuser": {"profiles": [
+                {"slug": "a", "displayName": "A", "default": true, "allowedGroups": ["ml"]},
+            ]}}),
+            "must be one that everybody may choose",
+        ),
+        (
+            "two profiles of a name",
+            json!({"singleuser": {"profiles": [{"slug": "a", "displayName": "A"}, {"slug": "a", "displayName": "B"}]}}),
+            "Duplicate value",
+        ),
+        (
+            "two default choices",
+            json!({"singleuser": {"profiles": [{"slug": "a", "displayName": "A", "options": [{
+                "slug": "o", "displayName": "O",
+                "choices": [
+                    {"slug": "x", "displayName": "X", "default": true}, {"slug": "y", "displayName": "Y", "default": true},
+                ],
+            }]}]}}),
+            "two choices of an option have default: true",
+        ),
+        (
+            "a link into a script",
+            json!({"pages": {"links": [{"text": "Help", "url": "javascript:alert(1)"}]}}),
+            "spec.pages.links[0].url",
+        ),
+        ("a logo of no kind", json!({"pages": {"logo": {"name": "l", "key": "logo.exe"}}}), "spec.pages.logo.key"),
         ("an unknown database", json!({"database": {"type": "excel"}}), r#"supported values: "sqlite""#),
         ("an unknown deletion policy", json!({"deletionPolicy": "Keep"}), r#"supported values: "Retain", "Delete""#),
         ("logins that nobody has", json!({"hub": {"cookieMaxAgeDays": 0}}), "greater than or equal to 1"),
