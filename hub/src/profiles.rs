@@ -229,8 +229,11 @@ mod tests {
     fn nothing_but_what_is_listed_can_be_chosen_row_52() {
         for (options, expected) in [
             (json!({"profile": "gpu"}), "No such profile: gpu. Options include: small"),
-            (json!({"profile": ["small"]}), "No such profile: [\"small\"]. Options include: small"),
-            (json!({"profile": {"image": "evil"}}), "No such profile: {\"image\":\"evil\"}. Options include: small"),
+            (json!({"profile": ["small"]}), "No such profile: [\\\"small\\\"]. Options include: small"),
+            (
+                json!({"profile": {"image": "evil"}}),
+                "No such profile: {\\\"image\\\":\\\"evil\\\"}. Options include: small",
+            ),
             (json!({"profile": "Small"}), "No such profile: Small. Options include: small"),
         ] {
             assert_eq!(chosen("ann", &[], &options), Err(expected.to_owned()), "{options}");

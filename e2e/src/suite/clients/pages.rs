@@ -72,29 +72,31 @@ async fn other_pages(look: &Look<'_>, hub: &LocalHub) -> Result<()> {
     ask(hub, Method::POST, "/groups/ml", &json!({"users": ["grace"]})).await?;
     ask(hub, Method::PUT, "/users/ada/servers/thesis", &json!({"display_name": "My thesis"})).await?;
     ask(hub, Method::PUT, "/users/ada/servers/lab", &json!({})).await?;
-    // Its OAuth client is made with its first start.
-    ask(hub, Method::POST, "/users/grace/server", &json!({})).await?;
     let code = ask(hub, Method::POST, "/share-codes/grace/", &json!({})).await?;
     let share = code["accept_url"].as_str().context("a share code has an address")?.to_owned();
+    // The server's OAuth client is there while it starts.
+    ask(hub, Method::POST, "/users/grace/server", &json!({})).await?;
     let authorize = "/hub/api/oauth2/authorize?client_id=jupyterhub-user-grace&response_type=code&redirect_uri=/user/grace/oauth_callback";
-    for (name, path) in [
-        ("home", "/hub/home"),
-        ("admin", "/hub/admin"),
-        ("admin-searched", "/hub/admin?name_filter=student&sort=name&offset=50"),
-        ("admin-delete", "/hub/admin/delete?user=grace"),
-        ("not-running", "/hub/user/student00/"),
-        ("accept-share", &share),
-        ("authorize", authorize),
-        ("error", "/hub/no-such-page"),
-        ("token", "/hub/token"),
+    for (name, path, heading) in [
+        ("authorize", authorize, "Allow access?"),
+        ("home", "/hub/home", "Your server"),
+        ("admin", "/hub/admin", "Users"),
+        ("admin-searched", "/hub/admin?name_filter=student&sort=name&offset=50", "Users"),
+        ("admin-delete", "/hub/admin/delete?user=grace", "Delete grace?"),
+        ("not-running", "/hub/user/student00/", "The server of student00 is not running"),
+        ("accept-share", &share, "Accept a share?"),
+        ("error", "/hub/no-such-page", "404: Not Found"),
+        ("token", "/hub/token", "API tokens"),
     ] {
         browser.goto(&format!("{base}{path}")).await?;
+        browser.await_text("h1", heading).await?;
         look.at(name).await?;
         if browser.shows(".menu > summary").await? {
             browser.click(".menu > summary").await?;
             look.at(&format!("{name}-menu")).await?;
         }
     }
+    ask(hub, Method::DELETE, "/users/grace/server", &json!({})).await?;
     browser.type_into("#token-note", &format!("Nightly reports{ENTER}")).await?;
     browser.find("#token-result").await?;
     look.at("token-made").await

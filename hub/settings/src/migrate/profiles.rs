@@ -32,6 +32,8 @@ pub(super) fn read(draft: &mut Draft<'_>, key: &str, value: &Value) {
     draft.carry(key, FIELD, &profiles.into(), Some("with a slug each".to_owned()));
 }
 
+const NO_ORDER: &str = "they are sorted by their names now, and the first is chosen unless people choose another; give that one default: true";
+
 struct Reader<'a, 'b> {
     draft: &'a mut Draft<'b>,
     /// Where the value is that is read now.
@@ -60,7 +62,11 @@ impl Reader<'_, '_> {
             self.overrides(&mut choice, given);
             Value::Object(choice)
         });
-        option.insert("choices".to_owned(), choices.collect());
+        let choices: Vec<_> = choices.collect();
+        if choices.len() > 1 && choices.iter().all(|choice| choice["default"] != true) {
+            self.draft.by_hand(&format!("{}.profile_options.{slug}.choices", self.key), NO_ORDER);
+        }
+        option.insert("choices".to_owned(), choices.into());
         if given["unlisted_choice"]["enabled"] == true {
             self.draft.by_hand(&format!("{}.profile_options.{slug}.unlisted_choice", self.key), NO_PREFIXES);
         }
