@@ -261,7 +261,7 @@ async fn state(lab: &Lab) -> Value {
             if OF_EVERY_NAMESPACE.contains(&name.as_str()) {
                 continue;
             }
-            let text = serde_json::to_string(&plain(object, kind)).unwrap().replace(&lab.namespace, "NAMESPACE");
+            let text = serde_json::to_string(&plain(&object, kind)).unwrap().replace(&lab.namespace, "NAMESPACE");
             let text = uid.as_deref().map_or_else(|| text.clone(), |uid| text.replace(uid, "UID"));
             objects.insert(format!("{kind} {name}"), serde_json::from_str(&text).unwrap());
         }
@@ -270,7 +270,7 @@ async fn state(lab: &Lab) -> Value {
 }
 
 /// What the operator says of an object.
-fn plain(object: DynamicObject, kind: &str) -> Value {
+fn plain(object: &DynamicObject, kind: &str) -> Value {
     let metadata = &object.metadata;
     let annotations = metadata.annotations.iter().flatten().map(|(name, value)| match name.contains("jupyter.rs") {
         // Sums of what has the namespace's name in it, names of single starts, and the like.
