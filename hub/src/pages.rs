@@ -212,11 +212,16 @@ pub struct AdminPage {
 pub struct AdminUser {
     pub name: String,
     pub admin: bool,
+    pub disabled: bool,
     pub last_activity: String,
     pub groups: String,
     pub servers: Vec<AdminServer>,
     /// The visitor may make an administrator of them, or the reverse.
     pub changes: bool,
+    /// The visitor may disable them, or the reverse.
+    pub bars: bool,
+    /// The visitor may log them out everywhere.
+    pub ends_sessions: bool,
     /// Where a deletion is asked for, if the visitor may.
     pub delete_url: Option<String>,
 }

@@ -9,9 +9,10 @@ use axum::{
 use hub_auth::{names::full_server_name, next_url::with_query, scopes::Resource};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
 use super::{
-    api::{JsonBody, Pagination, models, servers, users},
+    api::{JsonBody, Pagination, disabled, models, servers, sessions, users},
     home,
 };
 use crate::{
@@ -26,13 +27,16 @@ use crate::{
 const ARGUMENTS: [&str; 5] = ["name_filter", "state", "sort", "offset", "limit"];
 
 /// What was done, as the address says it, and for people.
-const DONE: [(&str, &str); 6] = [
+const DONE: [(&str, &str); 9] = [
     ("start", "The server is starting."),
     ("stop", "The server is stopping."),
     ("add", "The users were added."),
     ("delete", "The user was deleted."),
     ("make-admin", "The user is an administrator now."),
     ("remove-admin", "The user is no longer an administrator."),
+    ("end-sessions", "The user is logged out everywhere."),
+    ("disable", "The user is disabled: sessions, tokens and servers have ended."),
+    ("enable", "The user may log in again."),
 ];
 
 pub async fn get(State(app): State<App>, person: LoggedIn, Query(query): Query) -> Result<Response> {
@@ -95,6 +99,9 @@ async fn act(app: &App, person: &LoggedIn, action: &str, what: &str, fields: &Fi
         "delete" => users::delete(app, caller, Path(what.to_owned())).await.map(drop),
         "make-admin" => users::change(app, caller, Path(what.to_owned()), set_admin(true)).await.map(drop),
         "remove-admin" => users::change(app, caller, Path(what.to_owned()), set_admin(false)).await.map(drop),
+        "end-sessions" => sessions::end_all(app, caller, Path(what.to_owned())).await.map(drop),
+        "disable" => disabled::disable(app, caller, Path(what.to_owned())).await.map(drop),
+        "enable" => disabled::enable(app, caller, Path(what.to_owned())).await.map(drop),
         _ => Err(Failure::not_found()),
     }
 }
@@ -135,6 +142,7 @@ async fn page(
     let window = Pagination::for_people(app, query)?.window;
     let listed = users::listed(app, identity, query, window).await?;
     let shown = models::users(app, identity, &listed.users, true).await?;
+    let disabled = app.database.disabled_users().await?;
     let (first, after) = (u64::from(window.offset), u64::from(window.offset) + listed.users.len() as u64);
     let page = AdminPage {
         frame: person.visitor.frame(app),
@@ -144,7 +152,7 @@ async fn page(
         name_filter: query.text("name_filter").to_owned(),
         state: query.text("state").to_owned(),
         sort: query.text("sort").to_owned(),
-        users: shown.iter().map(|user| line(app, person, query, user)).collect(),
+        users: shown.iter().map(|user| line(app, person, query, user, &disabled)).collect(),
         range: range(first, after, listed.total),
         previous_url: (window.offset > 0).then(|| here(app, query, Some(window.offset.saturating_sub(window.limit)))),
         next_url: (after < listed.total).then(|| here(app, query, Some(window.offset.saturating_add(window.limit)))),
@@ -162,7 +170,13 @@ fn range(first: u64, after: u64, total: u64) -> String {
 }
 
 /// A user as the API shows one to this person.
-fn line(app: &App, person: &LoggedIn, query: &Fields, model: &Map<String, Value>) -> AdminUser {
+fn line(
+    app: &App,
+    person: &LoggedIn,
+    query: &Fields,
+    model: &Map<String, Value>,
+    disabled: &BTreeSet<String>,
+) -> AdminUser {
     let text = |name: &str| model.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (name, admin) = (text("name"), model.get("admin").and_then(Value::as_bool).unwrap_or_default());
     let groups = model.get("groups").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
@@ -170,14 +184,18 @@ fn line(app: &App, person: &LoggedIn, query: &Fields, model: &Map<String, Value>
     let own = person.user.name == name;
     let resource = Resource::user(&name);
     let delete_url = || with_query(&arguments(&app.urls.at("admin/delete"), query, None), "user", &name);
+    // Only administrators rule over administrators.
+    let rules = |scope| !own && identity.may(scope, resource) && (identity.is_admin() || !admin);
     AdminUser {
         admin,
+        disabled: disabled.contains(&name),
+        bars: rules("admin:users"),
+        ends_sessions: identity.may("tokens", resource),
         last_activity: when(&text("last_activity")),
         groups: groups.collect::<Vec<_>>().join(", "),
         servers: servers_of(app, identity, &name, model.get("servers")),
         changes: !own && identity.may("admin:users", resource) && identity.is_admin(),
-        delete_url: (!own && identity.may("delete:users", resource) && (identity.is_admin() || !admin))
-            .then(delete_url),
+        delete_url: rules("delete:users").then(delete_url),
         name,
     }
 }

@@ -64,6 +64,27 @@ async fn servers_are_started_opened_and_stopped() {
 }
 
 #[tokio::test]
+async fn a_user_is_logged_out_everywhere_disabled_and_enabled_row_37() {
+    let hub = TestHub::new().await;
+    let mut root = hub.logged_in(ADMIN_TOKEN).await;
+    let mut alice = hub.logged_in(ALICE_TOKEN).await;
+    root.get("/hub/admin").await;
+    let answer = root.submit("/hub/admin", &[("end-sessions", "alice")]).await;
+    assert_eq!(answer.location(), "/hub/admin?done=end-sessions");
+    assert!(alice.get("/hub/home").await.location().starts_with("/hub/login"));
+
+    let mut alice = hub.logged_in(ALICE_TOKEN).await;
+    assert_eq!(root.submit("/hub/admin", &[("disable", "alice")]).await.location(), "/hub/admin?done=disable");
+    assert!(alice.get("/hub/home").await.location().starts_with("/hub/login"));
+    let page = root.get("/hub/admin?name_filter=alice").await.text;
+    assert!(page.contains(">disabled<") && page.contains("value=\"alice\">Enable"), "{page}");
+    assert_eq!(root.submit("/hub/admin", &[("enable", "alice")]).await.location(), "/hub/admin?done=enable");
+    assert!(!root.get("/hub/admin?name_filter=alice").await.text.contains(">disabled<"));
+    let own = root.submit("/hub/admin", &[("disable", "root")]).await;
+    assert!(own.text.contains("role=\"alert\">Cannot disable yourself!"), "{}", own.text);
+}
+
+#[tokio::test]
 async fn users_are_added_promoted_and_deleted() {
     let hub = TestHub::new().await;
     let mut root = hub.logged_in(ADMIN_TOKEN).await;

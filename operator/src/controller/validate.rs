@@ -83,6 +83,7 @@ pub fn validate(found: &Found, images: &Images) -> Result<ValidatedHub, Error> {
     let hub = pod_settings("spec.hub", &spec.hub.pod, &images.hub, &mut problems);
     let proxy = pod_settings("spec.proxy", &spec.proxy.pod, proxy_image, &mut problems);
     open::check_singleuser(&spec.singleuser, &mut problems);
+    open::check_cull(spec, &mut problems);
     let (auth, login_secrets) = auth::check(found, &mut problems);
     let (rbac, service_tokens) = rbac::check(spec, &mut problems);
     if !problems.is_empty() {

@@ -367,7 +367,10 @@ fn the_hub_is_told_when_to_cull_unless_that_is_off() {
     assert_eq!(cull(&json!({})), None);
     assert_eq!(cull(&json!({"cull": {"enabled": false, "timeout": 60}})), None);
     assert_eq!(cull(&json!({"cull": {}})), Some(Cull::default()));
-    let changes = json!({"cull": {"timeout": 60, "profiles": [{"slug": "gpu", "maxAge": 7}]}});
+    let changes = json!({
+        "cull": {"timeout": 60, "profiles": [{"slug": "gpu", "maxAge": 7}]},
+        "singleuser": {"profiles": [{"slug": "gpu", "displayName": "GPU"}]},
+    });
     let profiles = vec![ProfileCull { slug: "gpu".to_owned(), timeout: None, max_age: Some(7) }];
     assert_eq!(cull(&changes), Some(Cull { timeout: 60, profiles, ..Cull::default() }));
 }

@@ -1,7 +1,7 @@
 //! Parts of the spec that are objects of Kubernetes' own API, open in our schema: parsed here, so that a typing error
 //! is a message with the field's path and not a field that does nothing.
 
-use hub_crds::{Bounds, ExtraResources, Overrides, Profile, SingleUser};
+use hub_crds::{Bounds, ExtraResources, HubSpec, Overrides, Profile, ProfileCull, SingleUser};
 use k8s_openapi::api::core::v1::{Affinity, Container, PodSpec, PodTemplateSpec, Volume, VolumeMount};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -87,6 +87,18 @@ pub(super) fn check_singleuser(singleuser: &SingleUser, problems: &mut Problems)
     }
     for profile in &singleuser.profiles {
         check_profile(&format!("{path}.profiles[{}]", profile.slug), singleuser, profile, problems);
+    }
+}
+
+/// Limits for the servers of a profile are of one that there is.
+pub(super) fn check_cull(spec: &HubSpec, problems: &mut Problems) {
+    let profiles = &spec.singleuser.profiles;
+    for ProfileCull { slug, .. } in spec.cull.iter().flat_map(|cull| &cull.profiles) {
+        if !profiles.iter().any(|profile| profile.slug == *slug) {
+            problems.push(format!(
+                "spec.cull.profiles[{slug}] is no profile: add it to spec.singleuser.profiles, or remove its limits"
+            ));
+        }
     }
 }
 

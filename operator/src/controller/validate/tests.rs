@@ -106,6 +106,10 @@ fn wrong_fields_are_refused_with_their_path() {
             json!({"security": {"internalTLS": true}, "services": [{"name": "a", "url": "HTTPS://grader.example"}]}),
             "spec.services[0].url cannot be https with spec.security.internalTLS",
         ),
+        (
+            json!({"cull": {"profiles": [{"slug": "gpu", "timeout": 600}]}}),
+            "spec.cull.profiles[gpu] is no profile: add it to spec.singleuser.profiles",
+        ),
         (json!({"auth": null}), "exactly one of token, password, dummy and oidc"),
         (json!({"auth": {"dummy": {"allowAnyPassword": true}}}), "exactly one of token, password, dummy and oidc"),
         (
