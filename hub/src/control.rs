@@ -21,10 +21,12 @@ use std::{
     io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::Path,
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::{UnixListener, UnixStream},
+    time::sleep,
 };
 use tokio_util::io::{ReaderStream, StreamReader};
 
@@ -47,6 +49,8 @@ const SERVERS: &str = "/servers";
 const SECRETS: &str = "/secrets";
 const BACKUP: &str = "/backup";
 const RESTORE: &str = "/restore";
+/// A command in the hub's own container is killed along with it, and has something to say before.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Listens at the path. Its directory is made, or refused if others can enter it: a socket has no mode of its own until
 /// after it can be reached.
@@ -152,7 +156,10 @@ async fn put_restore(State(app): State<App>, body: Body) -> Response {
     match receive(&app, body).await {
         Ok(()) => {
             tracing::warn!("the hub ends, so that the next one starts with the backup that was restored");
-            app.stopping.cancel();
+            tokio::spawn(async move {
+                sleep(LAST_WORDS).await;
+                app.stopping.cancel();
+            });
             StatusCode::OK.into_response()
         }
         Err(error) => refusal(StatusCode::BAD_REQUEST, &format!("{error:#}")),

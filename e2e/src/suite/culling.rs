@@ -31,8 +31,7 @@ pub(super) async fn an_idle_server_goes_and_one_with_a_busy_kernel_stays_row_43(
             let mut spec = hubs::spec(cluster);
             spec["auth"]["token"]["users"] = json!([{"name": "ada", "admin": true}, {"name": "grace"}]);
             spec["cull"] = json!({"timeout": TIMEOUT, "every": EVERY});
-            spec["singleuser"]["extraEnv"] =
-                json!([{"name": "JUPYTERHUB_ACTIVITY_INTERVAL", "value": EVERY.to_string()}]);
+            spec["singleuser"]["args"] = json!([format!("--JupyterHubSingleUser.hub_activity_interval={EVERY}")]);
             hub.apply(spec).await?;
             hub.await_ready().await?;
             let (ada, grace) = (hub.visitor("ada").await?, hub.visitor("grace").await?);

@@ -33,7 +33,7 @@ fn print_settings_shows_what_was_understood_and_no_secret() {
 fn a_hub_does_not_start_with_what_it_cannot_carry_out() {
     let machine = Machine::new();
     for (settings, said) in [
-        ("c.JupyterHub.authenticator_class = 'github'", "JupyterHub.authenticator_class is 'github'"),
+        ("c.JupyterHub.authenticator_class = 'pam'", "JupyterHub.authenticator_class is 'pam'"),
         (
             "c.JupyterHub.spawner_class = 'kubespawner.KubeSpawner'",
             "JupyterHub.spawner_class is 'kubespawner.KubeSpawner'",
