@@ -185,7 +185,6 @@ async fn unit_area(places: &Places, long: bool, yes: bool) -> Tally {
         packages::ensure(places, yes, &[packages::UNIT, packages::DATABASES, packages::PEERS].concat()).await?;
         tools::ensure(places, tools::ACME).await?;
         tools::ensure(places, tools::H2SPEC).await?;
-        let control_plane = ControlPlane::start(places).await?;
         let node_packages = peers::node_packages(places).await?;
         step(places, "Run unit and integration tests", async |log| {
             // Binaries first: integration tests start them, and images hold them.
@@ -194,12 +193,12 @@ async fn unit_area(places: &Places, long: bool, yes: bool) -> Tally {
             let test = tools::variables(places).into_iter().fold(test, |test, (name, path)| test.env(name, path));
             let valgrind = which("valgrind").context("valgrind is not on PATH")?;
             let test = test.env("VALGRIND", valgrind).env("OIDC_PROVIDER", &node_packages);
-            let test = test.env(TEST_KUBECONFIG, control_plane.kubeconfig());
             let test = match long {
-                true => test.env("FUZZ_SECONDS", FUZZ_SECONDS_LONG).env(TEST_LONG, "1"),
+                true => test.env("FUZZ_SECONDS", FUZZ_SECONDS_LONG),
                 false => test.env("FUZZ_SECONDS", FUZZ_SECONDS).env("FUZZ_SEED", FUZZ_SEED),
             };
-            let result = test.logged(log).await.and(on_postgresql(places, log).await);
+            let result = test.logged(log).await;
+            let result = result.and(on_postgresql(places, log).await).and(on_kubernetes(places, long, log).await);
             words = String::from_utf8_lossy(&fs::read(log.path())?).into_owned();
             result
         })
@@ -225,6 +224,15 @@ async fn on_postgresql(places: &Places, log: &Log) -> Result<()> {
     let lib = test(&["--lib", "--", "database::"]).env(TEST_DATABASE, &url).logged(log).await;
     let http = test(&["--test", "http"]).env(TEST_DATABASE, &url).logged(log).await;
     lib.and(http)
+}
+
+/// The operator's tests against a real Kubernetes API, apart from the others: they tell how fast it is. Those that run a
+/// lifecycle again for each of its writes take minutes.
+async fn on_kubernetes(places: &Places, long: bool, log: &Log) -> Result<()> {
+    let control_plane = ControlPlane::start(places).await?;
+    let test = cargo::command(places).args(["test", "--workspace", "--lib", "--", "cluster_tests::"]);
+    let test = if long { test.env(TEST_LONG, "1") } else { test.args(["--skip", "crashes::"]) };
+    test.env(TEST_KUBECONFIG, control_plane.kubeconfig()).logged(log).await
 }
 
 /// Prints an error and hands it on.

@@ -18,9 +18,9 @@ use super::{
 };
 
 /// Operators at a time, each with namespaces of its own.
-const TOGETHER: usize = 6;
+const TOGETHER: usize = 4;
 /// Until everything is as it should be, the pause after a failure included.
-const CONVERGES: Duration = Duration::from_secs(40);
+const CONVERGES: Duration = Duration::from_secs(90);
 /// Nothing is written for so long: what a failed reconcile would try again comes within it.
 const STABLE: Duration = Duration::from_millis(1500);
 
