@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::one_machine::{Place, SERVICE_TOKEN, Side};
 use crate::{
@@ -17,11 +17,8 @@ pub(super) async fn people_log_in_at_a_real_provider(clients: &Clients) -> Resul
     let [address] = free_ports()?;
     let issuer = format!("http://{address}");
     let place = Place::with(clients, "sqlite:///hub.sqlite", |hub| settings(&issuer, hub)).await?;
-    let people = json!({
-        "u1": {"preferred_username": "Grace", "groups": ["staff"]},
-        "u2": {"preferred_username": "mallory", "groups": []},
-    });
-    let provider = OidcProvider::start(clients.node_packages(), address.port(), &place.base_url, &people).await?;
+    let port = address.port();
+    let provider = OidcProvider::start(clients.node_packages(), port, &place.base_url, &people("staff")).await?;
     let hub = place.start(Side::Ours).await?;
     let output = clients.output()?;
     let test = async {
@@ -41,7 +38,7 @@ async fn grace_works(browser: &Browser, place: &Place<'_>, provider: &OidcProvid
     let user = place.api(SERVICE_TOKEN, Method::GET, "/users/grace", None, 200).await?;
     ensure!(user["groups"] == json!(["staff"]) && user["admin"] == false, "grace is {user}");
 
-    provider.set_people(&json!({"u1": {"preferred_username": "Grace", "groups": ["ops"]}}))?;
+    provider.set_people(&people("ops"))?;
     browser.goto(&format!("{}/hub/logout", place.base_url)).await?;
     browser.await_path(|path| path == "/hub/logout" || path == "/hub/login").await?;
     if browser.shows("a[href$='/hub/logout']").await? {
@@ -54,6 +51,14 @@ async fn grace_works(browser: &Browser, place: &Place<'_>, provider: &OidcProvid
     let user = place.api(SERVICE_TOKEN, Method::GET, "/users/grace", None, 200).await?;
     ensure!(user["groups"] == json!(["ops"]) && user["admin"] == true, "grace is {user}");
     Ok(())
+}
+
+/// Grace is in this group, and mallory in none.
+fn people(group: &str) -> Value {
+    json!({
+        "u1": {"preferred_username": "Grace", "groups": [group]},
+        "u2": {"preferred_username": "mallory", "groups": []},
+    })
 }
 
 async fn mallory_stays_outside(browser: &Browser, place: &Place<'_>) -> Result<()> {
