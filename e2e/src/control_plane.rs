@@ -31,8 +31,16 @@ const START: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(100);
 /// An administrator's, of an API that listens on the loopback device only.
 const TOKEN: &str = "administrator-of-a-test";
-/// The controllers that objects of ours need: owners' children are removed, namespaces end, and Deployments get a status.
-const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,deployment-controller,replicaset-controller,serviceaccount-controller";
+/// The controllers that objects of ours need: owners' children are removed, namespaces and claims end, and Deployments get a
+/// status.
+const CONTROLLERS: &[&str] = &[
+    "garbage-collector-controller",
+    "namespace-controller",
+    "persistentvolumeclaim-protection-controller",
+    "deployment-controller",
+    "replicaset-controller",
+    "serviceaccount-controller",
+];
 
 /// A control plane. It ends with this.
 pub(crate) struct ControlPlane {
@@ -116,7 +124,7 @@ impl ControlPlane {
     fn run_controllers(&mut self, program: &Path) -> Result<()> {
         let args = [
             format!("--kubeconfig={}", self.kubeconfig().display()),
-            format!("--controllers={CONTROLLERS}"),
+            format!("--controllers={}", CONTROLLERS.join(",")),
             "--leader-elect=false".to_owned(),
             "--secure-port=0".to_owned(),
             "--kube-api-qps=200".to_owned(),
