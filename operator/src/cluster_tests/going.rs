@@ -9,6 +9,10 @@ use k8s_openapi::api::{
 
 use super::*;
 
+/// Until Kubernetes has removed what had an owner that is gone. It looks every 30 s only whether there are new kinds of owners,
+/// such as ours in a cluster that has just got to know it.
+const COLLECTED: Duration = Duration::from_secs(120);
+
 async fn delete_hub(lab: &Lab) {
     let api = lab.api::<StoredHub>();
     api.delete("physics", &DeleteParams::default()).await.unwrap();
@@ -25,7 +29,7 @@ async fn a_deleted_hub_leaves_its_database_and_secrets_and_a_new_one_takes_them_
         let claim = lab.api::<PersistentVolumeClaim>().get("physics-hub-db").await.unwrap().uid();
         delete_hub(&lab).await;
         let gone = || async { lab.api::<Service>().list(&ListParams::default()).await.unwrap().items.is_empty() };
-        eventually(Duration::from_secs(30), gone).await;
+        eventually(COLLECTED, gone).await;
         let kept = secrets.get("physics-cookie-secret").await.unwrap();
         assert!(kept.finalizers().is_empty(), "a kept Secret can be deleted by whoever wants to");
 
@@ -48,7 +52,7 @@ async fn the_policy_delete_leaves_nothing() {
         lab.apply_hub(&json!({"deletionPolicy": "Delete"})).await;
         lab.wait_until_applied().await;
         delete_hub(&lab).await;
-        eventually(Duration::from_secs(30), || async {
+        eventually(COLLECTED, || async {
             let claims = lab.api::<PersistentVolumeClaim>().list(&ListParams::default()).await.unwrap().items;
             let secrets = lab.api::<Secret>().list(&ListParams::default()).await.unwrap().items;
             let deployments = lab.api::<Deployment>().list(&ListParams::default()).await.unwrap().items;
@@ -113,7 +117,7 @@ async fn a_namespace_that_is_going_is_not_held_up() {
         lab.wait_until_applied().await;
         let all = Api::<Namespace>::all(lab.client.clone());
         all.delete(&lab.namespace, &DeleteParams::default()).await.unwrap();
-        eventually(Duration::from_secs(60), || async { all.get_opt(&lab.namespace).await.unwrap().is_none() }).await;
+        eventually(COLLECTED, || async { all.get_opt(&lab.namespace).await.unwrap().is_none() }).await;
     })
     .await;
 }
