@@ -79,7 +79,7 @@ pub struct HubConfig {
 }
 
 /// What the settings don't mention changes no checksum.
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 

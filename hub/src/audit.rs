@@ -59,6 +59,9 @@ impl Person<'_> {
     }
 }
 
+/// What the log calls this hub where it acts of its own accord.
+pub const THE_HUB: &str = "the hub";
+
 /// What the log calls the sender of a request.
 pub fn name_of(actor: &Identity) -> String {
     match actor.user() {
@@ -86,7 +89,7 @@ impl<'a> Act<'a> {
 
     /// Of this hub's own accord.
     pub fn of_hub(event: &'static str) -> Self {
-        Self::of("the hub", event)
+        Self::of(THE_HUB, event)
     }
 
     /// Of somebody, or of something, of that name.

@@ -62,8 +62,8 @@ pub async fn revoke(app: &App, whose: &Whose, act: Act<'_>) -> Result<RevokedCou
 ///
 /// # Errors
 /// The database can't be written.
-pub async fn end_sessions(app: &App, user: &User, reason: &'static str) -> Result<(), DatabaseError> {
+pub async fn end_sessions(app: &App, user: &User, actor: &str, reason: &'static str) -> Result<(), DatabaseError> {
     app.database.end_sessions_of(user.id).await?;
-    Act::of_hub("sessions ended").on(&user.name).done(reason);
+    Act::of(actor, "sessions ended").on(&user.name).done(reason);
     Ok(())
 }

@@ -7,6 +7,7 @@ use crate::{
     app::App,
     audit::Act,
     database::{DatabaseError, Session, User},
+    revocation::end_sessions,
     session::forgotten_at,
 };
 
@@ -37,7 +38,5 @@ pub async fn end(app: &App, user: &User, login: &str, actor: &str) -> Result<boo
 /// # Errors
 /// The database can't be written.
 pub async fn end_all(app: &App, user: &User, actor: &str) -> Result<(), DatabaseError> {
-    app.database.end_sessions_of(user.id).await?;
-    Act::of(actor, "sessions ended").on(&user.name).done("asked for");
-    Ok(())
+    end_sessions(app, user, actor, "asked for").await
 }

@@ -8,6 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::{
     activity,
     app::App,
+    audit::THE_HUB,
     auth_state::encrypt_anew,
     barred,
     database::UserQuery,
@@ -101,7 +102,7 @@ async fn end_sessions(app: &App, user: Option<&str>) -> anyhow::Result<()> {
         None => app.database.list_users(&UserQuery::default()).await?.users,
     };
     for user in users {
-        revocation::end_sessions(app, &user, "the login token or password is another one").await?;
+        revocation::end_sessions(app, &user, THE_HUB, "the login token or password is another one").await?;
     }
     Ok(())
 }

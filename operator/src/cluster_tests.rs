@@ -41,6 +41,9 @@ use crate::{
     watch::Kind,
 };
 
+/// How long the operator may go on sending requests.
+const COMES_TO_REST: Duration = Duration::from_secs(90);
+
 /// What a test has: a namespace of its own, and an operator that watches it.
 struct Lab {
     client: Client,
@@ -183,9 +186,15 @@ impl Lab {
 
     /// Waits until the operator has sent nothing for a while.
     async fn quiet(&self) {
+        self.quiet_for(Duration::from_millis(700)).await;
+    }
+
+    async fn quiet_for(&self, period: Duration) {
         let mut before = self.metrics.api_requests();
         let mut since = Instant::now();
-        while since.elapsed() < Duration::from_millis(700) {
+        let started = since;
+        while since.elapsed() < period {
+            assert!(started.elapsed() < COMES_TO_REST, "the operator does not come to rest");
             tokio::time::sleep(Duration::from_millis(50)).await;
             let now = self.metrics.api_requests();
             if now != before {

@@ -10,6 +10,7 @@ use super::{
     schema::{Open, arguments, bounds, name_set, open_object, rules, string_map, variables},
     singleuser::{Bounds, ExtraResources},
 };
+use crate::config::is_default;
 
 /// A kind of server that people may choose.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,7 +27,7 @@ pub struct Profile {
     #[schemars(length(max = 1024))]
     pub description: Option<String>,
     /// Chosen unless people choose another one. Without any the first is, of those that the person may choose.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub default: bool,
     /// Who may choose it: members of these groups. Without these and `allowedUsers` everybody may.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -77,7 +78,7 @@ pub struct ProfileChoice {
     #[schemars(length(min = 1, max = 128))]
     pub display_name: String,
     /// Chosen unless people choose another one. Without any the first is.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub default: bool,
     /// What it changes, over what the profile does.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -147,13 +148,4 @@ pub struct Overrides {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "open_object")]
     pub pod_template: Option<Open>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
-fn is_false(value: &bool) -> bool {
-    !value
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }

@@ -18,7 +18,7 @@ use serde_json::json;
 use super::{login, root};
 use crate::{
     app::App,
-    audit::Person,
+    audit::{Person, THE_HUB},
     auth_state::{auth_state, keep},
     authenticator::{
         Oidc,
@@ -186,7 +186,7 @@ pub async fn backchannel_logout(State(app): State<App>, Form(fields): Form) -> R
         (None, Some(subject)) => {
             let user = app.database.user_of_identity(Identity { issuer: &issuer, subject }).await?;
             if let Some(user) = &user {
-                end_sessions(&app, user, "ended by the provider").await?;
+                end_sessions(&app, user, THE_HUB, "ended by the provider").await?;
             }
             user.into_iter().collect()
         }

@@ -183,17 +183,7 @@ impl Lab {
 
     /// Waits until nothing has been sent for as long as nothing should be.
     async fn stable(&self) {
-        let mut before = self.metrics.api_requests();
-        let mut since = Instant::now();
-        let started = since;
-        while since.elapsed() < STABLE {
-            assert!(started.elapsed() < CONVERGES, "the operator does not come to rest");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            let now = self.metrics.api_requests();
-            if now != before {
-                (before, since) = (now, Instant::now());
-            }
-        }
+        self.quiet_for(STABLE).await;
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 use super::{ProviderError, admission::take_in};
 use crate::{
     app::App,
-    audit::Person,
+    audit::{Person, THE_HUB},
     auth_state::{auth_state, keep},
     database::{Identity, User},
     error::Result,
@@ -91,7 +91,7 @@ pub async fn refresh_if_due(app: &App, user: &User) -> Result<bool> {
 }
 
 async fn end(app: &App, user: &User, reason: &'static str) -> Result<bool> {
-    end_sessions(app, user, "ended by the provider").await?;
+    end_sessions(app, user, THE_HUB, "ended by the provider").await?;
     Person { user: &user.name, address: None }.ended(reason);
     Ok(true)
 }
